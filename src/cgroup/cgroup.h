@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Control groups behind one interface: v2, v1, and the hybrid layout (v1 controllers, and a v2
+ * hierarchy without useful ones, which still gives CLONE_INTO_CGROUP, cgroup.kill and pressure).
+ *
+ * A cgroup is named by an absolute path that is the same in each hierarchy, "/kubepods/pod1/hull-2".
+ * With the systemd driver a path may also be "slice:prefix:name" (cgroup/systemd.h).
+ *
+ * A struct cgroup holds one directory fd a hierarchy and everything is done through these, so a path
+ * that is removed and made again by somebody else is never mistaken for ours. The library keeps no
+ * thread and no global state; a handle is used by one thread at a time, a host by any number.
+ *
+ * "State before effect" is the caller's: it journals the path before cgroup_create() and forgets it
+ * after cgroup_remove(), which accepts what was never made.
+ *
+ * Kinds of failure common to all: INVALID (the caller's value), UNSUPPORTED (no such controller or
+ * file on this host), STATE (a process where none may be, or none), DENIED (EACCES, EPERM, EROFS: a
+ * hierarchy that is not delegated to us; the caller decides whether it can do without), SYS. */
+#ifndef HULL_CGROUP_CGROUP_H
+#define HULL_CGROUP_CGROUP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+
+enum cgroup_mode { CGROUP_V1, CGROUP_HYBRID, CGROUP_V2 };
+enum cgroup_driver { CGROUP_DRIVER_CGROUPFS, CGROUP_DRIVER_SYSTEMD };
+
+/* By their v1 names; in v2 blkio is "io", cpuacct is part of cpu, and freezer and devices are not
+ * controllers but always there. */
+enum cgroup_controller {
+	CGROUP_CPU,
+	CGROUP_CPUACCT,
+	CGROUP_CPUSET,
+	CGROUP_MEMORY,
+	CGROUP_PIDS,
+	CGROUP_FREEZER,
+	CGROUP_DEVICES,
+	CGROUP_BLKIO,
+	CGROUP_HUGETLB,
+	CGROUP_CONTROLLER_COUNT
+};
+
+/* One hierarchy a mount; on v1 at most each controller, a few named ones, and v2 beside them. */
+#define CGROUP_HIER_MAX 14
+#define CGROUP_PATH_MAX 1024
+
+/* ---- the host ---------------------------------------------------------------------------------- */
+
+struct cgroup_host;
+
+/* Find the mounted hierarchies (/proc/self/mountinfo), once.
+ * Fails: UNSUPPORTED  nothing is mounted, or the systemd driver where systemd is not running; SYS */
+int cgroup_host_open(enum cgroup_driver driver, struct cgroup_host **ret_host, struct error *e) MUST_USE;
+void cgroup_host_free(struct cgroup_host *host);
+DEFINE_CLEANUP(struct cgroup_host, cgroup_host_free)
+
+enum cgroup_mode cgroup_host_mode(const struct cgroup_host *host);
+enum cgroup_driver cgroup_host_driver(const struct cgroup_host *host);
+bool cgroup_host_has(const struct cgroup_host *host, enum cgroup_controller c);
+/* "v1", "hybrid", "v2"; "cpu", "blkio", ... */
+const char *cgroup_mode_name(enum cgroup_mode mode);
+const char *cgroup_controller_name(enum cgroup_controller c);
+/* For mounting cgroups into a container: the i-th hierarchy's mount point, its v1 mount option ("cpu,cpuacct",
+ * "name=systemd") or "" for v2. Returns false behind the last. */
+bool cgroup_host_hierarchy(const struct cgroup_host *host, size_t i, const char **ret_mount_point,
+			   const char **ret_v1_option);
+
+/* The path of a container's cgroup below a parent as CRI or OCI gives it, in the driver's form:
+ * cgroupfs: <parent>/<prefix>-<name>; systemd: <last slice of parent>:<prefix>:<name>. An empty parent is
+ * "/hull" (cgroupfs) or "hull.slice" (systemd). Fails: INVALID. */
+int cgroup_path_below(const struct cgroup_host *host, const char *parent, const char *prefix,
+		      const char *name, char ret_path[CGROUP_PATH_MAX], struct error *e) MUST_USE;
+/* The cgroupfs path that a path of either form stands for: "/a.slice/a-b.slice/hull-x.scope". */
+int cgroup_path_resolve(const struct cgroup_host *host, const char *path, char ret_path[CGROUP_PATH_MAX],
+			struct error *e) MUST_USE;
+
+/* ---- resources --------------------------------------------------------------------------------- */
+
+/* A device rule of the OCI spec (linux.resources.devices). */
+struct cgroup_device {
+	bool allow;
+	char type;		/* 'a' all, 'b' block, 'c' character */
+	int64_t major, minor;	/* -1: any */
+	char access[4];		/* of "rwm"; empty means all */
+};
+struct cgroup_hugepage {
+	const char *page_size;	/* "2MB", "1GB": as in the name of the file */
+	uint64_t limit;		/* bytes */
+};
+struct cgroup_unified {
+	const char *file, *value;	/* "memory.high", "max" */
+};
+/* OCI blockIO weightDevice and throttle*Device */
+enum cgroup_blkio_kind { BLKIO_WEIGHT, BLKIO_READ_BPS, BLKIO_WRITE_BPS, BLKIO_READ_IOPS, BLKIO_WRITE_IOPS };
+struct cgroup_blkio {
+	enum cgroup_blkio_kind kind;
+	uint32_t major, minor;
+	uint64_t value;
+};
+
+/* What is asked for; a field without its has_ flag stays as it is. Everything pointed at is the caller's.
+ * Values have the meaning of the OCI runtime spec, config-linux.md, whatever the host's version is:
+ * shares are converted to a v2 weight, memory+swap to v2 swap. -1 of a limit means none. */
+struct cgroup_resources {
+	bool has_memory_limit, has_memory_reservation, has_memory_swap, has_memory_swappiness;
+	bool has_oom_kill_disable;
+	int64_t memory_limit, memory_reservation;	/* bytes */
+	int64_t memory_swap;				/* bytes of memory and swap together */
+	uint64_t memory_swappiness;
+	bool oom_kill_disable;		/* v1 only: on v2 true is UNSUPPORTED */
+	bool memory_check_before_update; /* refuse a limit that is below the present use */
+
+	bool has_cpu_shares, has_cpu_quota, has_cpu_period, has_cpu_burst, has_cpu_idle;
+	uint64_t cpu_shares;		/* 2..262144; 0 is taken as not given, as kubelets and runc do */
+	int64_t cpu_quota;		/* us in each period; <= 0: none */
+	uint64_t cpu_period, cpu_burst;	/* us */
+	int64_t cpu_idle;		/* 0 or 1 */
+
+	const char *cpuset_cpus, *cpuset_mems;	/* NULL or "": as it is */
+
+	bool has_pids_limit;
+	int64_t pids_limit;		/* <= 0: none */
+
+	bool has_blkio_weight;
+	uint16_t blkio_weight;		/* 10..1000 */
+	const struct cgroup_blkio *blkio;
+	size_t blkio_count;
+
+	const struct cgroup_hugepage *hugepages;
+	size_t hugepage_count;
+
+	const struct cgroup_unified *unified;	/* v2 only; written last, in order */
+	size_t unified_count;
+
+	/* Applied in order, later rules win. Nothing is filtered when device_count is 0. */
+	const struct cgroup_device *devices;
+	size_t device_count;
+};
+
+/* ---- life -------------------------------------------------------------------------------------- */
+
+struct cgroup;
+
+/* Make the cgroup with its missing parents (v2: with the controllers enabled down the path; v1: with the
+ * cpuset filled down the path), and apply res (may be NULL). When a step fails, what was made is removed.
+ * Fails: EXISTS       the cgroup is there already and holds processes (an empty one is taken over)
+ *        STATE        v2: a parent holds processes, so no controller can be enabled below it
+ *        UNSUPPORTED  res needs a controller that is not there
+ *        INVALID, DENIED, SYS */
+int cgroup_create(const struct cgroup_host *host, const char *path, const struct cgroup_resources *res,
+		  struct cgroup **ret_cg, struct error *e) MUST_USE;
+/* The same for a pod's parent or another inner cgroup: one that is there, with or without processes, is
+ * fine and is opened. */
+int cgroup_ensure(const struct cgroup_host *host, const char *path, const struct cgroup_resources *res,
+		  struct cgroup **ret_cg, struct error *e) MUST_USE;
+/* Fails: NOT_FOUND (in no hierarchy that has limits), INVALID, SYS. Hierarchies where it is missing are
+ * left out. */
+int cgroup_open(const struct cgroup_host *host, const char *path, struct cgroup **ret_cg,
+		struct error *e) MUST_USE;
+/* Close; the cgroup stays. */
+void cgroup_free(struct cgroup *cg);
+DEFINE_CLEANUP(struct cgroup, cgroup_free)
+
+/* The resolved path, owned by cg. */
+const char *cgroup_path(const struct cgroup *cg);
+/* How many parents cgroup_create() or cgroup_ensure() made above the cgroup itself. */
+unsigned cgroup_made_parents(const struct cgroup *cg);
+
+/* Change limits of a living cgroup. Not atomic: the kernel takes one file at a time; the error names file
+ * and value. */
+int cgroup_update(struct cgroup *cg, const struct cgroup_resources *res, struct error *e) MUST_USE;
+
+/* Remove the cgroup and all below it, deepest first, then up to `parents` parents as far as they are empty.
+ * What is gone already counts as removed. EBUSY is retried for two seconds (v1 freezer and dying
+ * processes). Processes are not killed here. Fails: STATE (processes remain: names one), DENIED, SYS. */
+int cgroup_remove(const struct cgroup_host *host, const char *path, unsigned parents,
+		  struct error *e) MUST_USE;
+
+/* ---- entering ---------------------------------------------------------------------------------- */
+
+/* v2 and hybrid: the fd for clone_args.cgroup with CLONE_INTO_CGROUP; owned by cg. -1 on v1. */
+int cgroup_clone_fd(const struct cgroup *cg);
+
+/* v1 and hybrid: open files into each of which a single-threaded child writes "0" to move itself
+ * (cgroup_enter()); on v2 none (*ret_count is 0: the clone fd does it all). The caller closes them.
+ * A `tasks` write by the task itself takes no thread-group lock and so costs no RCU grace period
+ * (1 ms for nine hierarchies against 5 to 12).
+ * Permission was checked when the file was opened (the kernel keeps the opener's credentials,
+ * CVE-2021-4197): the child may have entered a user namespace or dropped everything since. */
+int cgroup_enter_fds(struct cgroup *cg, int ret_fds[CGROUP_HIER_MAX], size_t *ret_count,
+		     struct error *e) MUST_USE;
+/* In the child; async-signal-safe. Returns 0 or -1 with errno. */
+int cgroup_enter(const int fds[], size_t count);
+/* Move another process, with all its threads, into every hierarchy (cgroup.procs: slow). */
+int cgroup_attach(struct cgroup *cg, pid_t pid, struct error *e) MUST_USE;
+
+/* ---- processes --------------------------------------------------------------------------------- */
+
+/* SIGKILL everything in the cgroup and below it, frozen or not. With timeout_ms > 0 wait (poll) until it
+ * is empty; with 0 return after one round, which is complete on v2 and hybrid (cgroup.kill).
+ * Fails: TIMEOUT (names a process that remains). */
+int cgroup_kill(struct cgroup *cg, int timeout_ms, struct error *e) MUST_USE;
+/* Send sig to every process in it and below; the cgroup is frozen meanwhile where that is needed so
+ * that no pid is reused under our hands. */
+int cgroup_signal(struct cgroup *cg, int sig, struct error *e) MUST_USE;
+/* Waits until all are frozen; thaws again when the time is over. Fails: TIMEOUT, UNSUPPORTED. */
+int cgroup_freeze(struct cgroup *cg, int timeout_ms, struct error *e) MUST_USE;
+int cgroup_thaw(struct cgroup *cg, struct error *e) MUST_USE;
+bool cgroup_is_frozen(const struct cgroup *cg);
+/* No process in it nor below. A cgroup that was removed is empty. */
+int cgroup_is_empty(const struct cgroup *cg, bool *ret_empty, struct error *e) MUST_USE;
+/* Processes in it and below; *ret_pids is the caller's to free, NULL when there are none. */
+int cgroup_procs(const struct cgroup *cg, pid_t **ret_pids, size_t *ret_count, struct error *e) MUST_USE;
+
+/* ---- observation ------------------------------------------------------------------------------- */
+
+/* Read through fds held since the cgroup was opened, so it works after the last process was reaped, in any
+ * order with its removal up to rmdir. */
+struct cgroup_oom {
+	uint64_t kills;		/* processes of the cgroup (v2: and below) that the OOM killer ended */
+	uint64_t kills_local;	/* not counting cgroups below */
+	uint64_t limit_hits;	/* v2: how often its own limit was what was hit; kills without one mean that
+				 * a parent's limit, or the node's memory, was (v1: memory.failcnt) */
+};
+int cgroup_oom(const struct cgroup *cg, struct cgroup_oom *ret, struct error *e) MUST_USE;
+/* memory.events (v2) or memory.oom_control (v1), owned by cg, or -1 without a memory controller. On v2
+ * poll(2) reports POLLPRI when it changed. */
+int cgroup_oom_fd(const struct cgroup *cg);
+/* The count in such an fd, whichever version it is of. */
+int cgroup_oom_kills(int oom_fd, uint64_t *ret_kills, struct error *e) MUST_USE;
+
+#define CGROUP_NO_LIMIT UINT64_MAX
+
+struct cgroup_psi_line {
+	uint64_t total_ns;
+	double avg10, avg60, avg300;
+};
+struct cgroup_psi {
+	bool is_known;
+	struct cgroup_psi_line some, full;
+};
+struct cgroup_stats {
+	int64_t time_ns;	/* CLOCK_REALTIME of the reading */
+
+	bool has_cpu;
+	uint64_t cpu_usage_ns, cpu_user_ns, cpu_system_ns;
+	uint64_t cpu_periods, cpu_throttled, cpu_throttled_ns;
+
+	bool has_memory;
+	uint64_t memory_usage, memory_peak, memory_working_set, memory_rss, memory_cache;
+	uint64_t memory_faults, memory_major_faults;
+	uint64_t memory_limit;	/* CGROUP_NO_LIMIT: none of its own */
+
+	bool has_swap;
+	uint64_t swap_usage, swap_limit;	/* swap alone, on v1 too */
+
+	bool has_pids;
+	uint64_t pids, pids_limit;
+
+	bool has_io;
+	uint64_t io_read_bytes, io_write_bytes, io_reads, io_writes;
+
+	struct cgroup_psi cpu_psi, memory_psi, io_psi;
+
+	struct cgroup_oom oom;
+};
+/* Reads what there is; a part whose controller is missing has its has_ flag false. */
+int cgroup_stats(const struct cgroup *cg, struct cgroup_stats *ret, struct error *e) MUST_USE;
+
+#endif
