@@ -61,20 +61,23 @@ enum images_table {
 	IMAGES_TABLE_COUNT
 };
 
+/* One row to write (data) or to remove (data is NULL). */
+struct images_change {
+	enum images_table table;
+	const char *key;
+	const void *data;
+	size_t len;
+};
+
 /* The database, given by the caller. Called with a mutex held: must not call back into images_*. */
 struct images_store {
 	void *ctx;
-	int (*put)(void *ctx, enum images_table table, const char *key, const void *data, size_t len, bool durable,
-		   struct error *e);
-	int (*remove)(void *ctx, enum images_table table, const char *key, bool durable, struct error *e);
-	/* fn returns 0 to go on. */
+	/* All changes or none; durable: on disk when it returns. Removing what is not there succeeds. */
+	int (*apply)(void *ctx, const struct images_change *changes, size_t count, bool durable, struct error *e);
+	/* Call fn for each row; fn returns 0 to go on, a negative kind ends the walk. */
 	int (*each)(void *ctx, enum images_table table,
 		    int (*fn)(void *arg, const char *key, const void *data, size_t len, struct error *e), void *arg,
 		    struct error *e);
-	/* Several rows at once; both may be NULL. */
-	int (*begin)(void *ctx, struct error *e);
-	int (*commit)(void *ctx, struct error *e);
-	void (*rollback)(void *ctx);
 };
 
 struct images_opts {
