@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A check of JSON's tokens before json-c sees them (RFC 8259): what json-c lets pass even when strict. */
+#ifndef HULL_CODEC_JSON_SCAN_H
+#define HULL_CODEC_JSON_SCAN_H
+
+#include <stddef.h>
+
+#include "base/error.h"
+
+/* Every token is one that RFC 8259 knows: strings in double quotes without raw control characters and
+ * without \u0000, numbers whose integers fit in 64 bits, true, false, null and the six signs; brackets nest
+ * at most max_depth deep. How tokens may follow each other is left to the parser.
+ * Fails: INVALID, with the byte offset; LIMIT, the depth. */
+int json_scan(const char *text, size_t len, unsigned int max_depth, struct error *e) MUST_USE;
+
+#endif
