@@ -58,7 +58,7 @@ struct node_config {
 	struct idrange_pool *userns_blocks; /* configured blocks; NULL: from the files */
 	struct idmap node_uids, node_gids; /* for USERNS_NODE; empty when not configured */
 
-	struct image_registries registries;
+	struct registries registries;
 };
 
 #endif
