@@ -8,7 +8,6 @@
 
 /* PB(PodSandboxConfig) is runtime.v1.PodSandboxConfig; REC(Sandbox) is hull.record.Sandbox. */
 #define PB(name) Runtime__V1__##name
-#define PB_DESC(name) (&runtime__v1__##name##__descriptor)
 #define REC(name) Hull__Record__##name
 
 /* A message is empty until protobuf_c_message_init(): a zeroed one lacks its descriptor. */
