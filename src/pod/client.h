@@ -101,8 +101,8 @@ enum monitor_pid_mode {
 struct monitor_container {
 	const char *id;
 	int bundle_dfd;			/* directory that holds config.json */
-	const struct oci_rootfs *rootfs;/* mapping_fd is not sent: the pod's own user namespace maps the layers.
-					 * NULL: root.path of the spec, in the bundle */
+	const struct oci_rootfs *rootfs;/* paths are absolute. dfd and mapping_fd are not sent: the pod's own user
+					 * namespace maps the layers. NULL: root.path of the spec, in the bundle */
 	int log_fd;			/* CRI log, opened O_WRONLY|O_APPEND|O_CREAT; -1: output is thrown away */
 	bool tty;			/* as process.terminal of the spec: one stream, "stdout" */
 	bool has_stdin, stdin_once;	/* stdin is a pipe held by hull-pod; otherwise /dev/null */
