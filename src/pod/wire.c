@@ -212,7 +212,7 @@ static int decode_text(const struct wire_field *f, const char *p, uint32_t len, 
 static int decode_field(const struct wire_field *f, const char *p, uint32_t len, const int *fds, size_t fd_count,
 			void *at, struct error *e)
 {
-	uint64_t v;
+	uint64_t v = 0;
 	int r;
 
 	switch ((enum wire_type)f->type) {
