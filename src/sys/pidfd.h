@@ -21,6 +21,9 @@
  *        LIMIT        ENOSPC: user.max_*_namespaces reached, or nested more than 32 deep
  *        SYS */
 int pidfd_clone(uint64_t flags, struct proc *ret_child, struct error *e) MUST_USE;
+/* The error of a clone(2), clone3(2) or unshare(2) with CLONE_NEW* flags that failed with errno sys.
+ * Returns -UNSUPPORTED, -LIMIT, -DENIED or -SYS. */
+int pidfd_clone_failed(int sys, struct error *e);
 
 /* Whether the process has not been reaped yet: its pid is then still its own, also as a zombie. */
 bool pidfd_is_held(int pid_fd);
