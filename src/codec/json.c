@@ -50,7 +50,7 @@ int json_parse(const char *text, size_t len, size_t max_bytes, struct json_objec
 	/* json-c's own check lets encoded surrogates pass. */
 	if (!str_is_utf8(text, len))
 		return err_new(e, ERR_INVALID, "JSON: a NUL byte, or bytes that are not UTF-8");
-	r = json_scan(text, len, JSON_MAX_DEPTH, e);
+	r = json_scan(text, len, JSON_MAX_DEPTH, JSON_MAX_VALUES, e);
 	if (r < 0)
 		return r;
 	/* One more: json-c counts the level of scalars too. */

@@ -20,6 +20,7 @@
 
 #define JSON_MAX_BYTES (16u << 20)	/* the usual cap: config.json, plugin answers */
 #define JSON_MAX_DEPTH 64
+#define JSON_MAX_VALUES (512u << 10)	/* members and items of a whole document: bounds the memory of the tree */
 
 void json_free(struct json_object *o);	/* drop one reference; NULL is fine */
 DEFINE_CLEANUP(struct json_object, json_free)
@@ -27,7 +28,7 @@ DEFINE_CLEANUP(struct json_object, json_free)
 
 /* Parse one whole document of at most max_bytes (0: JSON_MAX_BYTES); only white space may follow it.
  * Strings hold valid UTF-8 without NUL; integers fit in 64 bits. The caller owns *ret_doc.
- * Fails: LIMIT   larger than max_bytes, or nested deeper than JSON_MAX_DEPTH
+ * Fails: LIMIT   larger than max_bytes, nested deeper than JSON_MAX_DEPTH, more than JSON_MAX_VALUES
  *        INVALID anything else, with the byte offset */
 int json_parse(const char *text, size_t len, size_t max_bytes, struct json_object **ret_doc, struct error *e)
 	MUST_USE;
