@@ -28,14 +28,18 @@
 
 #define CNI_CONF_DIR "/etc/cni/net.d"
 #define CNI_IFNAME "eth0"
+/* podman's own network is 10.88.0.0/16, and the same subnet on two bridges would reach only one. */
+#define CNI_DEFAULT_BRIDGE "hull0"
+#define CNI_DEFAULT_SUBNET "10.87.0.0/16"
+#define CNI_DEFAULT_DATA_DIR "/var/lib/cni/networks"
 
 /* The network that is used while conf_dir holds no configuration: a bridge with host-local addresses,
  * masquerading, and port mapping and firewall where those plugins are installed. Two instances of hulld
  * need different values of all three. NULL takes the default. */
 struct cni_default_opts {
-	const char *bridge;	/* "hull0" */
-	const char *subnet;	/* "10.88.0.0/16"; an IPv6 one works too */
-	const char *data_dir;	/* where host-local keeps its leases; "/var/lib/cni/networks" */
+	const char *bridge;	/* CNI_DEFAULT_BRIDGE; also the network's name */
+	const char *subnet;	/* CNI_DEFAULT_SUBNET; an IPv6 one works too */
+	const char *data_dir;	/* CNI_DEFAULT_DATA_DIR: where host-local keeps its leases */
 	bool is_off;		/* no default network: without configuration the network is not ready */
 };
 
@@ -153,8 +157,8 @@ int cni_record_netns(const char *record, char **ret_path, struct error *e) MUST_
 int cni_add(struct cni *c, const char *record, const struct cni_call *call, struct cni_result **ret_result,
 	    struct error *e) MUST_USE;
 
-/* DEL of each plugin in reverse, all of them even when one fails; the first error is returned. Fine when
- * repeated, and when the namespace is gone: CNI_NETNS is then empty. */
+/* DEL of each plugin in reverse, up to the first error. Fine when repeated, and when the namespace is gone:
+ * CNI_NETNS is then empty. */
 int cni_del(struct cni *c, const char *record, const struct cni_call *call, struct error *e) MUST_USE;
 
 /* CHECK of each plugin. Does nothing below spec 0.4.0 or with disableCheck. Fails also: STATE (no result). */
