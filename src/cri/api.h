@@ -4,13 +4,14 @@
 #define HULL_CRI_API_H
 
 #include "api.pb-c.h"
+#include "codec/pb.h"
 #include "record.pb-c.h"
 
 /* PB(PodSandboxConfig) is runtime.v1.PodSandboxConfig; REC(Sandbox) is hull.record.Sandbox. */
 #define PB(name) Runtime__V1__##name
 #define REC(name) Hull__Record__##name
 
-/* A message is empty until protobuf_c_message_init(): a zeroed one lacks its descriptor. */
-#define PB_INIT(msg, desc) protobuf_c_message_init((desc), (msg))
+/* A message is empty until pb_init(): a zeroed one lacks its descriptor. */
+#define PB_INIT(msg, desc) pb_init((desc), (msg))
 
 #endif
