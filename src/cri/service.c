@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cri/service.h"
 
-#include <poll.h>
-#include <string.h>
-
-#include "base/clock.h"
 #include "base/str.h"
 
 enum { LONG = 1, STREAM = 2 };
@@ -75,27 +71,4 @@ const struct cri_method *cri_method_find(const char *path)
 		if (str_eq(cri_methods[i].path, path))
 			return &cri_methods[i];
 	return NULL;
-}
-
-const char *cri_method_name(const struct cri_method *m)
-{
-	return strrchr(m->path, '/') + 1;
-}
-
-int call_check(const struct call *call, struct error *e)
-{
-	struct pollfd p = { .fd = call->cancel_fd, .events = POLLIN };
-
-	if (call->cancel_fd >= 0 && poll(&p, 1, 0) > 0)
-		return err_new(e, ERR_CANCELED, "the client gave up %s", call->method);
-	if (call->deadline_ns && clock_mono_ns() >= call->deadline_ns)
-		return err_new(e, ERR_TIMEOUT, "the deadline of %s passed", call->method);
-	return 0;
-}
-
-int call_send(struct call *call, const void *message, struct error *e)
-{
-	if (!call->send)
-		return err_new(e, ERR_INTERNAL, "%s is not a streaming method", call->method);
-	return call->send(call, message, e);
 }
