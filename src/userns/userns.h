@@ -42,7 +42,8 @@ int userns_detect(struct userns_self *ret, struct error *e) MUST_USE;
  * the inode of /proc/self/ns/user (0: unknown). */
 int userns_judge(const char *uid_map, const char *gid_map, const char *setgroups, uint64_t user_ino,
 		 struct userns_self *ret, struct error *e) MUST_USE;
-/* The short question; true when it cannot be found out. Asked once, then remembered. */
+/* The short question; true when it cannot be found out. Asked once, then remembered, so not for a process
+ * that enters another user namespace. */
 bool userns_is_initial(void);
 
 /* A new user namespace with these maps, held by nothing but the fd: for idmapped mounts
