@@ -24,6 +24,7 @@ char *buf_reserve(struct buf *b, size_t n)
 			cap += cap / 2 + 64;
 		b->data = mem_regrow(b->data, cap, 1);
 		b->cap = cap;
+		b->data[b->len] = '\0'; /* as promised, also when nothing comes */
 	}
 	return b->data + b->len;
 }

@@ -80,6 +80,23 @@ static void buffers_grow_and_consume(void **state)
 	assert_string_equal(buf_str(&b), "");
 }
 
+static void a_buffer_that_got_nothing_is_an_empty_string(void **state)
+{
+	/* A freed block of this size, full of other bytes, is what the allocator gives out next. */
+	char *junk = malloc(20000);
+
+	(void)state;
+	memset(junk, 'x', 20000);
+	free(junk);
+	for (int i = 0; i < 4; i++) {
+		cleanup_buf struct buf b = BUF_INIT;
+
+		buf_reserve(&b, 16384);
+		assert_string_equal(buf_str(&b), "");
+		memset(b.data, 'x', 16384);
+	}
+}
+
 static void maps_keep_what_is_put(void **state)
 {
 	struct map m = MAP_INIT;
@@ -130,6 +147,7 @@ int main(void)
 		cmocka_unit_test(ids),
 		cmocka_unit_test(time_is_rfc3339_with_nine_digits),
 		cmocka_unit_test(buffers_grow_and_consume),
+		cmocka_unit_test(a_buffer_that_got_nothing_is_an_empty_string),
 		cmocka_unit_test(maps_keep_what_is_put),
 		cmocka_unit_test(split),
 	};
