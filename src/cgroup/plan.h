@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside src/cgroup: from resources to the list of file writes. The planning is pure; applying is short. */
+#ifndef HULL_CGROUP_PLAN_H
+#define HULL_CGROUP_PLAN_H
+
+#include "base/mem.h"
+#include "cgroup/cgroup.h"
+
+enum cgroup_write_flags {
+	/* The file need not exist: without it the wish holds anyway, or cannot matter. */
+	CGROUP_WRITE_IF_EXISTS = 1,
+	/* The next write says the same in another file (of another kernel or I/O scheduler): it is tried
+	 * only when this file is missing. */
+	CGROUP_WRITE_ELSE_NEXT = 2,
+	/* EINVAL may mean "not before the next ones" (quota, period and burst bound each other): tried
+	 * again after the others. */
+	CGROUP_WRITE_RETRY_LAST = 4,
+};
+
+struct cgroup_write {
+	enum cgroup_controller controller;	/* whose hierarchy the file is in */
+	uint32_t flags;
+	char file[64];
+	char *value;				/* owned */
+};
+
+struct cgroup_plan {
+	struct cgroup_write *w;
+	size_t n;
+	uint32_t controllers;	/* bits: whose files are written */
+	bool device_filter;	/* the rules go into a BPF program, there is no file (v2) */
+};
+#define CGROUP_PLAN_INIT ((struct cgroup_plan){ 0 })
+void cgroup_plan_done(struct cgroup_plan *p);
+DEFINE_CLEANUP_VALUE(struct cgroup_plan, cgroup_plan_done)
+
+/* What is in force; decides the order of writes, and fills in what the caller left out. */
+struct cgroup_now {
+	uint64_t memory_limit, memsw_limit;	/* CGROUP_NO_LIMIT: none. memsw: memory and swap together (v1) */
+	int64_t cpu_quota;			/* us, -1: none */
+};
+#define CGROUP_NOW_NEW ((struct cgroup_now){ CGROUP_NO_LIMIT, CGROUP_NO_LIMIT, -1 })
+
+/* have: bits of the controllers of the host; v2: of those that have v2's files.
+ * Fails: INVALID (a value), UNSUPPORTED (a controller that is missing, a wish that v2 has no file for). */
+int cgroup_plan_resources(const struct cgroup_resources *res, const struct cgroup_now *now, uint32_t have,
+			  uint32_t v2, struct cgroup_plan *ret_plan, struct error *e) MUST_USE;
+
+/* 2..262144 to 1..10000; 1024 is 100. */
+uint64_t cgroup_weight_of_shares(uint64_t shares);
+
+#endif
