@@ -51,7 +51,7 @@ static void prepend(struct error *e, const char *s, size_t n)
 }
 
 /* Format into a bounded piece; newlines and control bytes of foreign text must not break a log line. */
-static size_t format(char *out, size_t size, const char *fmt, va_list ap)
+PRINTF(3, 0) static size_t format(char *out, size_t size, const char *fmt, va_list ap)
 {
 	int n = vsnprintf(out, size, fmt, ap);
 	size_t len;
@@ -65,7 +65,7 @@ static size_t format(char *out, size_t size, const char *fmt, va_list ap)
 	return len;
 }
 
-static int set(struct error *e, enum err_kind kind, int sys, const char *fmt, va_list ap)
+PRINTF(4, 0) static int set(struct error *e, enum err_kind kind, int sys, const char *fmt, va_list ap)
 {
 	char piece[sizeof(e->text)];
 

@@ -23,7 +23,7 @@ char *str_ndup(const char *s, size_t n)
 	return copy;
 }
 
-static char *vfmt(const char *fmt, va_list ap)
+PRINTF(1, 0) static char *vfmt(const char *fmt, va_list ap)
 {
 	char *s = NULL;
 
