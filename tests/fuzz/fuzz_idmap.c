@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "userns/idmap.h"
 #include "userns/sysctl.h"
 
