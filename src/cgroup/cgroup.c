@@ -561,6 +561,19 @@ int cgroup_clone_fd(const struct cgroup *cg)
 	return cgroup_dfd_v2(cg);
 }
 
+int cgroup_narrow(struct cgroup *cg, const char *name, struct error *e)
+{
+	int dfd = cgroup_dfd_v2(cg), child;
+
+	if (dfd < 0)
+		return err_new(e, ERR_UNSUPPORTED, "cgroup \"%s\" is in no v2 hierarchy", cg->path);
+	if (make_one(dfd, name, &child) < 0)
+		return cgroup_fail(e, errno, "make cgroup \"%s/%s\"", cg->path, name);
+	close(dfd);
+	cg->dfd[cg->host->v2] = child;
+	return 0;
+}
+
 int cgroup_enter_fds(struct cgroup *cg, int ret_fds[CGROUP_HIER_MAX], size_t *ret_count, struct error *e)
 {
 	size_t n = 0;

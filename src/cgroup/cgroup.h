@@ -185,6 +185,12 @@ int cgroup_remove(const struct cgroup_host *host, const char *path, unsigned par
 /* v2 and hybrid: the fd for clone_args.cgroup with CLONE_INTO_CGROUP; owned by cg. -1 on v1. */
 int cgroup_clone_fd(const struct cgroup *cg);
 
+/* v2 and hybrid: from now on cg means, in the v2 hierarchy, the child `name` of what it meant before, which is
+ * made without controllers; in v1 hierarchies it stays. So a part of a container's processes (an exec) can be
+ * killed as one, at the price of a mkdir. Whoever made it removes it, or cgroup_remove() of the whole does.
+ * Fails: UNSUPPORTED (v1), DENIED, SYS. */
+int cgroup_narrow(struct cgroup *cg, const char *name, struct error *e) MUST_USE;
+
 /* v1 and hybrid: open files into each of which a single-threaded child writes "0" to move itself
  * (cgroup_enter()); on v2 none (*ret_count is 0: the clone fd does it all). The caller closes them.
  * A `tasks` write by the task itself takes no thread-group lock and so costs no RCU grace period
