@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which end was an OOM kill, and of which limit. The counter is read through an fd held since the cgroup
+ * was made, after the init was reaped and before the cgroup goes: no event can be missed or be early.
+ *
+ * A container counts as OOM-killed when its cgroup counts a kill and its init died of SIGKILL itself, or
+ * said 137 as a shell does whose last command was killed. A kill of some other process (an exec, a child
+ * that the program outlived) is told in the message only. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/path.h"
+#include "base/str.h"
+#include "pod/monitor.h"
+
+/* memory.events reports a change by EPOLLPRI. On v1 there is no such thing but an eventfd that fires late;
+ * there the counter is looked at when something ends. */
+static void on_oom(struct source *s, uint32_t events)
+{
+	struct container *c = container_of(s, struct container, oom);
+	uint64_t kills = 0;
+
+	(void)events;
+	if (cgroup_oom_kills(c->oom_fd, &kills, NULL) < 0) {
+		source_close(c->m, &c->oom);
+		return;
+	}
+	if (kills > c->oom_seen) {
+		c->oom_seen = c->st.oom_kills = kills;
+		container_changed(c, MONITOR_EVENT_OOM);
+	}
+}
+
+void oom_watch(struct container *c)
+{
+	int copy;
+
+	if (c->oom_fd < 0 || !c->m->cgroups || cgroup_host_mode(c->m->cgroups) != CGROUP_V2)
+		return;
+	copy = fcntl(c->oom_fd, F_DUPFD_CLOEXEC, 3);
+	if (copy >= 0 && source_add(c->m, &c->oom, copy, EPOLLPRI, on_oom, NULL) < 0)
+		close(copy);
+}
+
+bool oom_describe(const struct oom_facts *f, char *out, size_t size)
+{
+	char whose[192] = "a memory limit was reached";
+
+	out[0] = '\0';
+	if (f->kills == 0)
+		return false;
+	if (f->has_limit_hits && f->limit_hits == 0)
+		snprintf(whose, sizeof(whose), "a limit above the container (of its pod %.100s, or the node) was reached",
+			 f->parent ? f->parent : "");
+	else if (f->has_limit_hits && f->limit_bytes > 0)
+		snprintf(whose, sizeof(whose), "the container's memory limit of %llu bytes was reached",
+			 (unsigned long long)f->limit_bytes);
+	else if (f->has_limit_hits)
+		snprintf(whose, sizeof(whose), "the container's memory limit was reached");
+	snprintf(out, size, "the kernel's OOM killer ended %llu process%s of the container: %s%s",
+		 (unsigned long long)f->kills, f->kills == 1 ? "" : "es", whose,
+		 f->init_was_killed ? "" : "; its first process was not among them");
+	return f->init_was_killed;
+}
+
+/* A number from a file beside the held one: its path is where the kernel says it is now. */
+static bool read_beside(int fd, const char *name, const char *key, uint64_t *ret)
+{
+	char link[PATH_FD_SIZE], path[1024], text[1024], *at = text;
+	cleanup_close int file = -1;
+	ssize_t n = readlink(path_of_fd(fd, link), path, sizeof(path) - 64);
+
+	if (n <= 0)
+		return false;
+	path[n] = '\0';
+	if (!strrchr(path, '/'))
+		return false;
+	snprintf(strrchr(path, '/') + 1, 64, "%s", name);
+	file = open(path, O_RDONLY | O_CLOEXEC);
+	n = file < 0 ? -1 : read(file, text, sizeof(text) - 1);
+	if (n <= 0)
+		return false;
+	text[n] = '\0';
+	if (key) {
+		at = strstr(text, key);
+		if (!at)
+			return false;
+		at += strlen(key);
+	}
+	errno = 0;
+	*ret = strtoull(at, NULL, 10);
+	return errno == 0;
+}
+
+void oom_judge(struct container *c)
+{
+	struct oom_facts f = { .parent = c->m->sandbox.cgroup_parent,
+			       .init_was_killed = c->st.signal == SIGKILL || c->st.exit_code == 128 + SIGKILL };
+	uint64_t v = 0;
+	bool is_v2;
+
+	if (c->oom_fd < 0 || cgroup_oom_kills(c->oom_fd, &f.kills, NULL) < 0 || f.kills == 0)
+		return;
+	is_v2 = c->m->cgroups && cgroup_host_mode(c->m->cgroups) == CGROUP_V2;
+	/* "oom N": how often this cgroup's own limit was what was hit (cgroup-v2.rst, memory.events). */
+	f.has_limit_hits = is_v2 ? read_beside(c->oom_fd, "memory.events", "\noom ", &f.limit_hits)
+				 : read_beside(c->oom_fd, "memory.failcnt", NULL, &f.limit_hits);
+	if (read_beside(c->oom_fd, is_v2 ? "memory.max" : "memory.limit_in_bytes", NULL, &v) && v < INT64_MAX / 2)
+		f.limit_bytes = v;
+	c->st.oom_kills = f.kills;
+	c->st.oom_killed = oom_describe(&f, c->st.message, sizeof(c->st.message));
+	if (f.kills > c->oom_seen) {
+		c->oom_seen = f.kills;
+		event_send(c->m, MONITOR_EVENT_OOM, c);
+	}
+}
