@@ -212,15 +212,6 @@ static int open_stdio(struct container *c, const struct req_container *q, struct
 	return 0;
 }
 
-static int start_builder(struct container *c, const struct req_container *q, struct build *b, struct error *e)
-{
-	const struct sandbox *s = &c->m->sandbox;
-	const int keep[] = { q->bundle_dfd, s->user_fd,	   s->net_fd,	  s->ipc_fd,	s->uts_fd,	s->shm_fd,
-			     s->shm_mnt_fd, b->stdio[0], b->stdio[1], b->stdio[2], b->target_pid_fd };
-
-	return worker_start(c->m, build_container, b, keep, ARRAY_LEN(keep), create_done, c, NULL, e);
-}
-
 int op_create_container(struct conn *conn, struct wire_msg *msg, struct error *e)
 {
 	struct req_container q = REQ_CONTAINER_INIT;
@@ -238,7 +229,7 @@ int op_create_container(struct conn *conn, struct wire_msg *msg, struct error *e
 	c = container_new(m, &q);
 	r = open_stdio(c, &q, &b, e);
 	if (r == 0)
-		r = start_builder(c, &q, &b, e);
+		r = worker_start(m, build_container, &b, create_done, c, NULL, e);
 	for (int i = 0; i < 3; i++)
 		close_fd(&b.stdio[i]);
 	if (r < 0) {
@@ -305,7 +296,7 @@ int op_start(struct conn *conn, struct wire_msg *msg, struct error *e)
 		return err_new(e, ERR_STATE, "container \"%s\" is not waiting for its start", c->st.id);
 	c->st.started_at = clock_wall_ns();
 	c->is_starting = true;
-	r = worker_start(conn->m, open_gate, &c->start_fd, &c->start_fd, 1, start_done, c, NULL, e);
+	r = worker_start(conn->m, open_gate, &c->start_fd, start_done, c, NULL, e);
 	if (r < 0) {
 		c->is_starting = false;
 		c->st.started_at = 0;

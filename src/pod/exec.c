@@ -212,7 +212,7 @@ static void exec_kill(struct exec *x)
 	if (x->worker)
 		worker_kill(x->worker);
 	if (!kill_cgroup(x) && x->pid > 0 &&
-	    worker_start(x->m, kill_by_proc, &x->pid, NULL, 0, kill_done, NULL, NULL, &err) < 0)
+	    worker_start(x->m, kill_by_proc, &x->pid, kill_done, NULL, NULL, &err) < 0)
 		log_warn("kill the processes of an exec: %s", err_msg(&err));
 	if (x->pid_fd >= 0 && x->cgroup_fd >= 0)
 		pidfd_send(x->pid_fd, SIGKILL);
@@ -313,8 +313,7 @@ int op_exec(struct conn *conn, struct wire_msg *msg, struct error *e)
 	b.number = x->number;
 	x->next = m->execs;
 	m->execs = x;
-	const int keep[] = { q.process_fd, q.stdio[0], q.stdio[1], q.stdio[2], c->bundle_dfd, c->pid_fd };
-	r = worker_start(m, run_exec, &b, keep, ARRAY_LEN(keep), exec_started, x, &x->worker, e);
+	r = worker_start(m, run_exec, &b, exec_started, x, &x->worker, e);
 	if (r < 0) {
 		exec_free(x);
 		return r;

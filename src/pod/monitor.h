@@ -77,9 +77,9 @@ struct worker {
 	void *owner;
 	struct worker *next;
 };
-/* keep: the fds that fn uses; all others are closed in the worker. */
-int worker_start(struct monitor *m, worker_fn fn, void *arg, const int *keep, size_t keep_count,
-		 worker_done done, void *owner, struct worker **ret, struct error *e) MUST_USE;
+/* The worker has its own copy of arg and of all memory; done is called once, later. */
+int worker_start(struct monitor *m, worker_fn fn, void *arg, worker_done done, void *owner, struct worker **ret,
+		 struct error *e) MUST_USE;
 /* SIGKILL; `done` still comes. */
 void worker_kill(struct worker *w);
 

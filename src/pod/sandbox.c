@@ -278,7 +278,7 @@ int op_create_sandbox(struct conn *conn, struct wire_msg *msg, struct error *e)
 		return r;
 	m->sandbox.netns_path = q.new_net ? str_dup(q.netns_pin_path) : NULL;
 	m->sandbox.cgroup_parent = str_dup(q.cgroup_parent);
-	r = worker_start(m, make_sandbox, k, NULL, 0, made, NULL, NULL, e);
+	r = worker_start(m, make_sandbox, k, made, NULL, NULL, e);
 	if (r < 0) {
 		free(m->sandbox.netns_path);
 		free(m->sandbox.cgroup_parent);

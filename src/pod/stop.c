@@ -73,7 +73,7 @@ void container_clean(struct container *c)
 	if (c->st.state != MONITOR_EXITED || c->cgroup_fate == CGROUP_NONE || c->cgroup_fate == CGROUP_REMOVING)
 		return;
 	c->cgroup_fate = CGROUP_REMOVING;
-	if (worker_start(c->m, clean_cgroup, &x, NULL, 0, clean_done, c, NULL, &err) < 0)
+	if (worker_start(c->m, clean_cgroup, &x, clean_done, c, NULL, &err) < 0)
 		clean_failed(c, &err);
 }
 

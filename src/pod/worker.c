@@ -6,7 +6,6 @@
  * know; all others stay zombies until the last answer is in (exit.c). */
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -18,25 +17,26 @@
 #include "pod/monitor.h"
 #include "sys/pidfd.h"
 
-#define KEEP_MAX (FD_PASS_MAX + 16)
-
-static int compare_fds(const void *a, const void *b)
+/* What a worker must not hold while it may hang: what others see the end of (a client's connection, a
+ * container's stdin), and what is none of its business. What it uses, namespaces, cgroups, the fds of its
+ * request, stays open; all of it is close-on-exec. */
+static void close_resident(const struct monitor *m)
 {
-	return *(const int *)a - *(const int *)b;
-}
+	close(m->epoll_fd);
+	close(m->listen.fd);
+	close(m->signals.fd);
+	for (const struct conn *c = m->conns; c; c = c->next)
+		close(c->src.fd);
+	for (const struct worker *w = m->workers; w; w = w->next)
+		close(w->answer.fd);
+	for (size_t i = 0; i < m->container_count; i++) {
+		const struct container *c = m->containers[i];
+		const int fds[] = { c->out.fd, c->err.fd, c->oom.fd, c->log.fd, c->stdin_fd };
 
-/* Close all fds but stdio, the answer's and those that are used. */
-static void close_others(int sock, const int *keep, size_t keep_count)
-{
-	int fds[KEEP_MAX + 1];
-	size_t n = 0;
-
-	fds[n++] = sock;
-	for (size_t i = 0; i < keep_count && n <= KEEP_MAX; i++)
-		if (keep[i] >= 3)
-			fds[n++] = keep[i];
-	qsort(fds, n, sizeof(fds[0]), compare_fds);
-	fd_close_from(3, fds, n);
+		for (size_t k = 0; k < ARRAY_LEN(fds); k++)
+			if (fds[k] >= 0)
+				close(fds[k]);
+	}
 }
 
 /* fds go by SCM_RIGHTS without gaps; res->fd says behind each slot's sign whether it is there. */
@@ -52,14 +52,14 @@ static int send_result(int sock, struct worker_result *res)
 	return fd_send(sock, &iov, 1, fds, n);
 }
 
-static _Noreturn void worker_main(int sock, worker_fn fn, void *arg, const int *keep, size_t keep_count)
+static _Noreturn void worker_main(const struct monitor *m, int sock, worker_fn fn, void *arg)
 {
 	struct worker_result res = { .error = ERROR_INIT };
 	sigset_t none;
 
 	for (int i = 0; i < WORKER_FDS; i++)
 		res.fd[i] = -1;
-	close_others(sock, keep, keep_count);
+	close_resident(m);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	prctl(PR_SET_NAME, "hull-pod-work");
@@ -114,8 +114,8 @@ static void on_answer(struct source *s, uint32_t events)
 	sandbox_stop_step(m);
 }
 
-int worker_start(struct monitor *m, worker_fn fn, void *arg, const int *keep, size_t keep_count, worker_done done,
-		 void *owner, struct worker **ret, struct error *e)
+int worker_start(struct monitor *m, worker_fn fn, void *arg, worker_done done, void *owner, struct worker **ret,
+		 struct error *e)
 {
 	struct proc child = PROC_INIT;
 	struct worker *w;
@@ -125,7 +125,7 @@ int worker_start(struct monitor *m, worker_fn fn, void *arg, const int *keep, si
 		return err_sys(e, "make a socket pair for a worker");
 	r = pidfd_clone(0, &child, e);
 	if (r == 0)
-		worker_main(sock[1], fn, arg, keep, keep_count);
+		worker_main(m, sock[1], fn, arg);
 	close(sock[1]);
 	if (r < 0) {
 		close(sock[0]);
