@@ -2,15 +2,26 @@
 #include "userns/child.h"
 
 #include <errno.h>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "sys/pidfd.h"
 
+/* Entering a user namespace takes the death signal away (PR_SET_PDEATHSIG(2const)), so it is set again
+ * before each wait. Before it was set the parent may have ended already. */
+static void die_with_parent(const struct child *c)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != c->parent)
+		_exit(1);
+}
+
 int child_start(uint64_t flags, struct child *ret, struct error *e)
 {
-	struct child c = CHILD_INIT;
+	struct child c = { .proc = PROC_INIT, .sock = -1, .parent = getpid() };
 	int pair[2], r;
 
 	/* Message boundaries: an answer is one byte or one whole struct error. */
@@ -63,6 +74,7 @@ void child_wait_go(const struct child *c)
 	char go;
 	ssize_t n;
 
+	die_with_parent(c);
 	do
 		n = recv(c->sock, &go, 1, 0);
 	while (n < 0 && errno == EINTR);
@@ -74,6 +86,7 @@ void child_report(const struct child *c, int r, const struct error *e)
 {
 	char byte;
 
+	die_with_parent(c);
 	if (r < 0)
 		(void)!send(c->sock, e, sizeof(*e), MSG_NOSIGNAL);
 	else

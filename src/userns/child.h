@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A short-lived child that makes or enters namespaces, and the conversation with it: the parent says
  * "go" once (the maps are written then), the child answers once with success or its error, and stays,
- * so that its namespaces can be opened, until it is killed. Should we die first, it sees the end of
- * the socket and exits. Internal to src/userns. */
+ * so that its namespaces can be opened, until it is killed. Should the thread that made it end first, so
+ * does it: by its death signal, and because it sees the end of the socket (which another child, cloned at
+ * that moment by another thread, may hold open). Internal to src/userns. */
 #ifndef HULL_USERNS_CHILD_H
 #define HULL_USERNS_CHILD_H
 
@@ -15,6 +16,7 @@
 struct child {
 	struct proc proc;
 	int sock;
+	pid_t parent;
 };
 #define CHILD_INIT ((struct child){ .proc = PROC_INIT, .sock = -1 })
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -8,6 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -62,6 +67,54 @@ static void the_ioctl_and_the_fallback_open_the_same(void **state)
 		assert_int_equal(same, !(FLAGS & types[i]));
 	}
 	proc_kill(&child);
+}
+
+/* A kernel before 6.11, as far as pidfds go: their ioctls answer ENOTTY. */
+static int forget_the_ioctls(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 0, 4),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
+		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0xff00),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0xff00, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOTTY),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog prog = { .len = ARRAY_LEN(code), .filter = code };
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return -1;
+	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog);
+}
+
+static void an_old_kernel_gets_the_fallback(void **state)
+{
+	struct proc child = PROC_INIT;
+	int status;
+	pid_t pid;
+
+	(void)state;
+	if (!start(&child))
+		skip();
+	pid = fork();
+	if (pid == 0) {
+		struct error e = ERROR_INIT;
+		bool same = false;
+		int a = -1, b = -1;
+
+		if (pidfd_ns(child.pid_fd, CLONE_NEWNET, &a, &e) < 0 || forget_the_ioctls() < 0)
+			_exit(1);
+		if (ioctl(child.pid_fd, 0xff04, 0) >= 0 || errno != ENOTTY)
+			_exit(2);
+		if (pidfd_ns(child.pid_fd, CLONE_NEWNET, &b, &e) < 0)
+			_exit(3);
+		_exit(ns_is_same(a, b, &same, &e) == 0 && same ? 0 : 4);
+	}
+	waitpid(pid, &status, 0);
+	proc_kill(&child);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
 static void a_process_that_is_gone_is_not_found(void **state)
@@ -179,6 +232,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_ioctl_and_the_fallback_open_the_same),
+		cmocka_unit_test(an_old_kernel_gets_the_fallback),
 		cmocka_unit_test(a_process_that_is_gone_is_not_found),
 		cmocka_unit_test(the_owner_of_a_namespace_is_told),
 		cmocka_unit_test(what_is_no_namespace_is_refused),

@@ -229,6 +229,40 @@ static void host_ids_that_are_not_ours_are_denied(void **state)
 	assert_says(&e, "container id 0 to host id 7");
 }
 
+static void tell_net_namespaces(struct buf *b)
+{
+	add_file(b, "/proc/sys/user/max_net_namespaces");
+}
+
+static void a_limit_of_the_user_namespace_is_set_and_kept(void **state)
+{
+	struct sysctl_item sysctl = { "user.max_net_namespaces", "1" };
+	struct idmap map = map_for_test(3000000000U);
+	cleanup_podns struct podns ns = PODNS_INIT;
+	struct error e = ERROR_INIT;
+	char out[64];
+	int status;
+	pid_t pid;
+
+	(void)state;
+	need_root();
+	assert_ok(podns_create(&(struct podns_opts){ .user = true, .net = true, .uids = &map, .gids = &map,
+						     .sysctls = &sysctl, .sysctl_count = 1 },
+			       &ns, &e));
+	in_pod(&ns, tell_net_namespaces, out, sizeof(out));
+	assert_string_equal(out, "1\n");
+	pid = fork();
+	if (pid == 0) {
+		struct podns more = PODNS_INIT;
+
+		_exit(setns(ns.user_fd, CLONE_NEWUSER) < 0 ? 1 :
+		      podns_create(&(struct podns_opts){ .net = true }, &more, &e) == -ERR_LIMIT && e.sys == ENOSPC ? 0 : 2);
+	}
+	waitpid(pid, &status, 0);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 static void maps_of_many_extents_are_written(void **state)
 {
 	struct idmap map = IDMAP_INIT, uids = IDMAP_INIT, gids = IDMAP_INIT;
@@ -294,6 +328,7 @@ int main(void)
 		cmocka_unit_test(a_failure_in_the_child_comes_back_whole_and_leaves_nothing),
 		cmocka_unit_test(options_that_make_no_sense_are_refused),
 		cmocka_unit_test(host_ids_that_are_not_ours_are_denied),
+		cmocka_unit_test(a_limit_of_the_user_namespace_is_set_and_kept),
 		cmocka_unit_test(maps_of_many_extents_are_written),
 		cmocka_unit_test(the_highest_ids_can_be_mapped),
 		cmocka_unit_test(our_own_maps_are_read_too),
