@@ -230,7 +230,8 @@ struct cgroup_oom {
 	uint64_t kills;		/* processes of the cgroup (v2: and below) that the OOM killer ended */
 	uint64_t kills_local;	/* not counting cgroups below */
 	uint64_t limit_hits;	/* v2: how often its own limit was what was hit; kills without one mean that
-				 * a parent's limit, or the node's memory, was (v1: memory.failcnt) */
+				 * a parent's limit, or the node's memory, was. v1: perhaps only 1 for
+				 * any number of hits */
 };
 int cgroup_oom(const struct cgroup *cg, struct cgroup_oom *ret, struct error *e) MUST_USE;
 /* memory.events (v2) or memory.oom_control (v1), owned by cg, or -1 without a memory controller. On v2

@@ -48,6 +48,27 @@ int cgroup_oom_kills(int oom_fd, uint64_t *ret_kills, struct error *e)
 	return 0;
 }
 
+/* v1: failcnt counts how often a limit was hit, but newer kernels (seen with 6.18) leave it 0. A peak that is as
+ * high as the limit tells at least that it was. */
+static uint64_t hits_v1(int dfd)
+{
+	static const char *const kinds[][3] = {
+		{ "memory.failcnt", "memory.max_usage_in_bytes", "memory.limit_in_bytes" },
+		{ "memory.memsw.failcnt", "memory.memsw.max_usage_in_bytes", "memory.memsw.limit_in_bytes" },
+	};
+	uint64_t hits = 0, n, peak, limit;
+	bool was_reached = false;
+
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		if (cgroupfs_read_u64(dfd, kinds[i][0], &n) == 0)
+			hits += n;
+		if (cgroupfs_read_u64(dfd, kinds[i][1], &peak) == 0 &&
+		    cgroupfs_read_u64(dfd, kinds[i][2], &limit) == 0)
+			was_reached = was_reached || peak >= limit;
+	}
+	return hits ? hits : was_reached;
+}
+
 int cgroup_oom(const struct cgroup *cg, struct cgroup_oom *ret, struct error *e)
 {
 	bool v2 = cgroup_host_is_v2(cg->host, CGROUP_MEMORY);
@@ -62,8 +83,7 @@ int cgroup_oom(const struct cgroup *cg, struct cgroup_oom *ret, struct error *e)
 		return err_ctx(e, "cgroup \"%s\"", cg->path);
 	oom.kills_local = oom.kills;
 	if (!v2) {
-		/* v1 counts where the victim was, and its own limit's hits in failcnt. */
-		cgroupfs_read_u64(cgroup_dfd(cg, CGROUP_MEMORY), "memory.failcnt", &oom.limit_hits);
+		oom.limit_hits = hits_v1(cgroup_dfd(cg, CGROUP_MEMORY));
 	} else if (cg->oom_local_fd >= 0) {
 		r = read_events(cg->oom_local_fd, text, e);
 		if (r < 0)
