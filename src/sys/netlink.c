@@ -35,10 +35,13 @@ static int make_request(struct link_request *req, uint16_t type, const char *nam
 	size_t len = strlen(name);
 
 	if (len == 0 || len >= IFNAMSIZ)
-		return err_new(e, ERR_INVALID, "\"%s\" is no name of a network interface: 1 to %d bytes", name,
-			       IFNAMSIZ - 1);
+		return err_new(e, ERR_INVALID, "\"%s\" is no name of a network interface: 1 to %d bytes",
+			       name, IFNAMSIZ - 1);
 	*req = (struct link_request){
-		.head = { .nlmsg_len = sizeof(*req), .nlmsg_type = type, .nlmsg_flags = NLM_F_REQUEST, .nlmsg_seq = 1 },
+		.head = { .nlmsg_len = sizeof(*req),
+			  .nlmsg_type = type,
+			  .nlmsg_flags = NLM_F_REQUEST,
+			  .nlmsg_seq = 1 },
 		.info = { .ifi_family = AF_UNSPEC },
 		.name_attr = { .rta_type = IFLA_IFNAME, .rta_len = (unsigned short)RTA_LENGTH(len + 1) },
 	};
@@ -50,7 +53,9 @@ static int exchange(const struct link_request *req, union answer *ret, struct er
 {
 	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK }, from = { 0 };
 	struct iovec iov = { .iov_base = ret, .iov_len = sizeof(*ret) };
-	struct msghdr msg = { .msg_name = &from, .msg_namelen = sizeof(from), .msg_iov = &iov, .msg_iovlen = 1 };
+	struct msghdr msg = {
+		.msg_name = &from, .msg_namelen = sizeof(from), .msg_iov = &iov, .msg_iovlen = 1
+	};
 	cleanup_close int sock = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 	ssize_t n;
 
@@ -67,9 +72,7 @@ static int exchange(const struct link_request *req, union answer *ret, struct er
 		return err_new(e, ERR_CORRUPT, "netlink answered %zd bytes that are no answer", n);
 	if (ret->head.nlmsg_type == NLMSG_ERROR) {
 		int sys = -((struct nlmsgerr *)NLMSG_DATA(&ret->head))->error;
-		enum err_kind kind = sys == ENODEV ? ERR_NOT_FOUND :
-				     sys == EPERM  ? ERR_DENIED :
-						     ERR_SYS;
+		enum err_kind kind = sys == ENODEV ? ERR_NOT_FOUND : sys == EPERM ? ERR_DENIED : ERR_SYS;
 
 		return sys ? err_sysk(e, kind, sys, "netlink") : 0;
 	}

@@ -21,8 +21,8 @@ static const struct {
 	int type;
 	const char *name;
 } types[] = {
-	{ CLONE_NEWUSER, "user" }, { CLONE_NEWNET, "net" }, { CLONE_NEWIPC, "ipc" },
-	{ CLONE_NEWUTS, "uts" },   { CLONE_NEWNS, "mnt" },  { CLONE_NEWPID, "pid" },
+	{ CLONE_NEWUSER, "user" },     { CLONE_NEWNET, "net" },	  { CLONE_NEWIPC, "ipc" },
+	{ CLONE_NEWUTS, "uts" },       { CLONE_NEWNS, "mnt" },	  { CLONE_NEWPID, "pid" },
 	{ CLONE_NEWCGROUP, "cgroup" }, { CLONE_NEWTIME, "time" },
 };
 
@@ -59,7 +59,8 @@ int ns_check_type(int fd, int type, struct error *e)
 	if (r < 0)
 		return r;
 	if (is != type)
-		return err_new(e, ERR_STATE, "fd %d is a namespace of type %s, not %s", fd, ns_name(is), ns_name(type));
+		return err_new(e, ERR_STATE, "fd %d is a namespace of type %s, not %s", fd, ns_name(is),
+			       ns_name(type));
 	return 0;
 }
 
@@ -98,7 +99,8 @@ int ns_owner(int fd, int *ret_user_fd, struct error *e)
 	owner = ioctl(fd, NS_GET_USERNS); /* close-on-exec, as all of open_related_ns() */
 	if (owner < 0)
 		return err_sysk(e, errno == EPERM ? ERR_DENIED : ERR_SYS, errno,
-				"ask for the user namespace that owns the %s namespace of fd %d", ns_name(type), fd);
+				"ask for the user namespace that owns the %s namespace of fd %d",
+				ns_name(type), fd);
 	*ret_user_fd = owner;
 	return 0;
 }

@@ -33,17 +33,19 @@ static const struct {
 int pidfd_clone_failed(int sys, struct error *e)
 {
 	switch (sys) {
-	case EINVAL:	/* a namespace that was not configured into the kernel */
+	case EINVAL: /* a namespace that was not configured into the kernel */
 		return err_sysk(e, ERR_UNSUPPORTED, sys, "make a process in new namespaces");
-	case ENOSPC:	/* user_namespaces(7), namespaces(7): /proc/sys/user */
+	case ENOSPC: /* user_namespaces(7), namespaces(7): /proc/sys/user */
 		err_sysk(e, ERR_LIMIT, sys, "make a process in new namespaces");
 		return err_hint(e, "raise the user.max_*_namespaces sysctls, or nest less deep");
 	case EUSERS:
 		return err_sysk(e, ERR_LIMIT, sys, "make a process in new namespaces: nested too deep");
 	case EPERM:
 		err_sysk(e, ERR_DENIED, sys, "make a process in new namespaces");
-		return err_hint(e, "needs CAP_SYS_ADMIN or, for a user namespace, both own ids mapped, no chroot, and "
-				   "no policy against it");
+		return err_hint(
+			e,
+			"needs CAP_SYS_ADMIN or, for a user namespace, both own ids mapped, no chroot, and "
+			"no policy against it");
 	default:
 		return err_sysk(e, ERR_SYS, sys, "make a process in new namespaces");
 	}

@@ -21,10 +21,12 @@ static bool is_overlap(uint32_t a, uint32_t a_length, uint32_t b, uint32_t b_len
 static int check_extent(struct idmap_extent x, struct error *e)
 {
 	if (x.length == 0)
-		return err_new(e, ERR_INVALID, "container id %u to host id %u: length is 0", x.container_id, x.host_id);
+		return err_new(e, ERR_INVALID, "container id %u to host id %u: length is 0", x.container_id,
+			       x.host_id);
 	if (end_of(x.container_id, x.length) > UINT32_MAX || end_of(x.host_id, x.length) > UINT32_MAX)
 		return err_new(e, ERR_INVALID,
-			       "container id %u to host id %u, length %u: the %s side passes 4294967294, the last id",
+			       "container id %u to host id %u, length %u: "
+			       "the %s side passes 4294967294, the last id",
 			       x.container_id, x.host_id, x.length,
 			       end_of(x.host_id, x.length) > UINT32_MAX ? "host" : "container");
 	return 0;
@@ -37,8 +39,8 @@ static int check_overlap(struct idmap_extent old, struct idmap_extent new, struc
 	if (!container && !is_overlap(old.host_id, old.length, new.host_id, new.length))
 		return 0;
 	return err_new(e, ERR_EXISTS,
-		       "container id %u to host id %u, length %u: overlaps container id %u to host id %u, length %u, "
-		       "on the %s side",
+		       "container id %u to host id %u, length %u: overlaps "
+		       "container id %u to host id %u, length %u, on the %s side",
 		       new.container_id, new.host_id, new.length, old.container_id, old.host_id, old.length,
 		       container ? "container" : "host");
 }
@@ -137,7 +139,8 @@ int idmap_check(const struct idmap *map, bool need_zero, const char *what, struc
 	if (map->n == 0)
 		return err_new(e, ERR_INVALID, "%s map: no extent", what);
 	if (map->n > IDMAP_MAX)
-		return err_new(e, ERR_LIMIT, "%s map: %zu extents, at most %d are possible", what, map->n, IDMAP_MAX);
+		return err_new(e, ERR_LIMIT, "%s map: %zu extents, at most %d are possible", what, map->n,
+			       IDMAP_MAX);
 	for (size_t i = 0; i < map->n && r == 0; i++) {
 		r = check_extent(map->x[i], e);
 		for (size_t j = 0; j < i && r == 0; j++)

@@ -19,7 +19,7 @@ struct idmap_extent {
 	uint32_t container_id, host_id, length;
 };
 
-#define IDMAP_MAX 340	/* extents the kernel takes since Linux 4.15 */
+#define IDMAP_MAX 340 /* extents the kernel takes since Linux 4.15 */
 struct idmap {
 	struct idmap_extent x[IDMAP_MAX];
 	size_t n;

@@ -20,11 +20,13 @@ static int format_text(const struct idmap *map, char text[TEXT_MAX], size_t *ret
 
 	for (size_t i = 0; i < map->n; i++) {
 		const struct idmap_extent *x = &map->x[i];
-		int n = snprintf(text + len, TEXT_MAX - len, "%u %u %u\n", x->container_id, x->host_id, x->length);
+		int n = snprintf(text + len, TEXT_MAX - len, "%u %u %u\n", x->container_id, x->host_id,
+				 x->length);
 
 		if ((size_t)n >= TEXT_MAX - len)
 			return err_new(e, ERR_LIMIT,
-				       "a map of %zu extents is too long: its text has to be shorter than a page, and %zu fit",
+				       "a map of %zu extents is too long: its text has to be shorter than a "
+				       "page, and %zu fit",
 				       map->n, i);
 		len += (size_t)n;
 	}
@@ -43,19 +45,22 @@ static bool is_written(int proc_dfd, const char *file)
 
 static int write_failed(int proc_dfd, const char *file, const struct idmap *map, int sys, struct error *e)
 {
-	enum err_kind kind = sys == EPERM  ? ERR_DENIED :
-			     sys == EINVAL ? ERR_INVALID :
-			     sys == ESRCH  ? ERR_STATE :
-					     ERR_SYS;
+	enum err_kind kind = sys == EPERM    ? ERR_DENIED
+			     : sys == EINVAL ? ERR_INVALID
+			     : sys == ESRCH  ? ERR_STATE
+					     : ERR_SYS;
 
 	if (sys == EPERM && is_written(proc_dfd, file))
 		return err_sysk(e, ERR_STATE, sys, "write \"%s\": it was written before", file);
 	err_sysk(e, kind, sys, "write \"%s\": container id %u to host id %u, length %u, of %zu extents", file,
-		 map->n ? map->x[0].container_id : 0, map->n ? map->x[0].host_id : 0, map->n ? map->x[0].length : 0,
-		 map->n);
+		 map->n ? map->x[0].container_id : 0, map->n ? map->x[0].host_id : 0,
+		 map->n ? map->x[0].length : 0, map->n);
 	if (sys == EPERM)
-		return err_hint(e, "needs CAP_SET%s in the parent user namespace (CAP_SETFCAP too for its id 0), and host ids "
-				"that are mapped there", file[0] == 'u' ? "UID" : "GID");
+		return err_hint(e,
+				"needs CAP_SET%s in the parent user namespace (CAP_SETFCAP too for its id "
+				"0), and host ids "
+				"that are mapped there",
+				file[0] == 'u' ? "UID" : "GID");
 	return -(int)kind;
 }
 
@@ -71,7 +76,8 @@ int idmap_write(int proc_dfd, const char *file, const struct idmap *map, struct 
 		return err_ctx(e, "write \"%s\"", file);
 	fd = openat(proc_dfd, file, O_WRONLY | O_CLOEXEC);
 	if (fd < 0)
-		return err_sysk(e, errno == ESRCH || errno == ENOENT ? ERR_STATE : ERR_SYS, errno, "open \"%s\"", file);
+		return err_sysk(e, errno == ESRCH || errno == ENOENT ? ERR_STATE : ERR_SYS, errno,
+				"open \"%s\"", file);
 	n = write(fd, text, len);
 	if (n < 0)
 		return write_failed(proc_dfd, file, map, errno, e);

@@ -58,9 +58,10 @@ static int check_free(const struct idrange *reg, const char *pod, struct idrange
 		if (!is_overlap(c->block, b) || str_eq(c->pod, pod))
 			continue;
 		return err_new(e, ERR_EXISTS,
-			       "host ids %u to %u of pod \"%s\" overlap host ids %u to %u of pod \"%s\" (sandbox %s)",
-			       b.first, (uint32_t)(end_of(b) - 1), pod, c->block.first, (uint32_t)(end_of(c->block) - 1),
-			       c->pod, c->holder);
+			       "host ids %u to %u of pod \"%s\" overlap host ids %u to %u of pod \"%s\" "
+			       "(sandbox %s)",
+			       b.first, (uint32_t)(end_of(b) - 1), pod, c->block.first,
+			       (uint32_t)(end_of(c->block) - 1), c->pod, c->holder);
 	}
 	return 0;
 }
@@ -107,7 +108,8 @@ void idrange_release(struct idrange *reg, const char *holder)
 }
 
 /* The first fit of count ids in one block of the pool; the claims are in order. */
-static bool find_fit(const struct idrange *reg, struct idrange_block pool, uint32_t count, uint32_t *ret_first)
+static bool find_fit(const struct idrange *reg, struct idrange_block pool, uint32_t count,
+		     uint32_t *ret_first)
 {
 	uint64_t first = pool.first;
 
@@ -157,7 +159,8 @@ int idrange_alloc(struct idrange *reg, const char *holder, const char *pod, uint
 		return 0;
 	}
 	return err_new(e, ERR_LIMIT,
-		       "no %u free host ids in a row for pod \"%s\": of the %llu ids of the pool's %zu blocks %llu are in use",
+		       "no %u free host ids in a row for pod \"%s\": of the %llu ids of the pool's %zu "
+		       "blocks %llu are in use",
 		       count, pod, (unsigned long long)idrange_pool_size(pool), pool->n,
 		       (unsigned long long)count_used(reg, pool));
 }

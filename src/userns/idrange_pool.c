@@ -19,13 +19,14 @@ int idrange_pool_add(struct idrange_pool *pool, struct idrange_block block, stru
 	if (block.length == 0)
 		return err_new(e, ERR_INVALID, "host ids from %u: the count is 0", block.first);
 	if (end > UINT32_MAX)
-		return err_new(e, ERR_INVALID, "host ids from %u, count %u: passes 4294967294, the last id", block.first,
-			       block.length);
+		return err_new(e, ERR_INVALID, "host ids from %u, count %u: passes 4294967294, the last id",
+			       block.first, block.length);
 	for (size_t i = 0; i < pool->n; i++) {
 		struct idrange_block old = pool->block[i];
 
 		if (old.first < end && block.first < (uint64_t)old.first + old.length)
-			return err_new(e, ERR_EXISTS, "host ids from %u, count %u: overlap those from %u, count %u",
+			return err_new(e, ERR_EXISTS,
+				       "host ids from %u, count %u: overlap those from %u, count %u",
 				       block.first, block.length, old.first, old.length);
 	}
 	if (pool->n >= IDRANGE_POOL_MAX)
@@ -35,8 +36,8 @@ int idrange_pool_add(struct idrange_pool *pool, struct idrange_block block, stru
 }
 
 /* One line; one of another user is passed over. It is cut at its colons. */
-static int parse_line(struct idrange_pool *pool, char *line, const char *user, const char *uid_text, bool *found,
-		      struct error *e)
+static int parse_line(struct idrange_pool *pool, char *line, const char *user, const char *uid_text,
+		      bool *found, struct error *e)
 {
 	char *first = strchr(line, ':'), *count = first ? strchr(first + 1, ':') : NULL;
 	struct idrange_block block;
@@ -58,8 +59,8 @@ static int parse_line(struct idrange_pool *pool, char *line, const char *user, c
 	return r;
 }
 
-int idrange_pool_load_subid(struct idrange_pool *pool, const char *path, const char *user, const char *uid_text,
-			    struct error *e)
+int idrange_pool_load_subid(struct idrange_pool *pool, const char *path, const char *user,
+			    const char *uid_text, struct error *e)
 {
 	struct idrange_pool loaded = *pool;
 	cleanup_buf struct buf text = BUF_INIT;
@@ -101,7 +102,8 @@ int idrange_pool_intersect(const struct idrange_pool *a, const struct idrange_po
 
 			if (first >= end)
 				continue;
-			r = idrange_pool_add(&both, (struct idrange_block){ first, (uint32_t)(end - first) }, e);
+			r = idrange_pool_add(&both, (struct idrange_block){ first, (uint32_t)(end - first) },
+					     e);
 			if (r < 0)
 				return r;
 		}

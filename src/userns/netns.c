@@ -21,7 +21,8 @@ void netns_random_name(char out[NETNS_NAME_SIZE])
 	char hex[33];
 
 	str_random_hex(hex, 16);
-	snprintf(out, NETNS_NAME_SIZE, "cni-%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16, hex + 20);
+	snprintf(out, NETNS_NAME_SIZE, "cni-%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16,
+		 hex + 20);
 }
 
 static int bind_over(int dfd, const char *name, int net_fd, struct error *e)
@@ -30,7 +31,8 @@ static int bind_over(int dfd, const char *name, int net_fd, struct error *e)
 
 	snprintf(target, sizeof(target), "%s/%s", path_of_fd(dfd, dir), name);
 	if (mount(path_of_fd(net_fd, source), target, NULL, MS_BIND, NULL) < 0)
-		return err_sysk(e, errno == EPERM ? ERR_DENIED : ERR_SYS, errno, "bind the namespace over \"%s\"", name);
+		return err_sysk(e, errno == EPERM ? ERR_DENIED : ERR_SYS, errno,
+				"bind the namespace over \"%s\"", name);
 	return 0;
 }
 
@@ -40,10 +42,12 @@ static int pin(const char *dir, const char *name, int net_fd, struct error *e)
 	int fd, r;
 
 	if (dfd < 0)
-		return err_sysk(e, errno == ENOENT ? ERR_NOT_FOUND : ERR_SYS, errno, "open directory \"%s\"", dir);
+		return err_sysk(e, errno == ENOENT ? ERR_NOT_FOUND : ERR_SYS, errno, "open directory \"%s\"",
+				dir);
 	fd = openat(dfd, name, O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
 	if (fd < 0)
-		return err_sysk(e, errno == EEXIST ? ERR_EXISTS : ERR_SYS, errno, "create \"%s/%s\"", dir, name);
+		return err_sysk(e, errno == EEXIST ? ERR_EXISTS : ERR_SYS, errno, "create \"%s/%s\"", dir,
+				name);
 	close(fd);
 	r = bind_over(dfd, name, net_fd, e);
 	if (r < 0)
@@ -114,8 +118,8 @@ int netns_open(const char *path, int *ret_fd, struct error *e)
 	if (fd < 0 && (errno == ENXIO || errno == ENODEV)) /* a socket, a device without driver */
 		return err_sysk(e, ERR_STATE, errno, "\"%s\" is not a network namespace", path);
 	if (fd < 0)
-		return err_sysk(e, errno == ENOENT ? ERR_NOT_FOUND : ERR_SYS, errno, "open network namespace \"%s\"",
-				path);
+		return err_sysk(e, errno == ENOENT ? ERR_NOT_FOUND : ERR_SYS, errno,
+				"open network namespace \"%s\"", path);
 	r = ns_check_type(fd, CLONE_NEWNET, e);
 	if (r < 0)
 		return err_ctx(e, "open network namespace \"%s\"", path);
@@ -161,7 +165,8 @@ int netns_remove(const char *path, struct error *e)
 		case PIN_GONE:
 			return 0;
 		case PIN_NAMESPACE: /* EINVAL: not mounted any more */
-			if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 && errno != EINVAL && errno != ENOENT)
+			if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 && errno != EINVAL &&
+			    errno != ENOENT)
 				return err_sysk(e, errno == EPERM ? ERR_DENIED : ERR_SYS, errno,
 						"unmount network namespace \"%s\"", path);
 			break;
@@ -175,7 +180,8 @@ int netns_remove(const char *path, struct error *e)
 			return not_a_pin(path, e);
 		}
 	}
-	return err_new(e, ERR_STATE, "network namespace \"%s\" is still mounted after %d attempts to unmount it", path,
+	return err_new(e, ERR_STATE,
+		       "network namespace \"%s\" is still mounted after %d attempts to unmount it", path,
 		       REMOVE_TRIES);
 }
 
@@ -225,7 +231,8 @@ int netns_open_with_owner(const char *path, const struct ns_id *expect, int *ret
 		return err_ctx(e, "find the owner of network namespace \"%s\"", path);
 	if (expect && !ns_id_equal(is, *expect))
 		return err_new(e, ERR_STATE,
-			       "network namespace \"%s\" is owned by user namespace %llu (device %llu), not by %llu (device %llu)",
+			       "network namespace \"%s\" is owned by user namespace %llu (device %llu), not "
+			       "by %llu (device %llu)",
 			       path, (unsigned long long)is.ino, (unsigned long long)is.dev,
 			       (unsigned long long)expect->ino, (unsigned long long)expect->dev);
 	*ret_net_fd = take_fd(net_fd);

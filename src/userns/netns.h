@@ -41,12 +41,12 @@ struct netns_opts {
 };
 struct netns {
 	char path[PATH_MAX];
-	int net_fd;	/* owned */
-	int user_fd;	/* owned; of the new user namespace, or -1 */
+	int net_fd;  /* owned */
+	int user_fd; /* owned; of the new user namespace, or -1 */
 };
 #define NETNS_INIT ((struct netns){ .net_fd = -1, .user_fd = -1 })
 int netns_new(const char *dir, const struct netns_opts *opts, struct netns *ret, struct error *e) MUST_USE;
-void netns_done(struct netns *ns);	/* closes the fds; the pin stays */
+void netns_done(struct netns *ns); /* closes the fds; the pin stays */
 DEFINE_CLEANUP_VALUE(struct netns, netns_done)
 #define cleanup_netns CLEANUP(netns_done)
 

@@ -29,14 +29,16 @@ static int is_mount_point(const char *dir, bool *ret, struct error *e)
 	if (statx(AT_FDCWD, dir, 0, STATX_MNT_ID, &sx) < 0)
 		return err_sys(e, "look at \"%s\"", dir);
 	if (!(sx.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT))
-		return err_new(e, ERR_UNSUPPORTED, "this kernel does not tell mount points (statx, Linux 5.8)");
+		return err_new(e, ERR_UNSUPPORTED,
+			       "this kernel does not tell mount points (statx, Linux 5.8)");
 	*ret = sx.stx_attributes & STATX_ATTR_MOUNT_ROOT;
 	return 0;
 }
 
 static int mount_onto_itself(const char *dir, struct error *e)
 {
-	cleanup_close int tree = open_tree(AT_FDCWD, dir, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (unsigned)AT_RECURSIVE);
+	cleanup_close int tree =
+		open_tree(AT_FDCWD, dir, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (unsigned)AT_RECURSIVE);
 	const char *step = "clone";
 
 	if (tree < 0)
@@ -69,7 +71,8 @@ static int prepare(const char *dir, struct error *e)
 	if (!is_mounted)
 		return mount_onto_itself(dir, e);
 	if (mount(NULL, dir, NULL, MS_SHARED, NULL) < 0)
-		return err_sysk(e, errno == EPERM ? ERR_DENIED : ERR_SYS, errno, "make the mount of \"%s\" shared", dir);
+		return err_sysk(e, errno == EPERM ? ERR_DENIED : ERR_SYS, errno,
+				"make the mount of \"%s\" shared", dir);
 	return 0;
 }
 
@@ -78,7 +81,8 @@ int netns_dir_prepare(const char *dir, struct error *e)
 	int r;
 
 	if (!path_is_clean_abs(dir))
-		return err_new(e, ERR_INVALID, "\"%s\" is no clean absolute path for network namespaces", dir);
+		return err_new(e, ERR_INVALID, "\"%s\" is no clean absolute path for network namespaces",
+			       dir);
 	r = prepare(dir, e);
 	return r < 0 ? err_ctx(e, "prepare the directory of network namespaces") : 0;
 }

@@ -23,7 +23,8 @@ static void *run_main(void *p)
 	struct run *run = p;
 
 	if (setns(run->net_fd, CLONE_NEWNET) < 0)
-		run->r = err_sysk(run->e, errno == EPERM ? ERR_DENIED : ERR_SYS, errno, "enter the network namespace");
+		run->r = err_sysk(run->e, errno == EPERM ? ERR_DENIED : ERR_SYS, errno,
+				  "enter the network namespace");
 	else
 		run->r = run->fn(run->arg, run->e);
 	return NULL;

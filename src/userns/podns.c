@@ -39,7 +39,8 @@ static int check_opts(const struct podns_opts *o, struct error *e)
 	if (o->hostname && !o->uts)
 		return err_new(e, ERR_INVALID, "host name \"%s\" without an own uts namespace", o->hostname);
 	if (o->hostname && strlen(o->hostname) > HOST_NAME_MAX)
-		return err_new(e, ERR_INVALID, "host name \"%s\" is longer than %d bytes", o->hostname, HOST_NAME_MAX);
+		return err_new(e, ERR_INVALID, "host name \"%s\" is longer than %d bytes", o->hostname,
+			       HOST_NAME_MAX);
 	if (o->user)
 		r = idmap_check(o->uids, true, "uid", e);
 	if (o->user && r == 0)

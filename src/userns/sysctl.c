@@ -41,9 +41,10 @@ static const struct {
 
 static bool has_scope(const struct sysctl_scope *own, enum scope scope)
 {
-	const bool has[] = {
-		[SCOPE_USER] = own->user, [SCOPE_NET] = own->net, [SCOPE_IPC] = own->ipc, [SCOPE_UTS] = own->uts
-	};
+	const bool has[] = { [SCOPE_USER] = own->user,
+			     [SCOPE_NET] = own->net,
+			     [SCOPE_IPC] = own->ipc,
+			     [SCOPE_UTS] = own->uts };
 
 	return has[scope];
 }
@@ -68,12 +69,14 @@ static int check_name(const char *name, struct error *e)
 		return err_new(e, ERR_INVALID, "sysctl \"%.64s...\": the name is longer than %d bytes", name,
 			       SYSCTL_NAME_MAX);
 	if (name[strspn(name, allowed)])
-		return err_new(e, ERR_INVALID, "sysctl \"%s\": the name has a byte outside [A-Za-z0-9_./-]", name);
+		return err_new(e, ERR_INVALID, "sysctl \"%s\": the name has a byte outside [A-Za-z0-9_./-]",
+			       name);
 	for (const char *p = name;; p++) {
 		size_t len = strcspn(p, ".");
 
 		if (!is_part(p, len))
-			return err_new(e, ERR_INVALID, "sysctl \"%s\": the name has an empty part, or one of dots alone",
+			return err_new(e, ERR_INVALID,
+				       "sysctl \"%s\": the name has an empty part, or one of dots alone",
 				       name);
 		p += len;
 		if (!*p)
@@ -106,10 +109,12 @@ static int check_scope(const char *name, const struct sysctl_scope *own, struct 
 			continue;
 		if (has_scope(own, groups[i].scope))
 			return 0;
-		return err_new(e, ERR_DENIED, "sysctl \"%s\" belongs to the %s namespace, and the pod has none of its own",
+		return err_new(e, ERR_DENIED,
+			       "sysctl \"%s\" belongs to the %s namespace, and the pod has none of its own",
 			       name, scope_names[groups[i].scope]);
 	}
-	return err_new(e, ERR_DENIED, "sysctl \"%s\" belongs to no namespace: it would change the whole node", name);
+	return err_new(e, ERR_DENIED, "sysctl \"%s\" belongs to no namespace: it would change the whole node",
+		       name);
 }
 
 int sysctl_check(const char *name, const char *value, const struct sysctl_scope *own, struct error *e)
@@ -165,7 +170,8 @@ int sysctl_write(const struct sysctl_item *item, struct error *e)
 	if (n < 0)
 		return write_failed(item, errno, e);
 	if ((size_t)n != len)
-		return err_new(e, ERR_INVALID, "set sysctl \"%s\": the kernel took only %zd bytes of \"%.200s\"", item->name,
+		return err_new(e, ERR_INVALID,
+			       "set sysctl \"%s\": the kernel took only %zd bytes of \"%.200s\"", item->name,
 			       n, item->value);
 	return 0;
 }
@@ -190,11 +196,13 @@ int sysctl_ping_group_range(const struct idmap *gids, char out[SYSCTL_PING_RANGE
 		if (!x || gids->x[i].container_id < x->container_id)
 			x = &gids->x[i];
 	if (gids && (!x || x->container_id > PING_GID_MAX))
-		return err_new(e, ERR_INVALID, "%s: the gid map has no gid that fits", SYSCTL_PING_GROUP_RANGE);
+		return err_new(e, ERR_INVALID, "%s: the gid map has no gid that fits",
+			       SYSCTL_PING_GROUP_RANGE);
 	if (x) {
 		first = x->container_id;
 		/* Go on over extents that follow each other on both sides. */
-		while ((next = starts_at(gids, x->container_id + x->length)) && next->host_id == x->host_id + x->length)
+		while ((next = starts_at(gids, x->container_id + x->length)) &&
+		       next->host_id == x->host_id + x->length)
 			x = next;
 		last = x->container_id + (x->length - 1);
 	}

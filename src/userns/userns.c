@@ -113,8 +113,8 @@ static int start_holder(char *stack, struct proc *ret_proc, struct error *e)
 	*parent = getpid();
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	pid = clone(hold, stack + HOLDER_STACK_BYTES, CLONE_VM | CLONE_NEWUSER | CLONE_PIDFD | SIGCHLD, parent,
-		    &pid_fd);
+	pid = clone(hold, stack + HOLDER_STACK_BYTES, CLONE_VM | CLONE_NEWUSER | CLONE_PIDFD | SIGCHLD,
+		    parent, &pid_fd);
 	saved_errno = errno;
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (pid < 0)
@@ -146,7 +146,8 @@ int userns_mapping_fd(const struct idmap *uids, const struct idmap *gids, int *r
 		r = idmap_check(gids, false, "gid", e);
 	if (r < 0)
 		return r;
-	stack = mmap(NULL, HOLDER_STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+	stack = mmap(NULL, HOLDER_STACK_BYTES, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
 	if (stack == MAP_FAILED)
 		return err_sys(e, "map a stack");
 	r = start_holder(stack, &holder, e);
@@ -189,7 +190,8 @@ int userns_read_maps(int user_fd, struct idmap *ret_uids, struct idmap *ret_gids
 
 		/* setns(2) refuses the namespace that one is in already. */
 		if (!is_own && setns(user_fd, CLONE_NEWUSER) < 0)
-			r = err_sysk(&why, errno == EPERM ? ERR_DENIED : ERR_SYS, errno, "enter the user namespace");
+			r = err_sysk(&why, errno == EPERM ? ERR_DENIED : ERR_SYS, errno,
+				     "enter the user namespace");
 		child_report(&c, r, &why);
 	}
 	if (r < 0)

@@ -17,21 +17,21 @@
  * namespace, but the identity proves nothing: a child may have it too, and then the number decides.
  * Without /proc/self/ns the map is all there is. */
 struct userns_self {
-	bool in_child;		/* not the initial user namespace */
-	bool full_map;		/* all uids and gids are mapped to themselves */
-	bool is_mapped;		/* our maps are written: ids mean something */
-	struct idmap uids, gids;/* our own maps: what we can give to a child namespace */
+	bool in_child;		 /* not the initial user namespace */
+	bool full_map;		 /* all uids and gids are mapped to themselves */
+	bool is_mapped;		 /* our maps are written: ids mean something */
+	struct idmap uids, gids; /* our own maps: what we can give to a child namespace */
 
 	/* What follows from in_child (and, where named, from the maps). Each names a thing that works in
 	 * the initial namespace for a root with all capabilities. */
-	bool cannot_mknod;		/* device nodes: bind the host's instead (mknod(2)) */
-	bool cannot_lower_oom_score;	/* below the score we started with (proc(5)) */
-	bool cannot_raise_rlimits;	/* a hard limit, above its value (setrlimit(2)) */
-	bool cannot_idmap_host_mounts;	/* mount_setattr(2) of a file system that an outer namespace mounted */
-	bool cannot_mount_devices;	/* file systems on block devices; only those marked FS_USERNS_MOUNT */
-	bool cannot_trust_xattrs;	/* trusted.*: overlay wants "userxattr" */
-	bool cannot_filter_devices;	/* BPF_PROG_TYPE_CGROUP_DEVICE; v1 devices.allow */
-	bool cannot_write_host_sysctls;	/* those of no namespace of ours */
+	bool cannot_mknod;	       /* device nodes: bind the host's instead (mknod(2)) */
+	bool cannot_lower_oom_score;   /* below the score we started with (proc(5)) */
+	bool cannot_raise_rlimits;     /* a hard limit, above its value (setrlimit(2)) */
+	bool cannot_idmap_host_mounts; /* mount_setattr(2) of a file system that an outer namespace mounted */
+	bool cannot_mount_devices;     /* file systems on block devices; only those marked FS_USERNS_MOUNT */
+	bool cannot_trust_xattrs;      /* trusted.*: overlay wants "userxattr" */
+	bool cannot_filter_devices;    /* BPF_PROG_TYPE_CGROUP_DEVICE; v1 devices.allow */
+	bool cannot_write_host_sysctls; /* those of no namespace of ours */
 	bool cannot_setgroups;		/* denied when our gid_map was written: no supplementary groups */
 	bool cannot_choose_ids;		/* only ids of our own map can be given away: not all are there */
 };
@@ -59,12 +59,12 @@ int userns_mapping_fd(const struct idmap *uids, const struct idmap *gids, int *r
 int userns_read_maps(int user_fd, struct idmap *ret_uids, struct idmap *ret_gids, struct error *e) MUST_USE;
 
 struct podns_opts {
-	bool user;			/* a new user namespace with uids and gids */
-	bool net, ipc, uts;		/* these new, owned by the user namespace that is new or joined */
-	const struct idmap *uids, *gids;/* with user only */
-	bool join_user;			/* instead of user: inside the one of join_user_fd */
+	bool user;			 /* a new user namespace with uids and gids */
+	bool net, ipc, uts;		 /* these new, owned by the user namespace that is new or joined */
+	const struct idmap *uids, *gids; /* with user only */
+	bool join_user;			 /* instead of user: inside the one of join_user_fd */
 	int join_user_fd;
-	const char *hostname;		/* with uts only, NULL: unchanged. At most 64 bytes */
+	const char *hostname;		   /* with uts only, NULL: unchanged. At most 64 bytes */
 	const struct sysctl_item *sysctls; /* each has passed sysctl_check() for what is new here */
 	size_t sysctl_count;
 };

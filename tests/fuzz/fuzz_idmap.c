@@ -15,9 +15,11 @@ static void check_extent(const struct idmap *map, const struct idmap_extent *x)
 	for (size_t i = 0; i < ARRAY_LEN(offsets); i++) {
 		uint32_t host = 0, container = 0;
 
-		if (idmap_to_host(map, x->container_id + offsets[i], &host, NULL) < 0 || host != x->host_id + offsets[i])
+		if (idmap_to_host(map, x->container_id + offsets[i], &host, NULL) < 0 ||
+		    host != x->host_id + offsets[i])
 			abort();
-		if (idmap_to_container(map, host, &container, NULL) < 0 || container != x->container_id + offsets[i])
+		if (idmap_to_container(map, host, &container, NULL) < 0 ||
+		    container != x->container_id + offsets[i])
 			abort();
 	}
 }
@@ -28,7 +30,8 @@ static void check_round_trip(const struct idmap *map)
 	struct idmap again = IDMAP_INIT;
 
 	idmap_format(map, &text);
-	if (idmap_parse(&again, buf_str(&text), text.len, NULL) < 0 || !idmap_equal(map, &again) || again.n != map->n)
+	if (idmap_parse(&again, buf_str(&text), text.len, NULL) < 0 || !idmap_equal(map, &again) ||
+	    again.n != map->n)
 		abort();
 }
 

@@ -43,7 +43,7 @@ static bool start(struct proc *child)
 
 static void the_ioctl_and_the_fallback_open_the_same(void **state)
 {
-	static const int types[] = { CLONE_NEWUSER, CLONE_NEWNET, CLONE_NEWIPC, CLONE_NEWUTS,
+	static const int types[] = { CLONE_NEWUSER, CLONE_NEWNET, CLONE_NEWIPC,	  CLONE_NEWUTS,
 				     CLONE_NEWNS,   CLONE_NEWPID, CLONE_NEWCGROUP };
 	struct proc child = PROC_INIT;
 	struct error e = ERROR_INIT;
@@ -217,7 +217,10 @@ static void a_link_comes_up(void **state)
 		if (unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0)
 			_exit(77);
 		_exit(netlink_link_is_up("lo", &up, &e) == 0 && !up && netlink_link_up("lo", &e) == 0 &&
-		      netlink_link_up("lo", &e) == 0 && netlink_link_is_up("lo", &up, &e) == 0 && up ? 0 : 1);
+				      netlink_link_up("lo", &e) == 0 &&
+				      netlink_link_is_up("lo", &up, &e) == 0 && up
+			      ? 0
+			      : 1);
 	}
 	waitpid(pid, &status, 0);
 	assert_true(WIFEXITED(status));

@@ -18,25 +18,25 @@
 
 #include "userns/userns.h"
 
-#define SKIP(...)                            \
-	do {                                 \
-		print_message("skipped: ");  \
-		print_message(__VA_ARGS__);  \
-		print_message("\n");         \
-		skip();                      \
+#define SKIP(...)                           \
+	do {                                \
+		print_message("skipped: "); \
+		print_message(__VA_ARGS__); \
+		print_message("\n");        \
+		skip();                     \
 	} while (0)
 
-#define assert_ok(call)                                                        \
-	do {                                                                   \
-		int result_ = (call);                                          \
-		if (result_ < 0)                                               \
-			fail_msg("%s: %d: %s", #call, result_, err_msg(&e));   \
+#define assert_ok(call)                                                      \
+	do {                                                                 \
+		int result_ = (call);                                        \
+		if (result_ < 0)                                             \
+			fail_msg("%s: %d: %s", #call, result_, err_msg(&e)); \
 	} while (0)
 
-#define assert_says(e, text)                                                                      \
-	do {                                                                                      \
-		if (!strstr(err_msg(e), text))                                                    \
-			fail_msg("\"%s\" is not in the message \"%s\"", text, err_msg(e));        \
+#define assert_says(e, text)                                                               \
+	do {                                                                               \
+		if (!strstr(err_msg(e), text))                                             \
+			fail_msg("\"%s\" is not in the message \"%s\"", text, err_msg(e)); \
 	} while (0)
 
 /* A map that we may give to a child: a block far up where all ids are ours, or our only id. */

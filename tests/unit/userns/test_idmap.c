@@ -34,13 +34,17 @@ static void an_error_names_the_line_and_both_ids(void **state)
 		int r;
 		const char *says[3];
 	} rows[] = {
-		{ "0 100000 10\n5 200000 10\n", -ERR_EXISTS,
+		{ "0 100000 10\n5 200000 10\n",
+		  -ERR_EXISTS,
 		  { "line 2: ", "container id 5 to host id 200000", "on the container side" } },
-		{ "0 100000 10\n10 100009 10\n", -ERR_EXISTS,
+		{ "0 100000 10\n10 100009 10\n",
+		  -ERR_EXISTS,
 		  { "line 2: ", "container id 0 to host id 100000, length 10", "on the host side" } },
 		{ "0 100000 0\n", -ERR_INVALID, { "line 1: ", "host id 100000", "length is 0" } },
 		{ "1 4294967290 10\n", -ERR_INVALID, { "line 1: ", "host id 4294967290", "the host side" } },
-		{ "4294967295 1 1\n", -ERR_INVALID, { "line 1: ", "container id 4294967295", "the container side" } },
+		{ "4294967295 1 1\n",
+		  -ERR_INVALID,
+		  { "line 1: ", "container id 4294967295", "the container side" } },
 		{ "\n0 1 4294967296\n", -ERR_INVALID, { "line 2: ", "the length", "4294967295" } },
 		{ "0 1 99999999999999999999999999\n", -ERR_INVALID, { "the length", "line 1", "" } },
 		{ "0 1\n", -ERR_INVALID, { "line 1: ", "the length is missing", "" } },

@@ -147,7 +147,8 @@ static char *subid_file(const char *text)
 	return path;
 }
 
-static int load(struct idrange_pool *pool, const char *text, const char *user, const char *uid, struct error *e)
+static int load(struct idrange_pool *pool, const char *text, const char *user, const char *uid,
+		struct error *e)
 {
 	char *path = subid_file(text);
 	int r;
@@ -184,7 +185,8 @@ static void the_pool_comes_from_subuid(void **state)
 	assert_int_equal(load(&pool, "hull:5:5\nhull:6:1\n", "hull", NULL, &e), -ERR_EXISTS);
 	assert_says(&e, "line 2");
 	assert_int_equal(pool.n, 0);
-	assert_int_equal(idrange_pool_load_subid(&pool, "/nonexistent/subuid", "hull", NULL, &e), -ERR_NOT_FOUND);
+	assert_int_equal(idrange_pool_load_subid(&pool, "/nonexistent/subuid", "hull", NULL, &e),
+			 -ERR_NOT_FOUND);
 }
 
 static void uids_and_gids_give_what_both_have(void **state)

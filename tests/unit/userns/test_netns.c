@@ -25,7 +25,8 @@ static int set_up(void **state)
 	(void)state;
 	if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0)
 		return 0;
-	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || mount(NULL, "/", NULL, MS_SHARED, NULL) < 0)
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount(NULL, "/", NULL, MS_SHARED, NULL) < 0)
 		return 0;
 	if (!mkdtemp(top) || mount("hull-test", top, "tmpfs", 0, "mode=0755") < 0)
 		return -1;
@@ -62,7 +63,8 @@ static int count_mounts(const char *path, bool *ret_shared)
 	for (char *line = strtok(text.data, "\n"); line; line = strtok(NULL, "\n")) {
 		char point[256], optional[256];
 
-		if (sscanf(line, "%*s %*s %*s %*s %255s %*s %255s", point, optional) != 2 || !str_starts(point, path))
+		if (sscanf(line, "%*s %*s %*s %*s %255s %*s %255s", point, optional) != 2 ||
+		    !str_starts(point, path))
 			continue;
 		if (n++ == 0)
 			*ret_shared = str_starts(optional, "shared:");

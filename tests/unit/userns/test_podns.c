@@ -89,9 +89,15 @@ static void a_user_namespace_owns_all_that_is_made_with_it(void **state)
 		{ "kernel.msgmax", "4096" },
 	};
 
-	assert_ok(podns_create(&(struct podns_opts){ .user = true, .net = true, .ipc = true, .uts = true,
-						     .uids = &map, .gids = &map, .hostname = "pod-a",
-						     .sysctls = sysctls, .sysctl_count = ARRAY_LEN(sysctls) },
+	assert_ok(podns_create(&(struct podns_opts){ .user = true,
+						     .net = true,
+						     .ipc = true,
+						     .uts = true,
+						     .uids = &map,
+						     .gids = &map,
+						     .hostname = "pod-a",
+						     .sysctls = sysctls,
+						     .sysctl_count = ARRAY_LEN(sysctls) },
 			       &ns, &e));
 	assert_owner(ns.net_fd, ns.user_fd);
 	assert_owner(ns.ipc_fd, ns.user_fd);
@@ -117,8 +123,12 @@ static void the_same_works_without_a_user_namespace(void **state)
 
 	(void)state;
 	need_root();
-	assert_ok(podns_create(&(struct podns_opts){ .net = true, .ipc = true, .uts = true, .hostname = "pod-b",
-						     .sysctls = sysctls, .sysctl_count = ARRAY_LEN(sysctls) },
+	assert_ok(podns_create(&(struct podns_opts){ .net = true,
+						     .ipc = true,
+						     .uts = true,
+						     .hostname = "pod-b",
+						     .sysctls = sysctls,
+						     .sysctl_count = ARRAY_LEN(sysctls) },
 			       &ns, &e));
 	assert_int_equal(ns.user_fd, -1);
 	assert_ok(ns_open_own(CLONE_NEWUSER, &own, &e));
@@ -140,8 +150,13 @@ static void namespaces_are_made_inside_a_given_user_namespace(void **state)
 	(void)state;
 	need_root();
 	assert_ok(userns_mapping_fd(&map, &map, &user_fd, &e));
-	assert_ok(podns_create(&(struct podns_opts){ .join_user = true, .join_user_fd = user_fd, .net = true, .ipc = true,
-						     .uts = true, .hostname = "pod-c", .sysctls = sysctls,
+	assert_ok(podns_create(&(struct podns_opts){ .join_user = true,
+						     .join_user_fd = user_fd,
+						     .net = true,
+						     .ipc = true,
+						     .uts = true,
+						     .hostname = "pod-c",
+						     .sysctls = sysctls,
 						     .sysctl_count = 2 },
 			       &ns, &e));
 	assert_int_equal(ns.user_fd, -1);
@@ -173,13 +188,18 @@ static void a_failure_in_the_child_comes_back_whole_and_leaves_nothing(void **st
 
 	(void)state;
 	need_root();
-	assert_int_equal(podns_create(&(struct podns_opts){ .user = true, .net = true, .uids = &map, .gids = &map,
-							    .sysctls = none, .sysctl_count = 1 },
+	assert_int_equal(podns_create(&(struct podns_opts){ .user = true,
+							    .net = true,
+							    .uids = &map,
+							    .gids = &map,
+							    .sysctls = none,
+							    .sysctl_count = 1 },
 				      &ns, &e),
 			 -ERR_NOT_FOUND);
 	assert_says(&e, "make the namespaces of the pod: set sysctl \"net.ipv4.no_such_thing\" to \"1\"");
-	assert_int_equal(podns_create(&(struct podns_opts){ .net = true, .sysctls = bad, .sysctl_count = 1 }, &ns, &e),
-			 -ERR_INVALID);
+	assert_int_equal(
+		podns_create(&(struct podns_opts){ .net = true, .sysctls = bad, .sysctl_count = 1 }, &ns, &e),
+		-ERR_INVALID);
 	assert_int_equal(e.sys, EINVAL);
 	assert_int_equal(ns.net_fd, -1);
 	assert_int_equal(count_fds(), fds);
@@ -223,9 +243,10 @@ static void host_ids_that_are_not_ours_are_denied(void **state)
 	assert_ok(userns_detect(&self, &e));
 	if (self.full_map)
 		SKIP("all ids are ours: this needs a user namespace of few ids");
-	assert_int_equal(podns_create(&(struct podns_opts){ .user = true, .net = true, .uids = &map, .gids = &map }, &ns,
-				      &e),
-			 -ERR_DENIED);
+	assert_int_equal(
+		podns_create(&(struct podns_opts){ .user = true, .net = true, .uids = &map, .gids = &map },
+			     &ns, &e),
+		-ERR_DENIED);
 	assert_says(&e, "container id 0 to host id 7");
 }
 
@@ -246,8 +267,12 @@ static void a_limit_of_the_user_namespace_is_set_and_kept(void **state)
 
 	(void)state;
 	need_root();
-	assert_ok(podns_create(&(struct podns_opts){ .user = true, .net = true, .uids = &map, .gids = &map,
-						     .sysctls = &sysctl, .sysctl_count = 1 },
+	assert_ok(podns_create(&(struct podns_opts){ .user = true,
+						     .net = true,
+						     .uids = &map,
+						     .gids = &map,
+						     .sysctls = &sysctl,
+						     .sysctl_count = 1 },
 			       &ns, &e));
 	in_pod(&ns, tell_net_namespaces, out, sizeof(out));
 	assert_string_equal(out, "1\n");
@@ -255,8 +280,11 @@ static void a_limit_of_the_user_namespace_is_set_and_kept(void **state)
 	if (pid == 0) {
 		struct podns more = PODNS_INIT;
 
-		_exit(setns(ns.user_fd, CLONE_NEWUSER) < 0 ? 1 :
-		      podns_create(&(struct podns_opts){ .net = true }, &more, &e) == -ERR_LIMIT && e.sys == ENOSPC ? 0 : 2);
+		_exit(setns(ns.user_fd, CLONE_NEWUSER) < 0 ? 1
+		      : podns_create(&(struct podns_opts){ .net = true }, &more, &e) == -ERR_LIMIT &&
+				      e.sys == ENOSPC
+			      ? 0
+			      : 2);
 	}
 	waitpid(pid, &status, 0);
 	assert_true(WIFEXITED(status));

@@ -7,9 +7,16 @@ static const struct sysctl_scope all = { true, true, true, true }, none = { fals
 static void sysctls_of_own_namespaces_are_allowed(void **state)
 {
 	static const char *const names[] = {
-		"net.ipv4.ip_unprivileged_port_start", "net.ipv4.conf.eth0/100.rp_filter", "net.core.somaxconn",
-		"kernel.shmmax", "kernel.shm_rmid_forced", "kernel.msgmax", "kernel.sem", "fs.mqueue.msg_max",
-		"kernel.domainname", "user.max_user_namespaces",
+		"net.ipv4.ip_unprivileged_port_start",
+		"net.ipv4.conf.eth0/100.rp_filter",
+		"net.core.somaxconn",
+		"kernel.shmmax",
+		"kernel.shm_rmid_forced",
+		"kernel.msgmax",
+		"kernel.sem",
+		"fs.mqueue.msg_max",
+		"kernel.domainname",
+		"user.max_user_namespaces",
 	};
 
 	(void)state;
@@ -40,9 +47,21 @@ static void the_namespace_that_is_missing_is_named(void **state)
 static void sysctls_of_the_node_are_denied(void **state)
 {
 	static const char *const names[] = {
-		"kernel.core_pattern", "kernel.hostname", "kernel.pid_max", "vm.swappiness", "fs.file-max", "fs.mqueue",
-		"kernel.shm", "kernel.semaphore", "kernel.msgmax.x", "net", "netx.ipv4", "user", "kernel.shmmaxx",
-		"kernel.ns_last_pid", "sunrpc.x",
+		"kernel.core_pattern",
+		"kernel.hostname",
+		"kernel.pid_max",
+		"vm.swappiness",
+		"fs.file-max",
+		"fs.mqueue",
+		"kernel.shm",
+		"kernel.semaphore",
+		"kernel.msgmax.x",
+		"net",
+		"netx.ipv4",
+		"user",
+		"kernel.shmmaxx",
+		"kernel.ns_last_pid",
+		"sunrpc.x",
 	};
 
 	(void)state;

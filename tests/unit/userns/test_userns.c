@@ -32,8 +32,8 @@ static void the_map_and_the_number_decide_together(void **state)
 		{ "0 0 4294967294\n", FULL, "allow\n", 0, true, false, true, false },
 		{ "", "", "allow\n", 4026532000, true, false, false, true },
 		{ FULL, FULL, "deny\n", 4026532000, true, true, true, true },
-		{ "0 0 2147483648\n2147483648 2147483648 2147483647\n", FULL, "allow\n", 4026532000, true, true, true,
-		  false },
+		{ "0 0 2147483648\n2147483648 2147483648 2147483647\n", FULL, "allow\n", 4026532000, true,
+		  true, true, false },
 	};
 
 	(void)state;
@@ -41,7 +41,8 @@ static void the_map_and_the_number_decide_together(void **state)
 		struct error e = ERROR_INIT;
 		struct userns_self self;
 
-		assert_ok(userns_judge(rows[i].uids, rows[i].gids, rows[i].setgroups, rows[i].ino, &self, &e));
+		assert_ok(
+			userns_judge(rows[i].uids, rows[i].gids, rows[i].setgroups, rows[i].ino, &self, &e));
 		assert_int_equal(self.in_child, rows[i].in_child);
 		assert_int_equal(self.full_map, rows[i].full_map);
 		assert_int_equal(self.is_mapped, rows[i].is_mapped);
@@ -71,8 +72,8 @@ static int detect_in(int user_fd, int unshare_flags)
 	if (pid == 0) {
 		struct userns_self self;
 
-		if ((user_fd >= 0 && setns(user_fd, CLONE_NEWUSER) < 0) || (unshare_flags && unshare(unshare_flags) < 0) ||
-		    userns_detect(&self, NULL) < 0)
+		if ((user_fd >= 0 && setns(user_fd, CLONE_NEWUSER) < 0) ||
+		    (unshare_flags && unshare(unshare_flags) < 0) || userns_detect(&self, NULL) < 0)
 			_exit(99);
 		_exit(self.in_child | self.full_map << 1 | userns_is_initial() << 2);
 	}
@@ -179,12 +180,13 @@ static void without_capabilities_setgroups_is_denied_first(void **state)
 		SKIP("needs a second user to become");
 	pid = fork();
 	if (pid == 0) {
-		struct idmap map = { .x = { { 0, 65534, 1 } }, .n = 1 }, more = { .x = { { 0, 65534, 2 } }, .n = 1 };
+		struct idmap map = { .x = { { 0, 65534, 1 } }, .n = 1 },
+			     more = { .x = { { 0, 65534, 2 } }, .n = 1 };
 		char word[8] = "";
 		int fd = -1, text;
 
-		if (setgroups(0, NULL) < 0 || setresgid(65534, 65534, 65534) < 0 || setresuid(65534, 65534, 65534) < 0 ||
-		    prctl(PR_SET_DUMPABLE, 1) < 0)
+		if (setgroups(0, NULL) < 0 || setresgid(65534, 65534, 65534) < 0 ||
+		    setresuid(65534, 65534, 65534) < 0 || prctl(PR_SET_DUMPABLE, 1) < 0)
 			_exit(1);
 		if (userns_mapping_fd(&more, &map, &fd, &e) != -ERR_DENIED)
 			_exit(2);
