@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Containers: create, start, exec. What is behind this is told at the top of bootstrap.c.
  *
- * All callers are single-threaded. A caller with clone_parent is a process that exits soon after (the
- * builder of hull-pod): it may itself be left in the container's namespaces. Without clone_parent the
- * caller is left as it was, but for PR_SET_DUMPABLE, which is 0 from then on. */
+ * All callers are single-threaded. They are left as they were, but for PR_SET_DUMPABLE, which is 0 from
+ * then on: what they hold must not be reachable by ptrace(2) from a container. */
 #ifndef HULL_OCI_RUNTIME_H
 #define HULL_OCI_RUNTIME_H
 
@@ -21,7 +20,8 @@
  * mount's own source: tree_fd is cloned, so one tree (a pod's /dev/shm) serves many containers. */
 struct oci_mount_fd {
 	const char *destination;	/* compared with the spec's after cleaning */
-	int tree_fd;			/* borrowed */
+	int tree_fd;			/* borrowed. Before Linux 6.15 only a mount that is attached in the caller's
+					 * mount namespace can be cloned */
 };
 #define OCI_MOUNT_FDS_MAX 8
 
@@ -37,9 +37,12 @@ struct oci_create {
 	size_t mount_fd_count;
 	const struct cgroup_host *cgroups; /* NULL: the container stays in the caller's cgroups */
 	const char *cgroup_path;	/* NULL: the spec's linux.cgroupsPath, and without that /hull/ID */
-	bool clone_parent;		/* init is a child of the caller's parent, who reaps it */
+	bool clone_parent;		/* init is a child of the caller's parent, who reaps it; so is a helper
+					 * that joins namespaces and has exited when oci_create() returns */
 	bool no_pivot;			/* MS_MOVE and chroot in place of pivot_root (initramfs) */
 	bool new_keyring;		/* a session keyring of its own (runc's default) */
+	bool restrict_oom_score;	/* see confine.h */
+	int seccomp_cache_dfd;		/* see confine.h; -1: none. Borrowed */
 	int preserve_fds;		/* fds 3 .. 3 + n - 1 of the caller go to the container's process */
 	int gate_listen_fd;		/* a listening SOCK_SEQPACKET socket at which init waits for its
 					 * start, for callers that exit before; -1: start_fd. Borrowed */
@@ -49,6 +52,7 @@ struct oci_create {
 		.bundle_dfd = -1,                                                  \
 		.stdio = { -1, -1, -1 },                                           \
 		.ns_fd = { [0 ... OCI_NS_COUNT - 1] = -1 },                        \
+		.seccomp_cache_dfd = -1,                                           \
 		.gate_listen_fd = -1,                                              \
 	})
 
@@ -88,11 +92,14 @@ struct oci_exec {
 	const struct oci_spec *spec;	/* the container's: namespaces, seccomp, masks */
 	const struct oci_process *process;
 	int stdio[3];			/* as in oci_create */
-	const struct cgroup *cgroup;	/* entered; NULL: the caller's */
-	bool clone_parent;
+	struct cgroup *cgroup;		/* entered; NULL: the caller's */
+	bool clone_parent;		/* as in oci_create */
+	bool restrict_oom_score;
+	int seccomp_cache_dfd;
 	int preserve_fds;
 };
-#define OCI_EXEC_INIT ((struct oci_exec){ .pid_fd = -1, .stdio = { -1, -1, -1 } })
+#define OCI_EXEC_INIT \
+	((struct oci_exec){ .pid_fd = -1, .stdio = { -1, -1, -1 }, .seccomp_cache_dfd = -1 })
 
 /* Run another process in a container. Returns 0 when its execve(2) succeeded.
  * Fails: as oci_start() and oci_create(); STATE when the container's init is gone. */

@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How a container comes to be.
+ *
+ *   caller (host privileges)                       init (new process)
+ *   ------------------------------------------    ------------------------------------------------------
+ *   plan: namespaces, mounts, ids (pure)
+ *   open namespaces to join, the host's /proc
+ *   make the cgroup with its limits
+ *   root file system as a detached tree
+ *   mount sources as detached trees, /dev filled
+ *   confinement prepared (seccomp compiled)
+ *   clone: joins, new namespaces, v2 cgroup  --->  enters v1 cgroups, new session, default signals
+ *   writes id maps of a new user namespace   --->  becomes root of its user namespace
+ *                                                  cgroup and time namespaces, hostname, sysctls
+ *                                                  fresh proc, sysfs, devpts, tmpfs ... (detached)
+ *                                                  mounts private; attaches root; pivots; drops the host's mounts
+ *                                                  attaches mounts in order; devices; terminal
+ *                                                  masked and read-only paths; working directory; read-only root
+ *   READY                                    <---  program found; waits at the gate
+ *   rlimits, OOM score, scheduler on its pid
+ *   ... oci_start(): start byte              --->  close-on-exec for all; capabilities, ids, seccomp
+ *   EXEC, then the end of the connection     <---  execve
+ *
+ * Rules that hold throughout:
+ * - What the host's privileges are needed for is done by the caller, before: sources are opened before any user
+ *   namespace is entered, so it does not matter which of the host's files the container's root could reach. Rlimits
+ *   and the OOM score come after READY, from outside: raising needs the host's privileges, and a low limit of open
+ *   files must not hinder the setup.
+ * - The init holds host things (detached trees, fds) until its exec, so it is never dumpable: a process of a
+ *   namespace that it joined cannot trace it or open its /proc/PID/fd (CVE-2016-9962).
+ * - The container's files are untrusted from the first look: each path is resolved inside the root, to an fd, and by
+ *   then the host's mounts are gone from our mount namespace, so there is nowhere else to be led to.
+ * - Errors of the init come back as struct error over the same socket that is the gate. Its end is an answer, too.
+ * - When a step fails, what was made is taken back: the process killed and reaped, the cgroup removed. All else is
+ *   fds, and goes with them. */
+#include "oci/runtime.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "oci/cgroup_resources.h"
+#include "oci/confine.h"
+#include "oci/init.h"
+#include "oci/mounts.h"
+#include "oci/plan.h"
+#include "oci/setup.h"
+#include "oci/spawn.h"
+#include "oci/sync.h"
+#include "sys/ns.h"
+#include "sys/pidfd.h"
+#include "userns/userns.h"
+
+void oci_init_done(struct oci_init *i)
+{
+	if (i->pid_fd >= 0)
+		close(i->pid_fd);
+	if (i->start_fd >= 0)
+		close(i->start_fd);
+	if (i->console_fd >= 0)
+		close(i->console_fd);
+	if (i->cgroup)
+		cgroup_free(i->cgroup);
+	*i = OCI_INIT_INIT;
+}
+
+/* ---- what the caller holds while it builds --------------------------------------------------------------- */
+
+struct build {
+	const struct oci_create *o;
+	struct oci_plan plan;
+	struct mount_set mounts;
+	struct spawn spawn;
+	int opened_ns[OCI_NS_COUNT];	/* those of join_fd that are ours to close */
+	struct idmap *uids, *gids;	/* of the container's user namespace; NULL without one */
+	struct cgroup *cgroup;
+	const char *cgroup_path;
+	char *own_cgroup_path;
+	struct confine *confine;
+	int root_tree, null_fd, console_fd, sync[2];
+	struct init_container init;
+};
+
+static void build_done(struct build *b)
+{
+	for (size_t i = 0; i < OCI_NS_COUNT; i++)
+		if (b->opened_ns[i] >= 0)
+			close(b->opened_ns[i]);
+	for (size_t i = 0; i < b->init.p.cgroup_fd_count; i++)
+		close(b->init.p.cgroup_fds[i]);
+	if (b->init.p.proc_dfd >= 0)
+		close(b->init.p.proc_dfd);
+	for (size_t i = 0; i < 2; i++)
+		if (b->sync[i] >= 0)
+			close(b->sync[i]);
+	if (b->root_tree >= 0)
+		close(b->root_tree);
+	if (b->null_fd >= 0)
+		close(b->null_fd);
+	if (b->console_fd >= 0)
+		close(b->console_fd);
+	mount_set_done(&b->mounts);
+	oci_plan_done(&b->plan);
+	confine_free_p(&b->confine);
+	cgroup_free_p(&b->cgroup);
+	free(b->uids);
+	free(b->gids);
+	free(b->own_cgroup_path);
+}
+DEFINE_CLEANUP_VALUE(struct build, build_done)
+
+/* ---- steps ------------------------------------------------------------------------------------------------- */
+
+static int open_namespaces(struct build *b, struct error *e)
+{
+	for (enum oci_ns ns = 0; ns < OCI_NS_COUNT; ns++) {
+		const char *path = b->o->spec->linux.namespaces[ns].path;
+		int fd = b->o->ns_fd[ns];
+		int r;
+
+		if (!b->plan.joins[ns])
+			continue;
+		if (fd < 0) {
+			fd = b->opened_ns[ns] = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+			if (fd < 0)
+				return err_sysk(e, errno == ENOENT ? ERR_NOT_FOUND : ERR_SYS, errno,
+						"open the %s namespace \"%s\"", oci_ns_info[ns].name, path);
+		}
+		r = ns_check_type(fd, oci_ns_info[ns].clone_flag, e);
+		if (r < 0)
+			return err_ctx(e, "%s namespace \"%s\"", oci_ns_info[ns].name, path ? path : "given by fd");
+		b->spawn.join_fd[ns] = fd;
+	}
+	return 0;
+}
+
+static int add_maps(const struct oci_id_mappings *m, struct idmap *ret, struct error *e)
+{
+	for (size_t i = 0; i < m->n; i++) {
+		struct idmap_extent x = { m->v[i].container_id, m->v[i].host_id, m->v[i].size };
+		int r = idmap_add(ret, x, e);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* The maps stand in the spec, also of a joined namespace (as CRI daemons write it); else they are read from the
+ * namespace itself. */
+static int find_maps(struct build *b, struct error *e)
+{
+	const struct oci_linux *l = &b->o->spec->linux;
+	int r;
+
+	if (!b->plan.in_user_ns)
+		return 0;
+	b->uids = NEW(struct idmap);
+	b->gids = NEW(struct idmap);
+	if (!l->uid_mappings.n || !l->gid_mappings.n)
+		return userns_read_maps(b->spawn.join_fd[OCI_NS_USER], b->uids, b->gids, e);
+	r = add_maps(&l->uid_mappings, b->uids, e);
+	if (r < 0)
+		return err_ctx(e, "linux.uidMappings");
+	r = add_maps(&l->gid_mappings, b->gids, e);
+	return r < 0 ? err_ctx(e, "linux.gidMappings") : 0;
+}
+
+static int make_cgroup(struct build *b, struct error *e)
+{
+	const struct oci_linux *l = &b->o->spec->linux;
+	cleanup_free struct cgroup_lists *lists = NULL;
+	struct cgroup_resources res;
+	int r;
+
+	if (!b->o->cgroups)
+		return 0;
+	b->cgroup_path = b->o->cgroup_path ? b->o->cgroup_path : l->cgroups_path;
+	if (!b->cgroup_path)
+		b->cgroup_path = b->own_cgroup_path = str_fmt("/hull/%s", b->o->id);
+	r = cgroup_resources_of(&l->resources, &res, &lists, e);
+	if (r >= 0)
+		r = cgroup_create(b->o->cgroups, b->cgroup_path, &res, &b->cgroup, e);
+	if (r >= 0)
+		r = cgroup_enter_fds(b->cgroup, b->init.p.cgroup_fds, &b->init.p.cgroup_fd_count, e);
+	if (r < 0)
+		return err_ctx(e, "cgroup \"%s\"", b->cgroup_path);
+	b->spawn.cgroup_fd = cgroup_clone_fd(b->cgroup);
+	return 0;
+}
+
+static int open_root(struct build *b, struct error *e)
+{
+	struct oci_rootfs own = OCI_ROOTFS_INIT, use;
+
+	own.path = b->o->spec->root.path;
+	own.dfd = b->o->bundle_dfd;
+	use = b->o->rootfs ? *b->o->rootfs : own;
+	use.readonly = false; /* mount points may have to be made in it: mounts_finish() */
+	return rootfs_open(&use, &b->root_tree, e);
+}
+
+static int open_mounts(struct build *b, struct error *e)
+{
+	const struct mounts_env env = {
+		.create = b->o,
+		.plan = &b->plan,
+		.cgroup = b->cgroup,
+		.user_fd = b->spawn.join_fd[OCI_NS_USER],
+		.uids = b->uids,
+		.gids = b->gids,
+	};
+
+	return mounts_open(&env, &b->mounts, e);
+}
+
+static int prepare_confinement(struct build *b, struct error *e)
+{
+	const struct oci_linux *l = &b->o->spec->linux;
+	const struct confine_opts opts = {
+		.process = &b->o->spec->process,
+		.seccomp = l->seccomp,
+		.personality_is_set = l->personality.is_set,
+		.personality = l->personality.domain,
+		.in_user_ns = b->plan.in_user_ns,
+		.restrict_oom_score = b->o->restrict_oom_score,
+		.seccomp_cache_dfd = b->o->seccomp_cache_dfd,
+	};
+
+	return confine_prepare(&opts, &b->confine, e);
+}
+
+int setup_open_proc(int *ret_dfd, struct error *e)
+{
+	cleanup_close int fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct statfs fs;
+
+	if (fd < 0 || fstatfs(fd, &fs) < 0)
+		return err_sys(e, "open /proc");
+	if (fs.f_type != PROC_SUPER_MAGIC)
+		return err_new(e, ERR_STATE, "/proc is no proc file system");
+	*ret_dfd = take_fd(fd);
+	return 0;
+}
+
+/* A program that opens /dev/stdout again opens the pipe's inode anew, which belongs to who made it: it is given to
+ * the container's user. */
+static void give_pipe(int fd, uid_t host_uid)
+{
+	struct stat sb;
+
+	if (fstat(fd, &sb) == 0 && (S_ISFIFO(sb.st_mode) || S_ISSOCK(sb.st_mode)) && sb.st_uid != host_uid)
+		(void)!fchown(fd, host_uid, (gid_t)-1);
+}
+
+int setup_stdio(const int given[3], const struct oci_process *p, const struct idmap *uids, int *null_fd,
+		int ret_stdio[3], struct error *e)
+{
+	struct error ignored = ERROR_INIT;
+	uint32_t uid = p->user.uid;
+
+	if (uids && idmap_to_host(uids, p->user.uid, &uid, &ignored) < 0)
+		uid = (uint32_t)-1;
+	for (int i = 0; i < 3; i++) {
+		ret_stdio[i] = given[i];
+		if (given[i] >= 0) {
+			give_pipe(given[i], uid);
+			continue;
+		}
+		if (*null_fd < 0)
+			*null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+		if (*null_fd < 0)
+			return err_sys(e, "open /dev/null");
+		ret_stdio[i] = *null_fd;
+	}
+	return 0;
+}
+
+/* ---- clone and wait ---------------------------------------------------------------------------------------- */
+
+static int write_maps(struct build *b, struct error *e)
+{
+	cleanup_close int proc = -1;
+	int r;
+
+	if (!b->plan.makes[OCI_NS_USER])
+		return 0;
+	r = pidfd_proc_dir(b->spawn.pid_fd, &proc, e);
+	if (r >= 0)
+		r = idmap_write_both(proc, b->uids, b->gids, e);
+	if (r >= 0)
+		sync_send_byte(b->sync[0], SYNC_GO);
+	return r < 0 ? err_ctx(e, "map the ids of the new user namespace") : 0;
+}
+
+static int wait_ready(struct build *b, struct error *e)
+{
+	for (;;) {
+		enum report_kind kind;
+		cleanup_close int fd = -1;
+		int r = sync_receive(b->sync[0], &kind, &fd, e);
+
+		if (r < 0)
+			return r;
+		switch (kind) {
+		case REPORT_CONSOLE:
+			b->console_fd = take_fd(fd);
+			break;
+		case REPORT_READY:
+			return 0;
+		case REPORT_END:
+			return err_new(e, ERR_STATE, "the init process died while the container was set up");
+		default:
+			return err_new(e, ERR_CORRUPT, "the init process reported %d", kind);
+		}
+	}
+}
+
+static int run_init(struct build *b, struct error *e)
+{
+	struct init_container *c = &b->init;
+	int r = sync_pair(b->sync, e);
+
+	if (r < 0)
+		return r;
+	c->p.process = &b->o->spec->process;
+	c->p.confine = b->confine;
+	c->p.preserve_fds = b->o->preserve_fds;
+	c->p.in_user_ns = b->plan.in_user_ns;
+	c->p.sync_fd = b->sync[1];
+	c->peer_fd = b->sync[0];
+	c->create = b->o;
+	c->plan = &b->plan;
+	c->mounts = &b->mounts;
+	c->root_tree = b->root_tree;
+	c->waits_for_maps = b->plan.makes[OCI_NS_USER];
+	b->spawn.clone_flags = b->plan.clone_flags;
+	b->spawn.clone_parent = b->o->clone_parent;
+	b->spawn.main = init_container_main;
+	b->spawn.arg = c;
+	r = spawn_run(&b->spawn, e);
+	if (r < 0)
+		return r;
+	close(take_fd(b->sync[1]));
+	r = write_maps(b, e);
+	if (r >= 0)
+		r = wait_ready(b, e);
+	if (r >= 0)
+		r = confine_outside(b->confine, b->spawn.pid, c->p.proc_dfd, e);
+	return r;
+}
+
+static int build(struct build *b, struct error *e)
+{
+	static int (*const steps[])(struct build *, struct error *) = {
+		open_namespaces, find_maps, make_cgroup, open_root, open_mounts, prepare_confinement,
+	};
+	int r = oci_plan_make(b->o, &b->plan, e);
+
+	if (r >= 0)
+		r = setup_open_proc(&b->init.p.proc_dfd, e);
+	for (size_t i = 0; i < ARRAY_LEN(steps) && r >= 0; i++)
+		r = steps[i](b, e);
+	if (r >= 0)
+		r = setup_stdio(b->o->stdio, &b->o->spec->process, b->uids, &b->null_fd, b->init.p.stdio, e);
+	return r < 0 ? r : run_init(b, e);
+}
+
+static void undo(struct build *b)
+{
+	struct error e = ERROR_INIT;
+	unsigned int parents;
+
+	spawn_kill(&b->spawn);
+	if (!b->cgroup)
+		return;
+	parents = cgroup_made_parents(b->cgroup);
+	if (cgroup_kill(b->cgroup, 2000, &e) < 0 || cgroup_remove(b->o->cgroups, b->cgroup_path, parents, &e) < 0)
+		log_warn("take back the cgroup of container \"%s\": %s", b->o->id, err_msg(&e));
+}
+
+int oci_create(const struct oci_create *o, struct oci_init *ret, struct error *e)
+{
+	CLEANUP(build_done) struct build b = {
+		.o = o, .plan = OCI_PLAN_INIT, .mounts = MOUNT_SET_INIT, .spawn = SPAWN_INIT,
+		.opened_ns = { [0 ... OCI_NS_COUNT - 1] = -1 }, .root_tree = -1, .null_fd = -1, .console_fd = -1,
+		.sync = { -1, -1 }, .init.p.proc_dfd = -1,
+	};
+	const char *warning;
+	int r;
+
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	r = build(&b, e);
+	if (r < 0) {
+		undo(&b);
+		return err_ctx(e, "create container \"%s\"", o->id);
+	}
+	for (size_t i = 0; (warning = confine_warning(b.confine, i)); i++)
+		log_warn("container \"%s\": %s", o->id, warning);
+	*ret = (struct oci_init){
+		.pid = b.spawn.pid,
+		.pid_fd = take_fd(b.spawn.pid_fd),
+		.start_fd = o->gate_listen_fd < 0 ? take_fd(b.sync[0]) : -1,
+		.console_fd = take_fd(b.console_fd),
+		.cgroup = take_ptr(b.cgroup),
+	};
+	return 0;
+}
+
+int oci_start(int start_fd, struct error *e)
+{
+	bool is_executing = false;
+
+	sync_send_byte(start_fd, SYNC_START);
+	for (;;) {
+		enum report_kind kind;
+		cleanup_close int fd = -1;
+		int r = sync_receive(start_fd, &kind, &fd, e);
+
+		if (r < 0)
+			return r;
+		if (kind == REPORT_EXEC)
+			is_executing = true;
+		else if (kind == REPORT_END)
+			return is_executing ? 0 : err_new(e, ERR_STATE, "the container's init is gone");
+	}
+}

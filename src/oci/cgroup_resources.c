@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "oci/cgroup_resources.h"
+
+#include <stddef.h>
+
+#include "base/mem.h"
+
+/* One block: the struct, then its arrays, each aligned alike. */
+struct cgroup_lists {
+	max_align_t start[1];
+};
+
+/* Rates come as four lists of the same shape. */
+static size_t blkio_count(const struct oci_resources *r)
+{
+	return r->block_io.weight_device.n + r->block_io.read_bps.n + r->block_io.write_bps.n +
+	       r->block_io.read_iops.n + r->block_io.write_iops.n;
+}
+
+static struct cgroup_blkio *add_rates(struct cgroup_blkio *at, enum cgroup_blkio_kind kind,
+				      const struct oci_block_rate *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		*at++ = (struct cgroup_blkio){ kind, (uint32_t)v[i].major, (uint32_t)v[i].minor, v[i].rate };
+	return at;
+}
+
+static void fill_blkio(const struct oci_resources *r, struct cgroup_blkio *at)
+{
+	for (size_t i = 0; i < r->block_io.weight_device.n; i++) {
+		const struct oci_block_weight *w = &r->block_io.weight_device.v[i];
+
+		*at++ = (struct cgroup_blkio){ BLKIO_WEIGHT, (uint32_t)w->major, (uint32_t)w->minor, w->weight.v };
+	}
+	at = add_rates(at, BLKIO_READ_BPS, r->block_io.read_bps.v, r->block_io.read_bps.n);
+	at = add_rates(at, BLKIO_WRITE_BPS, r->block_io.write_bps.v, r->block_io.write_bps.n);
+	at = add_rates(at, BLKIO_READ_IOPS, r->block_io.read_iops.v, r->block_io.read_iops.n);
+	add_rates(at, BLKIO_WRITE_IOPS, r->block_io.write_iops.v, r->block_io.write_iops.n);
+}
+
+static void fill_device(const struct oci_device_rule *rule, struct cgroup_device *d)
+{
+	char *access = d->access;
+
+	*d = (struct cgroup_device){
+		.allow = rule->allow, .type = rule->type, .major = rule->major, .minor = rule->minor,
+	};
+	if (rule->read)
+		*access++ = 'r';
+	if (rule->write)
+		*access++ = 'w';
+	if (rule->mknod)
+		*access++ = 'm';
+}
+
+static void fill_numbers(const struct oci_resources *r, struct cgroup_resources *c)
+{
+	c->has_memory_limit = r->memory.limit.is_set;
+	c->memory_limit = r->memory.limit.v;
+	c->has_memory_reservation = r->memory.reservation.is_set;
+	c->memory_reservation = r->memory.reservation.v;
+	c->has_memory_swap = r->memory.swap.is_set;
+	c->memory_swap = r->memory.swap.v;
+	c->has_memory_swappiness = r->memory.swappiness.is_set;
+	c->memory_swappiness = r->memory.swappiness.v;
+	c->has_oom_kill_disable = r->memory.disable_oom_killer.is_set;
+	c->oom_kill_disable = r->memory.disable_oom_killer.v;
+	c->memory_check_before_update = r->memory.check_before_update.is_set && r->memory.check_before_update.v;
+	c->has_cpu_shares = r->cpu.shares.is_set;
+	c->cpu_shares = r->cpu.shares.v;
+	c->has_cpu_quota = r->cpu.quota.is_set;
+	c->cpu_quota = r->cpu.quota.v;
+	c->has_cpu_period = r->cpu.period.is_set;
+	c->cpu_period = r->cpu.period.v;
+	c->has_cpu_burst = r->cpu.burst.is_set;
+	c->cpu_burst = r->cpu.burst.v;
+	c->has_cpu_idle = r->cpu.idle.is_set;
+	c->cpu_idle = r->cpu.idle.v;
+	c->cpuset_cpus = r->cpu.cpus;
+	c->cpuset_mems = r->cpu.mems;
+	c->has_pids_limit = r->pids_limit.is_set;
+	c->pids_limit = r->pids_limit.v;
+	c->has_blkio_weight = r->block_io.weight.is_set;
+	c->blkio_weight = (uint16_t)(r->block_io.weight.v > UINT16_MAX ? UINT16_MAX : r->block_io.weight.v);
+}
+
+int cgroup_resources_of(const struct oci_resources *r, struct cgroup_resources *ret, struct cgroup_lists **ret_lists,
+			struct error *e)
+{
+	size_t devices = r->devices.n, blkio = blkio_count(r), huge = r->hugepage_limits.n, unified = r->unified.n;
+	struct cgroup_device *d;
+	struct cgroup_blkio *b;
+	struct cgroup_hugepage *h;
+	struct cgroup_unified *u;
+
+	if ((r->cpu.realtime_runtime.is_set && r->cpu.realtime_runtime.v) ||
+	    (r->cpu.realtime_period.is_set && r->cpu.realtime_period.v))
+		return err_new(e, ERR_UNSUPPORTED, "linux.resources.cpu: real-time runtime and period");
+	if (r->rdma.n)
+		return err_new(e, ERR_UNSUPPORTED, "linux.resources.rdma");
+	if ((r->net_class_id.is_set && r->net_class_id.v) || r->net_priorities.n)
+		return err_new(e, ERR_UNSUPPORTED, "linux.resources.network");
+	/* Widest alignment first. */
+	b = mem_zalloc(blkio * sizeof(*b) + devices * sizeof(*d) + huge * sizeof(*h) + unified * sizeof(*u) +
+		       sizeof(struct cgroup_lists));
+	d = (struct cgroup_device *)(void *)(b + blkio);
+	h = (struct cgroup_hugepage *)(void *)(d + devices);
+	u = (struct cgroup_unified *)(void *)(h + huge);
+	fill_blkio(r, b);
+	for (size_t i = 0; i < devices; i++)
+		fill_device(&r->devices.v[i], &d[i]);
+	for (size_t i = 0; i < huge; i++)
+		h[i] = (struct cgroup_hugepage){ r->hugepage_limits.v[i].page_size, r->hugepage_limits.v[i].limit };
+	for (size_t i = 0; i < unified; i++)
+		u[i] = (struct cgroup_unified){ r->unified.v[i].key, r->unified.v[i].value };
+	*ret = (struct cgroup_resources){
+		.blkio = b, .blkio_count = blkio, .devices = d, .device_count = devices,
+		.hugepages = h, .hugepage_count = huge, .unified = u, .unified_count = unified,
+	};
+	fill_numbers(r, ret);
+	*ret_lists = (struct cgroup_lists *)(void *)b;
+	return 0;
+}

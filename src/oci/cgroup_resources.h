@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The spec's resources as src/cgroup takes them. */
+#ifndef HULL_OCI_CGROUP_RESOURCES_H
+#define HULL_OCI_CGROUP_RESOURCES_H
+
+#include "cgroup/cgroup.h"
+#include "oci/spec.h"
+
+/* The arrays that *ret points into: freed by the caller after use. Strings stay the spec's. */
+struct cgroup_lists;
+/* Fails: UNSUPPORTED (real-time, network and RDMA limits, leaf weights: nothing that cgroup v2 or pods have). */
+int cgroup_resources_of(const struct oci_resources *r, struct cgroup_resources *ret, struct cgroup_lists **ret_lists,
+			struct error *e) MUST_USE;
+
+#endif

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Device nodes. The usual /dev is a tmpfs that the caller makes while it has the host's privileges, nodes
+ * included: a container in a user namespace then has nodes that are its own (bound ones would belong to the
+ * overflow id), and its root cannot add to them, because the file system belongs to the host's namespace.
+ * A caller that may not make nodes (mknod(2): CAP_MKNOD in the initial user namespace) binds the host's. */
+#include "oci/mounts.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/str.h"
+#include "oci/defaults.h"
+#include "sys/mountapi.h"
+
+static const struct {
+	const char *name, *target;
+} dev_links[] = {
+	{ "fd", "/proc/self/fd" },	 { "stdin", "/proc/self/fd/0" },  { "stdout", "/proc/self/fd/1" },
+	{ "stderr", "/proc/self/fd/2" }, { "ptmx", "pts/ptmx" },
+};
+
+size_t devices_list(const struct oci_spec *spec, struct device_node **ret_nodes)
+{
+	size_t n = 0, defaults = 0;
+	struct device_node *nodes;
+
+	while (oci_default_devices[defaults].path)
+		defaults++;
+	nodes = mem_array(defaults + spec->linux.devices.n + 1, sizeof(*nodes));
+	for (; n < defaults; n++) {
+		const struct oci_default_device *d = &oci_default_devices[n];
+
+		nodes[n] = (struct device_node){
+			.path = d->path, .mode = S_IFCHR | d->mode, .major = d->major, .minor = d->minor,
+		};
+	}
+	for (size_t i = 0; i < spec->linux.devices.n; i++) {
+		const struct oci_device *d = &spec->linux.devices.v[i];
+		mode_t type = d->type == 'b' ? S_IFBLK : d->type == 'p' ? S_IFIFO : S_IFCHR;
+		size_t at = 0;
+
+		while (at < n && !str_eq(nodes[at].path, d->path))
+			at++;
+		nodes[at] = (struct device_node){
+			.path = d->path,
+			.mode = type | (d->file_mode.is_set ? d->file_mode.v & 07777 : 0666),
+			.uid = d->uid.is_set ? d->uid.v : 0,
+			.gid = d->gid.is_set ? d->gid.v : 0,
+			.major = (unsigned int)d->major,
+			.minor = (unsigned int)d->minor,
+		};
+		n = at == n ? n + 1 : n;
+	}
+	*ret_nodes = nodes;
+	return n;
+}
+
+static bool is_in_dev(const char *path)
+{
+	return str_starts(path, "/dev/");
+}
+
+/* Make one node under dir_fd (a directory nobody else can change now), with its missing parents. */
+static int make_node(int dir_fd, const char *rel, const struct device_node *d, uint32_t uid, uint32_t gid,
+		     struct error *e)
+{
+	const char *slash = strrchr(rel, '/'), *name = slash ? slash + 1 : rel;
+	cleanup_close int parent = -1;
+	int dfd = dir_fd;
+
+	if (slash) {
+		cleanup_free char *parent_path = str_ndup(rel, (size_t)(slash - rel));
+		int r = path_mkdir_in_root(dir_fd, parent_path, 0755, uid, gid, &parent, e);
+
+		if (r < 0)
+			return r;
+		dfd = parent;
+	}
+	if (mknodat(dfd, name, d->mode, makedev(d->major, d->minor)) < 0)
+		return err_sys(e, "make device \"%s\" (%u:%u)", d->path, d->major, d->minor);
+	if ((uid || gid) && fchownat(dfd, name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
+		return err_sys(e, "give device \"%s\" to %u:%u", d->path, uid, gid);
+	return 0;
+}
+
+static int host_ids(const struct mounts_env *env, const struct device_node *d, uint32_t *ret_uid, uint32_t *ret_gid,
+		    struct error *e)
+{
+	int r = 0;
+
+	*ret_uid = d->uid;
+	*ret_gid = d->gid;
+	if (env->uids)
+		r = idmap_to_host(env->uids, d->uid, ret_uid, e);
+	if (r >= 0 && env->gids)
+		r = idmap_to_host(env->gids, d->gid, ret_gid, e);
+	return r < 0 ? err_ctx(e, "owner of device \"%s\"", d->path) : 0;
+}
+
+/* The host's node, to be bound: only if it is the device that the container shall have. */
+static int open_host_node(const struct device_node *d, int *ret_fd, struct error *e)
+{
+	cleanup_close int tree = -1;
+	struct stat sb;
+	int r;
+
+	if (S_ISFIFO(d->mode))
+		return 0;
+	r = mount_clone(AT_FDCWD, d->path, false, true, &tree, e);
+	if (r < 0)
+		return err_ctx(e, "device \"%s\"", d->path);
+	if (fstat(tree, &sb) < 0 || (sb.st_mode & S_IFMT) != (d->mode & S_IFMT) ||
+	    sb.st_rdev != makedev(d->major, d->minor))
+		return err_new(e, ERR_INVALID, "device \"%s\" of the host is not %u:%u, and no node can be made here",
+			       d->path, d->major, d->minor);
+	*ret_fd = take_fd(tree);
+	return 0;
+}
+
+static int make_links(int dev_fd, const struct mounts_env *env, struct error *e)
+{
+	const struct device_node root = { .path = "/dev" };
+	uint32_t uid, gid;
+	int r = host_ids(env, &root, &uid, &gid, e);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < ARRAY_LEN(dev_links); i++) {
+		if (symlinkat(dev_links[i].target, dev_fd, dev_links[i].name) < 0)
+			return err_sys(e, "link \"/dev/%s\"", dev_links[i].name);
+		if ((uid || gid) && fchownat(dev_fd, dev_links[i].name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
+			return err_sys(e, "give \"/dev/%s\" to %u:%u", dev_links[i].name, uid, gid);
+	}
+	return 0;
+}
+
+static int fill_node(int dev_fd, const struct mounts_env *env, const struct device_node *d, int *ret_bound_fd,
+		     struct error *e)
+{
+	uint32_t uid, gid;
+	int r;
+
+	if (dev_fd >= 0 && is_in_dev(d->path)) {
+		r = host_ids(env, d, &uid, &gid, e);
+		if (r >= 0)
+			r = make_node(dev_fd, d->path + strlen("/dev/"), d, uid, gid, e);
+		if (r >= 0 || !e || e->sys != EPERM)
+			return r;
+	} else if (!env->plan->in_user_ns || (env->plan->binds_dev && is_in_dev(d->path))) {
+		return 0;
+	}
+	return open_host_node(d, ret_bound_fd, e);
+}
+
+int devices_fill(int dev_fd, const struct mounts_env *env, struct mount_set *s, struct error *e)
+{
+	cleanup_free struct device_node *nodes = NULL;
+	size_t n = devices_list(env->create->spec, &nodes);
+	mode_t old = umask(0);
+	int r = 0;
+
+	s->node_fds = mem_array(n + 1, sizeof(*s->node_fds));
+	s->node_count = n;
+	for (size_t i = 0; i < n; i++)
+		s->node_fds[i] = -1;
+	for (size_t i = 0; i < n && r >= 0; i++)
+		r = fill_node(dev_fd, env, &nodes[i], &s->node_fds[i], e);
+	if (r >= 0 && dev_fd >= 0)
+		r = make_links(dev_fd, env, e);
+	umask(old);
+	return r;
+}
+
+/* ---- in the init -------------------------------------------------------------------------------- */
+
+static bool is_there(int root_fd, const struct device_node *d)
+{
+	cleanup_close int fd = -1;
+	struct error ignored = ERROR_INIT;
+	struct stat sb;
+
+	return path_open_in_root(root_fd, d->path, O_PATH | O_NOFOLLOW, 0, &fd, &ignored) >= 0 && fstat(fd, &sb) == 0 &&
+	       (sb.st_mode & S_IFMT) == (d->mode & S_IFMT) && sb.st_rdev == makedev(d->major, d->minor);
+}
+
+static int place_node(int root_fd, const struct device_node *d, int bound_fd, struct error *e)
+{
+	cleanup_close int target = -1, parent = -1;
+	cleanup_free char *dir = NULL;
+	const char *slash = strrchr(d->path, '/');
+	int r;
+
+	if (bound_fd >= 0) {
+		r = mount_target(root_fd, d->path, false, &target, e);
+		return r < 0 ? r : mount_attach(bound_fd, target, e);
+	}
+	if (is_there(root_fd, d))
+		return 0;
+	dir = str_ndup(d->path, (size_t)(slash - d->path));
+	r = mount_target(root_fd, *dir ? dir : "/", true, &parent, e);
+	return r < 0 ? r : make_node(parent, slash + 1, d, d->uid, d->gid, e);
+}
+
+int devices_place(struct mount_set *s, const struct oci_create *o, int root_fd, struct error *e)
+{
+	cleanup_free struct device_node *nodes = NULL;
+	size_t n = devices_list(o->spec, &nodes);
+	mode_t old = umask(0);
+	int r = 0;
+
+	for (size_t i = 0; i < n && r >= 0; i++) {
+		bool made = is_in_dev(nodes[i].path) && (s->plan->makes_dev || s->plan->binds_dev);
+
+		if (nodes[i].path[0] == '/' && (!made || s->node_fds[i] >= 0))
+			r = place_node(root_fd, &nodes[i], s->node_fds[i], e);
+		if (r < 0)
+			err_ctx(e, "device \"%s\"", nodes[i].path);
+	}
+	umask(old);
+	return r;
+}

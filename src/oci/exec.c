@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Another process in a container that runs: all of its namespaces are joined at once by its init's pidfd, so there
+ * is no pid and no path that could by now belong to something else; then a clone, for the pid namespace. The root of
+ * the mount namespace becomes our root by that (setns(2)). */
+#include "oci/runtime.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "oci/confine.h"
+#include "oci/init.h"
+#include "oci/setup.h"
+#include "oci/spawn.h"
+#include "oci/sync.h"
+#include "oci/tty.h"
+#include "sys/ns.h"
+#include "sys/pidfd.h"
+#include "userns/userns.h"
+
+struct exec_build {
+	const struct oci_exec *o;
+	struct init_process p;
+	struct spawn spawn;
+	struct confine *confine;
+	int null_fd, console_fd, sync[2];
+};
+
+static void exec_build_done(struct exec_build *b)
+{
+	for (size_t i = 0; i < b->p.cgroup_fd_count; i++)
+		close(b->p.cgroup_fds[i]);
+	for (size_t i = 0; i < 2; i++)
+		if (b->sync[i] >= 0)
+			close(b->sync[i]);
+	if (b->p.proc_dfd >= 0)
+		close(b->p.proc_dfd);
+	if (b->null_fd >= 0)
+		close(b->null_fd);
+	if (b->console_fd >= 0)
+		close(b->console_fd);
+	confine_free_p(&b->confine);
+}
+DEFINE_CLEANUP_VALUE(struct exec_build, exec_build_done)
+
+/* ---- the new process --------------------------------------------------------------------------------------- */
+
+static int take_terminal(struct exec_build *b, int root_fd, struct error *e)
+{
+	struct tty tty = TTY_INIT;
+	int r;
+
+	if (!b->o->process->terminal)
+		return process_set_stdio(b->p.stdio, b->p.preserve_fds, e);
+	r = tty_open(root_fd, b->o->process, &tty, e);
+	if (r >= 0)
+		r = tty_take(&tty, e);
+	if (r < 0)
+		return r;
+	sync_report(b->p.sync_fd, REPORT_CONSOLE, tty.master_fd);
+	close(tty.master_fd);
+	return process_set_stdio((int[3]){ tty.slave_fd, tty.slave_fd, tty.slave_fd }, b->p.preserve_fds, e);
+}
+
+static int run_process(struct exec_build *b, struct error *e)
+{
+	struct confine_child child = CONFINE_CHILD_INIT;
+	struct program program;
+	int root_fd = -1, r;
+
+	r = process_begin(&b->p, e);
+	if (r >= 0)
+		r = process_become_root(&b->p, e);
+	if (r >= 0)
+		r = confine_open_child(b->confine, b->p.proc_dfd, &child, e);
+	if (r < 0)
+		return r;
+	root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (root_fd < 0)
+		return err_sys(e, "open the container's root");
+	r = take_terminal(b, root_fd, e);
+	if (r >= 0)
+		r = process_enter_cwd(&b->p, root_fd, e);
+	if (r >= 0)
+		r = process_find_program(b->o->process, root_fd, &program, e);
+	if (r < 0)
+		return r;
+	sync_report(b->p.sync_fd, REPORT_READY, -1);
+	r = sync_wait_byte(b->p.sync_fd, SYNC_START, e);
+	return r < 0 ? r : process_exec(&b->p, &program, &child, b->p.sync_fd, e);
+}
+
+static int exec_main(void *arg)
+{
+	struct exec_build *b = arg;
+	struct error e = ERROR_INIT;
+
+	close(b->sync[0]);
+	umask(022);
+	run_process(b, &e);
+	sync_report_error(b->p.sync_fd, &e);
+	return 127;
+}
+
+/* ---- the caller -------------------------------------------------------------------------------------------- */
+
+/* The namespaces that the container does not share with us. Its user namespace may be ours although the spec names
+ * one (hull itself runs inside of it): setns(2) would refuse. */
+static int find_namespaces(struct exec_build *b, struct error *e)
+{
+	cleanup_close int theirs = -1, own = -1;
+	bool same = true;
+	int r;
+
+	for (enum oci_ns ns = 0; ns < OCI_NS_COUNT; ns++)
+		if (b->o->spec->linux.namespaces[ns].is_set && ns != OCI_NS_USER)
+			b->spawn.join_flags |= (uint64_t)oci_ns_info[ns].clone_flag;
+	if (!b->o->spec->linux.namespaces[OCI_NS_USER].is_set)
+		return 0;
+	r = pidfd_ns(b->o->pid_fd, CLONE_NEWUSER, &theirs, e);
+	if (r >= 0)
+		r = ns_open_own(CLONE_NEWUSER, &own, e);
+	if (r >= 0)
+		r = ns_is_same(theirs, own, &same, e);
+	if (r < 0)
+		return r == -ERR_NOT_FOUND ? err_kind(e, ERR_STATE) : r;
+	if (!same) {
+		b->spawn.join_flags |= CLONE_NEWUSER;
+		b->p.in_user_ns = true;
+	}
+	return 0;
+}
+
+static int prepare(struct exec_build *b, struct error *e)
+{
+	const struct oci_linux *l = &b->o->spec->linux;
+	const struct confine_opts opts = {
+		.process = b->o->process,
+		.seccomp = l->seccomp,
+		.personality_is_set = l->personality.is_set,
+		.personality = l->personality.domain,
+		.in_user_ns = b->p.in_user_ns,
+		.restrict_oom_score = b->o->restrict_oom_score,
+		.seccomp_cache_dfd = b->o->seccomp_cache_dfd,
+	};
+	struct idmap *uids = NULL;
+	int r = 0;
+
+	if (!b->o->process->args.n)
+		return err_new(e, ERR_INVALID, "no program to run");
+	if (b->p.in_user_ns) {
+		uids = NEW(struct idmap);
+		for (size_t i = 0; i < l->uid_mappings.n && r >= 0; i++)
+			r = idmap_add(uids, (struct idmap_extent){ l->uid_mappings.v[i].container_id,
+								   l->uid_mappings.v[i].host_id,
+								   l->uid_mappings.v[i].size }, e);
+	}
+	if (r >= 0)
+		r = setup_stdio(b->o->stdio, b->o->process, uids, &b->null_fd, b->p.stdio, e);
+	free(uids);
+	if (r >= 0)
+		r = setup_open_proc(&b->p.proc_dfd, e);
+	if (r >= 0)
+		r = confine_prepare(&opts, &b->confine, e);
+	if (r >= 0 && b->o->cgroup)
+		r = cgroup_enter_fds(b->o->cgroup, b->p.cgroup_fds, &b->p.cgroup_fd_count, e);
+	return r < 0 ? r : sync_pair(b->sync, e);
+}
+
+static int wait_exec(struct exec_build *b, struct error *e)
+{
+	bool is_executing = false;
+
+	for (;;) {
+		enum report_kind kind;
+		cleanup_close int fd = -1;
+		int r = sync_receive(b->sync[0], &kind, &fd, e);
+
+		if (r < 0)
+			return r;
+		if (kind == REPORT_CONSOLE)
+			b->console_fd = take_fd(fd);
+		if (kind == REPORT_READY) {
+			r = confine_outside(b->confine, b->spawn.pid, b->p.proc_dfd, e);
+			if (r < 0)
+				return r;
+			sync_send_byte(b->sync[0], SYNC_START);
+		}
+		if (kind == REPORT_EXEC)
+			is_executing = true;
+		if (kind == REPORT_END)
+			return is_executing ? 0 : err_new(e, ERR_STATE, "the process died before its exec");
+	}
+}
+
+static int run_exec(struct exec_build *b, struct error *e)
+{
+	int r = find_namespaces(b, e);
+
+	if (r >= 0)
+		r = prepare(b, e);
+	if (r < 0)
+		return r;
+	b->p.process = b->o->process;
+	b->p.confine = b->confine;
+	b->p.preserve_fds = b->o->preserve_fds;
+	b->p.sync_fd = b->sync[1];
+	b->spawn.join_pid_fd = b->o->pid_fd;
+	b->spawn.cgroup_fd = b->o->cgroup ? cgroup_clone_fd(b->o->cgroup) : -1;
+	b->spawn.clone_parent = b->o->clone_parent;
+	b->spawn.main = exec_main;
+	b->spawn.arg = b;
+	r = spawn_run(&b->spawn, e);
+	if (r < 0)
+		return r;
+	close(take_fd(b->sync[1]));
+	return wait_exec(b, e);
+}
+
+int oci_exec(const struct oci_exec *o, struct oci_init *ret, struct error *e)
+{
+	CLEANUP(exec_build_done) struct exec_build b = {
+		.o = o, .p.proc_dfd = -1, .spawn = SPAWN_INIT, .null_fd = -1, .console_fd = -1, .sync = { -1, -1 },
+	};
+	const char *warning;
+	int r;
+
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	r = run_exec(&b, e);
+	if (r < 0) {
+		spawn_kill(&b.spawn);
+		return err_ctx(e, "exec in container \"%s\"", o->id);
+	}
+	for (size_t i = 0; (warning = confine_warning(b.confine, i)); i++)
+		log_warn("exec in container \"%s\": %s", o->id, warning);
+	*ret = (struct oci_init){
+		.pid = b.spawn.pid, .pid_fd = take_fd(b.spawn.pid_fd), .start_fd = -1,
+		.console_fd = take_fd(b.console_fd), .cgroup = NULL,
+	};
+	return 0;
+}

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The init of a new container, stage by stage; bootstrap.c tells the whole story. */
+#include "oci/init.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/keyctl.h>
+#include <linux/magic.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/path.h"
+#include "base/str.h"
+#include "oci/sync.h"
+#include "oci/tty.h"
+#include "sys/mountapi.h"
+
+/* ---- stage 1: in the namespaces, on the host's mounts ------------------------------------------------ */
+
+static int set_names(const struct oci_spec *s, struct error *e)
+{
+	if (s->hostname && sethostname(s->hostname, strlen(s->hostname)) < 0)
+		return err_sys(e, "set the hostname \"%s\"", s->hostname);
+	if (s->domainname && setdomainname(s->domainname, strlen(s->domainname)) < 0)
+		return err_sys(e, "set the domain name \"%s\"", s->domainname);
+	return 0;
+}
+
+static int write_checked(int proc_dfd, const char *path, const char *value, struct error *e)
+{
+	cleanup_close int fd = -1;
+	struct statfs fs;
+	int r = path_open_beneath(proc_dfd, path, O_WRONLY, 0, true, &fd, e);
+
+	if (r < 0)
+		return r;
+	if (fstatfs(fd, &fs) < 0 || fs.f_type != PROC_SUPER_MAGIC)
+		return err_new(e, ERR_DENIED, "\"%s\" is not on a procfs", path);
+	if (write(fd, value, strlen(value)) < 0)
+		return err_sys(e, "write \"%s\" to \"%s\"", value, path);
+	return 0;
+}
+
+/* "net.ipv4.ip_forward" or "net/ipv4/ip_forward"; with the first form a '/' stands for a '.' in a name
+ * (net.ipv4.conf.eth0/100.rp_filter), as sysctl(8) has it. */
+static int set_sysctl(int proc_dfd, const struct oci_kv *kv, struct error *e)
+{
+	cleanup_free char *path = str_fmt("sys/%s", kv->key);
+	char *key = path + strlen("sys/");
+	size_t dot = strcspn(key, "."), slash = strcspn(key, "/");
+
+	if (dot < slash)
+		for (char *p = key; *p; p++)
+			*p = *p == '.' ? '/' : *p == '/' ? '.' : *p;
+	return write_checked(proc_dfd, path, kv->value, e);
+}
+
+/* Not dumpable, our own files in /proc belong to the host's root, whom a user namespace does not know: the
+ * flag is lifted for the one write. Nobody else is in our new pid namespace then (checked by the caller). */
+static int set_time_offsets(const struct init_container *c, struct error *e)
+{
+	const struct oci_linux *l = &c->create->spec->linux;
+	char self[24] = "", path[64];
+	cleanup_close int ns = -1;
+	int r = 0;
+
+	if (readlinkat(c->p.proc_dfd, "self", self, sizeof(self) - 1) < 0)
+		return err_sys(e, "find ourselves in /proc");
+	snprintf(path, sizeof(path), "%s/timens_offsets", self);
+	if (unshare(CLONE_NEWTIME) < 0)
+		return err_sys(e, "make a time namespace");
+	if (c->p.in_user_ns)
+		prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+	for (size_t i = 0; i < l->time_offsets.n && r >= 0; i++) {
+		const struct oci_time_offset *t = &l->time_offsets.v[i];
+		cleanup_free char *line = str_fmt("%s %lld %u\n", t->clock, (long long)t->secs, t->nanosecs);
+
+		r = write_checked(c->p.proc_dfd, path, line, e);
+	}
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	if (r < 0)
+		return r;
+	ns = open("/proc/self/ns/time_for_children", O_RDONLY | O_CLOEXEC);
+	if (ns < 0 || setns(ns, CLONE_NEWTIME) < 0)
+		return err_sys(e, "enter the time namespace");
+	return 0;
+}
+
+static int stage_namespaces(struct init_container *c, struct error *e)
+{
+	const struct oci_spec *s = c->create->spec;
+	int r;
+
+	/* Only now, as a member of the container's cgroup: it becomes the namespace's root. */
+	if (c->plan->makes[OCI_NS_CGROUP] && unshare(CLONE_NEWCGROUP) < 0)
+		return err_sys(e, "make a cgroup namespace");
+	if (c->create->new_keyring &&
+	    syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, c->create->id, 0, 0, 0) < 0 && errno != ENOSYS &&
+	    errno != EDQUOT && errno != EPERM)
+		return err_sys(e, "make a session keyring");
+	r = set_names(s, e);
+	if (r >= 0 && c->plan->makes[OCI_NS_TIME])
+		r = set_time_offsets(c, e);
+	for (size_t i = 0; i < s->linux.sysctl.n && r >= 0; i++) {
+		r = set_sysctl(c->p.proc_dfd, &s->linux.sysctl.v[i], e);
+		if (r < 0)
+			err_ctx(e, "sysctl \"%s\"", s->linux.sysctl.v[i].key);
+	}
+	return r;
+}
+
+/* ---- stage 2: the root ---------------------------------------------------------------------------- */
+
+static int stage_root(struct init_container *c, struct error *e)
+{
+	const struct oci_spec *s = c->create->spec;
+	unsigned long propagation = s->linux.rootfs_propagation;
+	int r = pivot_into(c->root_tree, propagation, c->create->no_pivot, e);
+
+	if (r >= 0)
+		r = mounts_attach(c->mounts, c->create, c->root_tree, e);
+	if (r >= 0 && propagation)
+		r = mount_change(c->root_tree, propagation & MS_REC,
+				 &(struct mount_change){ .propagation = propagation & ~(unsigned long)MS_REC }, e);
+	return r;
+}
+
+/* ---- stage 3: the process --------------------------------------------------------------------------- */
+
+static int stage_terminal(struct init_container *c, struct error *e)
+{
+	struct tty tty = TTY_INIT;
+	int r;
+
+	if (!c->p.process->terminal)
+		return process_set_stdio(c->p.stdio, c->p.preserve_fds, e);
+	r = tty_open(c->root_tree, c->p.process, &tty, e);
+	if (r >= 0)
+		r = tty_bind_console(&tty, c->root_tree, e);
+	if (r >= 0)
+		r = tty_take(&tty, e);
+	if (r < 0)
+		return r;
+	sync_report(c->p.sync_fd, REPORT_CONSOLE, tty.master_fd);
+	close(tty.master_fd);
+	return process_set_stdio((int[3]){ tty.slave_fd, tty.slave_fd, tty.slave_fd }, c->p.preserve_fds, e);
+}
+
+/* With a listening socket, whoever may connect (its directory is the host root's) is the one who starts. */
+static int wait_at_gate(struct init_container *c, int *gate_fd, struct error *e)
+{
+	int listen_fd = c->create->gate_listen_fd, fd;
+
+	if (listen_fd < 0)
+		return sync_wait_byte(c->p.sync_fd, SYNC_START, e);
+	/* The caller goes away; its end of the pair is nothing to wait for. */
+	close(c->p.sync_fd);
+	*gate_fd = -1;
+	for (;;) {
+		fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
+		if (fd < 0 && errno == EINTR)
+			continue;
+		if (fd < 0)
+			return err_sys(e, "wait for the start");
+		if (sync_wait_byte(fd, SYNC_START, e) == 0)
+			break;
+		close(fd); /* somebody looked in and left */
+	}
+	*gate_fd = fd;
+	return 0;
+}
+
+static int run_stages(struct init_container *c, int *gate_fd, struct error *e)
+{
+	struct confine_child child = CONFINE_CHILD_INIT;
+	struct program program;
+	int r = process_begin(&c->p, e);
+
+	close(c->peer_fd);
+	if (r >= 0 && c->waits_for_maps)
+		r = sync_wait_byte(c->p.sync_fd, SYNC_GO, e);
+	if (r >= 0)
+		r = process_become_root(&c->p, e);
+	if (r >= 0)
+		r = stage_namespaces(c, e);
+	if (r >= 0)
+		r = confine_open_child(c->p.confine, c->p.proc_dfd, &child, e);
+	if (r >= 0)
+		r = mounts_fresh(c->mounts, c->create, e);
+	if (r >= 0)
+		r = stage_root(c, e);
+	if (r >= 0)
+		r = stage_terminal(c, e);
+	if (r >= 0)
+		r = mask_paths(c->mounts, c->create->spec, c->root_tree, e);
+	if (r >= 0)
+		r = process_enter_cwd(&c->p, c->root_tree, e);
+	if (r >= 0)
+		r = mounts_finish(c->mounts, c->root_tree, e);
+	if (r >= 0)
+		r = process_find_program(c->p.process, c->root_tree, &program, e);
+	if (r < 0)
+		return r;
+	sync_report(c->p.sync_fd, REPORT_READY, -1);
+	r = wait_at_gate(c, gate_fd, e);
+	return r < 0 ? r : process_exec(&c->p, &program, &child, *gate_fd, e);
+}
+
+int init_container_main(void *arg)
+{
+	struct init_container *c = arg;
+	struct error e = ERROR_INIT;
+	int gate_fd = c->p.sync_fd;
+
+	umask(022);
+	run_stages(c, &gate_fd, &e);
+	if (gate_fd >= 0)
+		sync_report_error(gate_fd, &e);
+	return 127;
+}

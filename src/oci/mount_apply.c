@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The init's half of mounting. Destinations are the container's business and the image's author chose what
+ * stands there: each is resolved inside the root by openat2(2) to an fd, looked at, and mounted on by fd.
+ * Between the look and the mount there is no path that could change (CVE-2021-30465). */
+#include "oci/mounts.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/path.h"
+#include "base/str.h"
+#include "sys/mountapi.h"
+
+#define CGROUP_ATTRS (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)
+
+/* ---- fresh file systems ------------------------------------------------------------------------- */
+
+static int set_word(int context, const char *word, struct error *e)
+{
+	cleanup_free char *key = str_dup(word);
+	char *value = strchr(key, '=');
+
+	if (value)
+		*value++ = '\0';
+	return mount_context_set(context, &MOUNT_PARAM(key, value), e);
+}
+
+static int set_sb_flags(int context, unsigned long flags, struct error *e)
+{
+	static const struct {
+		unsigned long flag;
+		const char *key;
+	} names[] = { { MS_SYNCHRONOUS, "sync" }, { MS_DIRSYNC, "dirsync" }, { MS_LAZYTIME, "lazytime" } };
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(names) && r >= 0; i++)
+		if (flags & names[i].flag)
+			r = mount_context_set(context, &MOUNT_PARAM_FLAG(names[i].key), e);
+	return r;
+}
+
+static int make_fresh(const struct plan_mount *pm, bool without_gid, int *ret_tree, struct error *e)
+{
+	const struct oci_mount_options *opt = &pm->m->options;
+	cleanup_close int context = -1;
+	int r = mount_context(pm->type, &context, e);
+
+	if (r >= 0 && !str_is_empty(pm->m->source))
+		r = mount_context_set(context, &MOUNT_PARAM("source", pm->m->source), e);
+	for (size_t i = 0; i < opt->data_words.n && r >= 0; i++)
+		if (!without_gid || !str_starts(opt->data_words.v[i], "gid="))
+			r = set_word(context, opt->data_words.v[i], e);
+	if (r >= 0)
+		r = set_sb_flags(context, opt->sb_set, e);
+	return r < 0 ? r : mount_context_create(context, pm->set, ret_tree, e);
+}
+
+static int fresh_one(const struct plan_mount *pm, struct mount_state *st, struct error *e)
+{
+	struct error first = ERROR_INIT;
+	int r = make_fresh(pm, false, &st->tree_fd, &first);
+
+	/* gid=5 (tty) of devpts may not be mapped in a small user namespace. */
+	if (r < 0 && first.sys == EINVAL && str_eq(pm->type, "devpts")) {
+		err_clear(&first);
+		r = make_fresh(pm, true, &st->tree_fd, &first);
+	}
+	if (r < 0 && first.sys == EPERM && st->fallback_fd >= 0) {
+		st->tree_fd = take_fd(st->fallback_fd);
+		return 0;
+	}
+	if (r < 0) {
+		if (e)
+			*e = first;
+		return err_ctx(e, "mount of type \"%s\" on \"%s\"", pm->type, pm->m->destination);
+	}
+	return r;
+}
+
+/* cgroup2 shows the container's own cgroup as its root only in a cgroup namespace; otherwise, and where a user
+ * namespace does not own that, the bind of the directory shows the same. */
+static int fresh_cgroup(struct mount_set *s, const struct plan_mount *pm, struct mount_state *st, struct error *e)
+{
+	const struct mount_param params[] = { MOUNT_PARAM("mode", "755") };
+	struct error first = ERROR_INIT;
+	int r;
+
+	if (!s->cgroup_count)
+		return mount_new("tmpfs", params, ARRAY_LEN(params), CGROUP_ATTRS | pm->set, &st->tree_fd, e);
+	if (!s->cgroup_is_v2)
+		return mount_new("tmpfs", params, ARRAY_LEN(params), CGROUP_ATTRS, &st->tree_fd, e);
+	if (s->plan->makes[OCI_NS_CGROUP]) {
+		r = mount_new("cgroup2", NULL, 0, CGROUP_ATTRS | pm->set, &st->tree_fd, &first);
+		if (r >= 0 || first.sys != EPERM) {
+			if (r < 0 && e)
+				*e = first;
+			return r;
+		}
+	}
+	st->tree_fd = take_fd(s->cgroups[0].tree_fd);
+	return 0;
+}
+
+int mounts_fresh(struct mount_set *s, const struct oci_create *o, struct error *e)
+{
+	int r = 0;
+
+	(void)o;
+	for (size_t i = 0; i < s->plan->mount_count && r >= 0; i++) {
+		const struct plan_mount *pm = &s->plan->mounts[i];
+
+		if (pm->kind == PLAN_FRESH)
+			r = fresh_one(pm, &s->state[i], e);
+		else if (pm->kind == PLAN_CGROUP)
+			r = fresh_cgroup(s, pm, &s->state[i], e);
+	}
+	return r;
+}
+
+/* ---- destinations ------------------------------------------------------------------------------- */
+
+#define LINKS_MAX 40
+
+/* When path ends in a symlink that leads to nothing, replace *path by where it points. 1: replaced. */
+static int follow_dangling(int parent, const char *name, const char *dir, char **path, struct error *e)
+{
+	char target[PATH_MAX];
+	ssize_t n = readlinkat(parent, name, target, sizeof(target) - 1);
+	char *next;
+
+	if (n < 0)
+		return errno == EINVAL || errno == ENOENT ? 0 : err_sys(e, "read the link \"%s\"", *path);
+	target[n] = '\0';
+	next = target[0] == '/' ? str_dup(target) : str_fmt("%s/%s", dir, target);
+	free(*path);
+	*path = next;
+	return 1;
+}
+
+/* Make the last part of *path, or follow it. 0: made, or it was a race that made it. 1: *path is another now. */
+static int make_last(int root_fd, char **path, bool is_dir, struct error *e)
+{
+	cleanup_free char *clean = path_clean(*path);
+	char *slash = strrchr(clean, '/');
+	cleanup_close int parent = -1, file = -1;
+	const char *name;
+	int r;
+
+	if (!slash || !slash[1])
+		return err_new(e, ERR_INVALID, "\"%s\" names nothing that can be made", *path);
+	name = slash + 1;
+	*slash = '\0';
+	r = path_mkdir_in_root(root_fd, *clean ? clean : "/", 0755, (uid_t)-1, (gid_t)-1, &parent, e);
+	if (r < 0)
+		return r;
+	r = follow_dangling(parent, name, clean, path, e);
+	if (r)
+		return r;
+	if (is_dir)
+		return mkdirat(parent, name, 0755) < 0 && errno != EEXIST ? err_sys(e, "make directory \"%s\"", *path)
+									  : 0;
+	file = openat(parent, name, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY | O_CLOEXEC, 0644);
+	return file < 0 && errno != EEXIST ? err_sys(e, "make file \"%s\"", *path) : 0;
+}
+
+int mount_target(int root_fd, const char *path, bool is_dir, int *ret_fd, struct error *e)
+{
+	cleanup_free char *at = str_dup(path);
+
+	for (int i = 0; i < LINKS_MAX; i++) {
+		struct error first = ERROR_INIT;
+		int r = path_open_in_root(root_fd, at, O_PATH, 0, ret_fd, &first);
+
+		if (r >= 0)
+			return 0;
+		if (first.sys != ENOENT) {
+			if (e)
+				*e = first;
+			return r;
+		}
+		r = make_last(root_fd, &at, is_dir, e);
+		if (r < 0)
+			return err_ctx(e, "make the mount point \"%s\"", path);
+	}
+	return err_sysk(e, ERR_SYS, ELOOP, "make the mount point \"%s\"", path);
+}
+
+static bool is_same_inode(int a, int b)
+{
+	struct stat sa, sb;
+
+	return fstat(a, &sa) == 0 && fstat(b, &sb) == 0 && sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
+}
+
+static int check_target(const struct plan_mount *pm, int root_fd, int target, bool is_dir, struct error *e)
+{
+	struct statfs fs;
+	struct stat sb;
+
+	if (fstat(target, &sb) < 0 || fstatfs(target, &fs) < 0)
+		return err_sys(e, "look at the destination");
+	if (is_dir != !!S_ISDIR(sb.st_mode))
+		return err_new(e, ERR_INVALID, "the source is %s, but the destination is %s",
+			       is_dir ? "a directory" : "no directory",
+			       S_ISDIR(sb.st_mode) ? "a directory" : S_ISLNK(sb.st_mode) ? "a symlink" : "none");
+	if (is_same_inode(root_fd, target))
+		return err_new(e, ERR_INVALID, "the destination leads to the root itself");
+	if (fs.f_type == PROC_SUPER_MAGIC && !pm->on_procfs)
+		return err_new(e, ERR_DENIED, "the destination leads into /proc");
+	return 0;
+}
+
+/* /proc and /sys stand where they are named, not where a link of the image points. */
+static int check_no_link(const struct plan_mount *pm, int root_fd, int target, struct error *e)
+{
+	cleanup_close int fd = -1;
+
+	if (pm->kind != PLAN_FRESH || (!str_eq(pm->type, "proc") && !str_eq(pm->type, "sysfs")))
+		return 0;
+	if (path_open_beneath(root_fd, pm->destination + 1, O_PATH | O_DIRECTORY, 0, true, &fd, e) < 0 ||
+	    !is_same_inode(fd, target))
+		return err_new(e, ERR_DENIED, "a %s must be on an ordinary directory, and the image has a symlink there",
+			       pm->type);
+	return 0;
+}
+
+/* ---- attaching ---------------------------------------------------------------------------------- */
+
+/* "cpu,cpuacct" in a directory of another name: a link for each controller, as hosts have them. */
+static int link_controllers(int dir_fd, const struct mount_cgroup *c, struct error *e)
+{
+	cleanup_strv struct strv names = STRV_INIT;
+
+	strv_split(&names, c->links, ",");
+	for (size_t i = 0; i < names.n; i++)
+		if (!str_eq(names.v[i], c->name) && symlinkat(c->name, dir_fd, names.v[i]) < 0 && errno != EEXIST)
+			return err_sys(e, "link controller \"%s\"", names.v[i]);
+	return 0;
+}
+
+static int attach_cgroups(struct mount_set *s, const struct plan_mount *pm, int dir_fd, struct error *e)
+{
+	for (size_t i = 0; i < s->cgroup_count; i++) {
+		struct mount_cgroup *c = &s->cgroups[i];
+		cleanup_close int target = -1;
+		int r;
+
+		if (s->cgroup_is_v2 || c->tree_fd < 0)
+			continue;
+		if (mkdirat(dir_fd, c->name, 0755) < 0)
+			return err_sys(e, "make directory \"%s/%s\"", pm->destination, c->name);
+		target = openat(dir_fd, c->name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (target < 0)
+			return err_sys(e, "open directory \"%s/%s\"", pm->destination, c->name);
+		r = mount_attach(c->tree_fd, target, e);
+		if (r >= 0)
+			r = link_controllers(dir_fd, c, e);
+		if (r < 0)
+			return err_ctx(e, "cgroup hierarchy \"%s\"", c->name);
+	}
+	if (!s->cgroup_is_v2 && (pm->set & MOUNT_ATTR_RDONLY))
+		return mount_change(dir_fd, false, &(struct mount_change){ .set = MOUNT_ATTR_RDONLY }, e);
+	return 0;
+}
+
+static int attach_one(struct mount_set *s, size_t i, int root_fd, struct error *e)
+{
+	const struct plan_mount *pm = &s->plan->mounts[i];
+	struct mount_state *st = &s->state[i];
+	cleanup_close int target = -1;
+	int r = mount_target(root_fd, pm->destination, st->is_dir, &target, e);
+
+	if (r >= 0)
+		r = check_target(pm, root_fd, target, st->is_dir, e);
+	if (r >= 0)
+		r = check_no_link(pm, root_fd, target, e);
+	if (r >= 0)
+		r = mount_attach(st->tree_fd, target, e);
+	if (r >= 0 && pm->kind == PLAN_CGROUP && s->cgroup_count)
+		r = attach_cgroups(s, pm, st->tree_fd, e);
+	return r;
+}
+
+int mounts_attach(struct mount_set *s, const struct oci_create *o, int root_fd, struct error *e)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < s->plan->mount_count && r >= 0; i++) {
+		r = attach_one(s, i, root_fd, e);
+		if (r < 0)
+			err_ctx(e, "mount on \"%s\"", s->plan->mounts[i].m->destination);
+	}
+	return r < 0 ? r : devices_place(s, o, root_fd, e);
+}
+
+int mounts_finish(const struct mount_set *s, int root_fd, struct error *e)
+{
+	const struct mount_change readonly = { .set = MOUNT_ATTR_RDONLY };
+	int r = 0;
+
+	for (size_t i = 0; i < s->plan->mount_count && r >= 0; i++)
+		if (s->plan->mounts[i].late_readonly)
+			r = mount_change(s->state[i].tree_fd, false, &readonly, e);
+	if (r >= 0 && s->plan->readonly_root)
+		r = mount_change(root_fd, false, &readonly, e);
+	return r;
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The mounts of a plan, made and attached. Three steps in three places:
+ *
+ *   mounts_open()    by the caller, with the host's privileges: bind sources, given trees, /dev with its
+ *                    nodes, as detached mounts with all their attributes
+ *   mounts_fresh()   by the init, inside its namespaces but with the host's mounts still around: file systems
+ *                    that show a namespace (the kernel gives out a fresh proc or sysfs in a user namespace only
+ *                    while another one can be seen whole)
+ *   mounts_attach()  by the init, when nothing of the host can be reached any more: each to its destination
+ *
+ * The latter two may allocate: the init is a fork of a single-threaded process. */
+#ifndef HULL_OCI_MOUNTS_H
+#define HULL_OCI_MOUNTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "cgroup/cgroup.h"
+#include "oci/plan.h"
+#include "userns/idmap.h"
+
+/* The container's part of one cgroup hierarchy, for a mount of type cgroup. */
+struct mount_cgroup {
+	char name[64];		/* of the directory under the destination: "memory"; "" is the destination itself */
+	char links[64];		/* v1 controllers mounted together: "cpu,cpuacct", of which name is another spelling */
+	int tree_fd;
+};
+
+struct mount_state {
+	int tree_fd;		/* detached, -1 once attached or not yet made */
+	int fallback_fd;	/* detached copy of plan_mount.fallback; -1 */
+	bool is_dir;
+};
+
+struct mount_set {
+	const struct oci_plan *plan;
+	struct mount_state *state;	/* one a mount of the plan */
+	struct mount_cgroup cgroups[CGROUP_HIER_MAX];
+	size_t cgroup_count;
+	bool cgroup_is_v2;
+	int *node_fds;		/* one a device of devices_list(): the host's node, to be bound, where the caller
+				 * could not make one of its own and the init cannot either; else -1 */
+	size_t node_count;
+	int null_tree;		/* a clone of the host's /dev/null, for masking files */
+};
+#define MOUNT_SET_INIT ((struct mount_set){ .null_tree = -1 })
+void mount_set_done(struct mount_set *s);
+DEFINE_CLEANUP_VALUE(struct mount_set, mount_set_done)
+
+struct mounts_env {
+	const struct oci_create *create;
+	const struct oci_plan *plan;
+	const struct cgroup *cgroup;	/* NULL: none */
+	int user_fd;			/* the user namespace to be joined; -1 */
+	const struct idmap *uids, *gids; /* of the container's user namespace; NULL: ids are the host's */
+};
+
+/* Fails: NOT_FOUND (a bind source is missing), INVALID, UNSUPPORTED (a file system that cannot be idmapped), SYS;
+ * every message names the mount's destination. */
+int mounts_open(const struct mounts_env *env, struct mount_set *ret, struct error *e) MUST_USE;
+int mounts_fresh(struct mount_set *s, const struct oci_create *o, struct error *e) MUST_USE;
+int mounts_attach(struct mount_set *s, const struct oci_create *o, int root_fd, struct error *e) MUST_USE;
+/* The read-only flags that had to wait until nothing is made inside any more; the root's too. */
+int mounts_finish(const struct mount_set *s, int root_fd, struct error *e) MUST_USE;
+
+/* Open what `path` leads to inside the root, as O_PATH; make it (a directory, or an empty file) when it is
+ * missing, with its parents. A dangling symlink is followed, inside the root. */
+int mount_target(int root_fd, const char *path, bool is_dir, int *ret_fd, struct error *e) MUST_USE;
+
+/* devices.c: the nodes of a container: the defaults and the spec's, the latter's word last. */
+struct device_node {
+	const char *path;	/* absolute, in the container */
+	mode_t mode;		/* with S_IFCHR, S_IFBLK or S_IFIFO */
+	uint32_t uid, gid;	/* in the container */
+	unsigned int major, minor;
+};
+/* The caller frees the array. */
+size_t devices_list(const struct oci_spec *spec, struct device_node **ret_nodes);
+/* By the caller: fill the new tmpfs of /dev (-1: none) with nodes and symlinks. The tmpfs belongs to the
+ * caller's user namespace, so its nodes work, and they belong to the container's root. Nodes that neither
+ * the caller nor the init can make are opened to be bound. */
+int devices_fill(int dev_fd, const struct mounts_env *env, struct mount_set *s, struct error *e) MUST_USE;
+/* In the init: the nodes that are not there yet: bound ones, and those outside of a /dev of ours. */
+int devices_place(struct mount_set *s, const struct oci_create *o, int root_fd, struct error *e) MUST_USE;
+
+/* mask.c. Paths that do not exist are passed over (OCI: maskedPaths, readonlyPaths). */
+int mask_paths(struct mount_set *s, const struct oci_spec *spec, int root_fd, struct error *e) MUST_USE;
+
+/* pivot.c: make root_tree (a detached mount) the root of this process and its mount namespace, and drop all
+ * that was there before. */
+int pivot_into(int root_tree, unsigned long propagation, bool no_pivot, struct error *e) MUST_USE;
+
+#endif

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "oci/init.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/str.h"
+#include "oci/identity.h"
+#include "oci/sync.h"
+
+#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+static void default_signals(void)
+{
+	struct sigaction dfl = { .sa_handler = SIG_DFL };
+	sigset_t none;
+
+	for (int sig = 1; sig < _NSIG; sig++)
+		if (sig != SIGKILL && sig != SIGSTOP)
+			sigaction(sig, &dfl, NULL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+int process_begin(const struct init_process *p, struct error *e)
+{
+	/* First of all, so that all that follows is charged there. */
+	if (cgroup_enter(p->cgroup_fds, p->cgroup_fd_count) < 0)
+		return err_sys(e, "enter the cgroup");
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	default_signals();
+	if (setsid() < 0)
+		return err_sys(e, "make a session");
+	return 0;
+}
+
+/* Until now we are an id of the host that the user namespace does not know: files could not be made
+ * (EOVERFLOW). The capabilities are those of a full root in there already (user_namespaces(7)). */
+int process_become_root(const struct init_process *p, struct error *e)
+{
+	if (!p->in_user_ns)
+		return 0;
+	if (setgroups(0, NULL) < 0 && errno != EPERM)
+		return err_sys(e, "drop the host's groups");
+	if (setresgid(0, 0, 0) < 0)
+		return err_sys(e, "become group 0 of the user namespace");
+	if (setresuid(0, 0, 0) < 0)
+		return err_sys(e, "become user 0 of the user namespace");
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	return 0;
+}
+
+/* The directory is walked to inside the root and made when it is missing; then the kernel's own word for where
+ * we are must be a path that begins at our root, or we would stand outside of it (CVE-2024-21626). */
+int process_enter_cwd(const struct init_process *p, int root_fd, struct error *e)
+{
+	const char *cwd = p->process->cwd;
+	struct error first = ERROR_INIT;
+	cleanup_close int fd = -1;
+	char real[PATH_MAX];
+	int r = path_open_in_root(root_fd, cwd, O_PATH | O_DIRECTORY, 0, &fd, &first);
+
+	if (r < 0 && first.sys == ENOENT) {
+		r = path_mkdir_in_root(root_fd, cwd, 0755, (uid_t)-1, (gid_t)-1, &fd, e);
+	} else if (r < 0) {
+		if (e)
+			*e = first;
+	}
+	if (r < 0)
+		return err_ctx(e, "working directory \"%s\"", cwd);
+	if (fchdir(fd) < 0)
+		return err_sys(e, "change to the working directory \"%s\"", cwd);
+	if (syscall(SYS_getcwd, real, sizeof(real)) < 0 || real[0] != '/')
+		return err_new(e, ERR_DENIED, "the working directory \"%s\" is outside of the container's root", cwd);
+	return 0;
+}
+
+int process_set_stdio(const int stdio[3], int preserve_fds, struct error *e)
+{
+	int moved[3];
+
+	/* Sources may be 0, 1 or 2 themselves, crosswise. */
+	for (int i = 0; i < 3; i++) {
+		moved[i] = fcntl(stdio[i], F_DUPFD_CLOEXEC, 3 + preserve_fds);
+		if (moved[i] < 0)
+			return err_sys(e, "duplicate the %s", i == 0 ? "input" : "output");
+	}
+	for (int i = 0; i < 3; i++) {
+		if (dup2(moved[i], i) < 0)
+			return err_sys(e, "place the %s", i == 0 ? "input" : "output");
+		close(moved[i]);
+	}
+	return 0;
+}
+
+/* ---- program ------------------------------------------------------------------------------------ */
+
+static const char *env_get(const struct oci_strs *env, const char *name)
+{
+	size_t n = strlen(name);
+
+	for (size_t i = 0; i < env->n; i++)
+		if (strncmp(env->v[i], name, n) == 0 && env->v[i][n] == '=')
+			return env->v[i] + n + 1;
+	return NULL;
+}
+
+/* 0: it can be executed as far as its mode says, else the errno. */
+static int look_at_program(const char *path)
+{
+	struct stat sb;
+
+	if (stat(path, &sb) < 0)
+		return errno;
+	if (S_ISDIR(sb.st_mode))
+		return EACCES;
+	return sb.st_mode & 0111 ? 0 : EACCES;
+}
+
+static int program_error(const char *name, int sys, struct error *e)
+{
+	if (sys == EACCES || sys == EPERM)
+		return err_sysk(e, ERR_DENIED, sys, "exec: \"%s\"", name);
+	if (sys == ENOENT || sys == ENOTDIR)
+		return err_sysk(e, ERR_NOT_FOUND, sys, "exec: \"%s\"", name);
+	return err_sysk(e, ERR_SYS, sys, "exec: \"%s\"", name);
+}
+
+static int find_path(const struct oci_process *p, const char **ret_path, struct error *e)
+{
+	const char *name = p->args.v[0], *path = env_get(&p->env, "PATH");
+	cleanup_strv struct strv dirs = STRV_INIT;
+	int worst = ENOENT;
+
+	if (!*name)
+		return err_new(e, ERR_NOT_FOUND, "exec: the program's name is empty");
+	if (strchr(name, '/')) {
+		int sys = look_at_program(name);
+
+		if (sys)
+			return program_error(name, sys, e);
+		*ret_path = str_dup(name);
+		return 0;
+	}
+	strv_split(&dirs, path ? path : DEFAULT_PATH, ":");
+	for (size_t i = 0; i < dirs.n; i++) {
+		char *full = str_fmt("%s/%s", dirs.v[i], name);
+		int sys = look_at_program(full);
+
+		if (!sys) {
+			*ret_path = full;
+			return 0;
+		}
+		worst = sys == EACCES ? sys : worst;
+		free(full);
+	}
+	if (worst == ENOENT)
+		return err_new(e, ERR_NOT_FOUND, "exec: \"%s\": executable file not found in $PATH", name);
+	return program_error(name, worst, e);
+}
+
+/* A program's env, with HOME from the image's passwd when there is none (as runc and crun do). */
+static const char *const *complete_env(const struct oci_process *p, int root_fd)
+{
+	CLEANUP(identity_files_done) struct identity_files files = { 0 };
+	struct error ignored = ERROR_INIT;
+	cleanup_free char *home = NULL;
+	const char **env;
+
+	if (env_get(&p->env, "HOME"))
+		return p->env.v;
+	if (identity_files_read(root_fd, &files, &ignored) >= 0)
+		home = identity_home(&files, p->user.uid);
+	env = mem_array(p->env.n + 2, sizeof(*env));
+	for (size_t i = 0; i < p->env.n; i++)
+		env[i] = p->env.v[i];
+	env[p->env.n] = str_fmt("HOME=%s", home ? home : "/");
+	return env;
+}
+
+int process_find_program(const struct oci_process *p, int root_fd, struct program *ret, struct error *e)
+{
+	int r = find_path(p, &ret->path, e);
+
+	if (r >= 0)
+		ret->env = complete_env(p, root_fd);
+	return r;
+}
+
+int process_exec(const struct init_process *p, const struct program *program, struct confine_child *child,
+		 int gate_fd, struct error *e)
+{
+	int r;
+
+	/* Whatever is open beyond this, and whoever forgot to mark it: nothing of it gets into the program
+	 * (CVE-2024-21626). The gate's own close is how its holder learns that the exec succeeded. */
+	if (close_range((unsigned int)(3 + p->preserve_fds), UINT_MAX, CLOSE_RANGE_CLOEXEC) < 0)
+		return err_sys(e, "mark the file descriptors close-on-exec");
+	for (int fd = 3; fd < 3 + p->preserve_fds; fd++)
+		if (fcntl(fd, F_SETFD, 0) < 0)
+			return err_sys(e, "keep file descriptor %d", fd);
+	r = confine_inside(p->confine, child, e);
+	if (r < 0)
+		return r;
+	if (child->listener_fd >= 0)
+		sync_report(gate_fd, REPORT_LISTENER, child->listener_fd);
+	sync_report(gate_fd, REPORT_EXEC, -1);
+	execve(program->path, (char *const *)p->process->args.v, (char *const *)program->env);
+	return program_error(program->path, errno, e);
+}

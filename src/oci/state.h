@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the `hull` command remembers of a container between its calls: a directory ROOT/ID (0700) with
+ *	state.json	the record below
+ *	config.json	the spec as it was at create
+ *	start.sock	the gate, until the container was started
+ * hull-pod does not use it: it is a process that remembers. */
+#ifndef HULL_OCI_STATE_H
+#define HULL_OCI_STATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/str.h"
+
+struct oci_state {
+	char *id, *bundle, *rootfs, *oci_version;
+	char *created;			/* RFC 3339 */
+	char *cgroup_path;		/* NULL: none of its own */
+	unsigned int cgroup_parents;	/* made with it, to be removed with it */
+	bool has_systemd_cgroup;
+	pid_t pid;
+	uint64_t start_time;		/* of the process, /proc/PID/stat field 22: tells a reused pid */
+	uint32_t owner;			/* uid */
+	struct strv annotations;	/* key, value, key, value, ... */
+};
+#define OCI_STATE_INIT ((struct oci_state){ 0 })
+void oci_state_done(struct oci_state *s);
+DEFINE_CLEANUP_VALUE(struct oci_state, oci_state_done)
+
+#define STATE_FILE "state.json"
+#define STATE_CONFIG "config.json"
+#define STATE_SOCKET "start.sock"
+
+/* Letters, digits and "_+-.", not "." or "..", at most 1024 bytes (runc's rule). Fails: INVALID. */
+int state_check_id(const char *id, struct error *e) MUST_USE;
+
+/* ROOT/ID. Fails: INVALID (id), EXISTS, SYS. */
+int state_make_dir(const char *root, const char *id, int *ret_dfd, struct error *e) MUST_USE;
+/* Fails: INVALID, NOT_FOUND ("container does not exist"), SYS. */
+int state_open_dir(const char *root, const char *id, int *ret_dfd, struct error *e) MUST_USE;
+int state_remove_dir(const char *root, const char *id, struct error *e) MUST_USE;
+/* The ids there are, sorted. */
+int state_list(const char *root, struct strv *ret_ids, struct error *e) MUST_USE;
+
+int state_write(int dfd, const struct oci_state *s, struct error *e) MUST_USE;
+/* Fails: NOT_FOUND (a container that is just being made), CORRUPT, SYS. */
+int state_read(int dfd, struct oci_state *ret, struct error *e) MUST_USE;
+
+enum oci_status { OCI_CREATED, OCI_RUNNING, OCI_PAUSED, OCI_STOPPED };
+const char *state_status_name(enum oci_status status);
+/* Whether the process still lives (and is the same), and has been started; paused is the cgroup's word, not known
+ * here. ret_pid_fd may be NULL; it is -1 when stopped. */
+int state_status(int dfd, const struct oci_state *s, enum oci_status *ret_status, int *ret_pid_fd,
+		 struct error *e) MUST_USE;
+/* Field 22 of /proc/PID/stat, and whether it is a zombie. Fails: NOT_FOUND, SYS. */
+int state_process_start(pid_t pid, uint64_t *ret_start, bool *ret_is_dead, struct error *e) MUST_USE;
+
+/* The state of OCI runtime-spec, "State", with runc's additions (rootfs, created, owner), as JSON text. */
+void state_json(const struct oci_state *s, enum oci_status status, struct buf *b);
+
+#endif
