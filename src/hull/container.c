@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/path.h"
+#include "base/proc.h"
+#include "hull/hull.h"
+
+void container_done(struct container *c)
+{
+	oci_state_done(&c->state);
+	if (c->dfd >= 0)
+		close(c->dfd);
+	if (c->pid_fd >= 0)
+		close(c->pid_fd);
+	*c = CONTAINER_INIT;
+}
+
+int container_load(struct hull *h, const char *id, struct container *ret, struct error *e)
+{
+	CLEANUP(container_done) struct container c = CONTAINER_INIT;
+	int r = state_open_dir(h->root, id, &c.dfd, e);
+
+	if (r >= 0)
+		r = state_read(c.dfd, &c.state, e);
+	if (r == -ERR_NOT_FOUND)
+		return err_new(e, ERR_NOT_FOUND, "container \"%s\" does not exist", id);
+	if (r >= 0)
+		r = state_status(c.dfd, &c.state, &c.status, &c.pid_fd, e);
+	if (r < 0)
+		return r;
+	*ret = c;
+	c = CONTAINER_INIT;
+	return 0;
+}
+
+int hull_cgroups(const struct hull *h, struct cgroup_host **ret, struct error *e)
+{
+	return cgroup_host_open(h->has_systemd_cgroup ? CGROUP_DRIVER_SYSTEMD : CGROUP_DRIVER_CGROUPFS, ret, e);
+}
+
+int container_cgroup(const struct hull *h, const struct container *c, struct cgroup_host **ret_host,
+		     struct cgroup **ret_cgroup, struct error *e)
+{
+	struct hull as_created = *h;
+	int r;
+
+	if (!c->state.cgroup_path)
+		return err_new(e, ERR_STATE, "container \"%s\" has no cgroup of its own", c->state.id);
+	as_created.has_systemd_cgroup = c->state.has_systemd_cgroup;
+	r = hull_cgroups(&as_created, ret_host, e);
+	return r < 0 ? r : cgroup_open(*ret_host, c->state.cgroup_path, ret_cgroup, e);
+}
+
+enum oci_status container_full_status(struct hull *h, struct container *c)
+{
+	CLEANUP(cgroup_host_free) struct cgroup_host *host = NULL;
+	CLEANUP(cgroup_free) struct cgroup *cgroup = NULL;
+	struct error ignored = ERROR_INIT;
+
+	if (c->status == OCI_RUNNING && container_cgroup(h, c, &host, &cgroup, &ignored) >= 0 &&
+	    cgroup_is_frozen(cgroup))
+		c->status = OCI_PAUSED;
+	return c->status;
+}
+
+int container_spec(const struct container *c, struct oci_spec **ret, struct error *e)
+{
+	cleanup_buf struct buf text = BUF_INIT;
+	int r = file_read(c->dfd, STATE_CONFIG, OCI_SPEC_MAX_BYTES, &text, e);
+
+	return r < 0 ? r : oci_spec_parse(buf_str(&text), text.len, ret, e);
+}
+
+int container_start(struct container *c, struct error *e)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	char dir[PATH_FD_SIZE];
+	cleanup_close int sock = -1;
+	int r;
+
+	if (c->status == OCI_STOPPED)
+		return err_new(e, ERR_STATE, "cannot start a container that has stopped");
+	if (c->status != OCI_CREATED)
+		return err_new(e, ERR_STATE, "cannot start an already running container");
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/" STATE_SOCKET, path_of_fd(c->dfd, dir));
+	sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (sock < 0 || connect(sock, (struct sockaddr *)&addr, sizeof(addr)) < 0)
+		return err_sys(e, "reach the init of container \"%s\"", c->state.id);
+	r = oci_start(sock, e);
+	if (r < 0)
+		return err_ctx(e, "start container \"%s\"", c->state.id);
+	if (unlinkat(c->dfd, STATE_SOCKET, 0) < 0)
+		return err_sys(e, "note that container \"%s\" was started", c->state.id);
+	c->status = OCI_RUNNING;
+	return 0;
+}
+
+/* SIGKILL to the init takes its pid namespace along; without one of its own, the cgroup is what it left behind. */
+int container_destroy(struct hull *h, struct container *c, struct error *e)
+{
+	CLEANUP(cgroup_host_free) struct cgroup_host *host = NULL;
+	CLEANUP(cgroup_free) struct cgroup *cgroup = NULL;
+	int r = 0;
+
+	if (c->pid_fd >= 0 && pidfd_send(c->pid_fd, SIGKILL) < 0 && errno != ESRCH)
+		return err_sys(e, "kill container \"%s\"", c->state.id);
+	if (c->state.cgroup_path) {
+		r = container_cgroup(h, c, &host, &cgroup, e);
+		if (r >= 0)
+			r = cgroup_kill(cgroup, 10000, e);
+		if (r >= 0)
+			r = cgroup_remove(host, c->state.cgroup_path, c->state.cgroup_parents, e);
+		if (r < 0 && r != -ERR_NOT_FOUND)
+			return err_ctx(e, "remove the cgroup of container \"%s\"", c->state.id);
+	}
+	if (c->pid_fd >= 0) {
+		struct pollfd p = { .fd = c->pid_fd, .events = POLLIN };
+
+		if (poll(&p, 1, 10000) == 0)
+			return err_new(e, ERR_TIMEOUT, "container \"%s\" does not die", c->state.id);
+	}
+	return state_remove_dir(h->root, c->state.id, e);
+}
+
+int write_pid_file(const char *path, pid_t pid, struct error *e)
+{
+	const char *slash = strrchr(path, '/');
+	cleanup_free char *dir = slash ? str_ndup(path, (size_t)(slash - path) + 1) : str_dup(".");
+	cleanup_close int dfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	char text[16];
+
+	if (dfd < 0)
+		return err_sys(e, "open the directory of the pid file \"%s\"", path);
+	snprintf(text, sizeof(text), "%d", pid);
+	return file_write_atomic(dfd, slash ? slash + 1 : path, text, strlen(text), 0644, false, e);
+}

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* hull create, hull run. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/path.h"
+#include "hull/hull.h"
+
+struct create_opts {
+	const char *bundle, *console_socket, *pid_file, *preserve_fds;
+	bool no_pivot, no_new_keyring, detach, keep, no_subreaper;
+	bool is_run;
+};
+
+static int take_options(int argc, char **argv, struct create_opts *o, struct error *e)
+{
+	const struct option_word words[] = {
+		{ .name = "bundle", .letter = 'b', .value = &o->bundle },
+		{ .name = "console-socket", .value = &o->console_socket },
+		{ .name = "pid-file", .value = &o->pid_file },
+		{ .name = "preserve-fds", .value = &o->preserve_fds },
+		{ .name = "no-pivot", .flag = &o->no_pivot },
+		{ .name = "no-new-keyring", .flag = &o->no_new_keyring },
+		{ .name = "detach", .letter = 'd', .flag = &o->detach },
+		{ .name = "keep", .flag = &o->keep },
+		{ .name = "no-subreaper", .flag = &o->no_subreaper },
+	};
+	size_t count = o->is_run ? ARRAY_LEN(words) : ARRAY_LEN(words) - 3;
+	int n = options_take(argc, argv, words, count, 0, e);
+
+	if (n < 0)
+		return n;
+	if (n != 1)
+		return err_new(e, ERR_INVALID, "\"hull %s\" takes exactly one container id", argv[0]);
+	return 0;
+}
+
+struct creation {
+	struct hull *h;
+	const struct create_opts *opts;
+	const char *id;
+	char *bundle;		/* absolute */
+	int bundle_dfd;
+	struct buf config;
+	struct oci_spec *spec;
+	int dfd;		/* of the state directory; -1 before it is made */
+	int listen_fd;
+	struct cgroup_host *cgroups;
+	struct oci_init init;
+};
+
+static void creation_done(struct creation *c)
+{
+	free(c->bundle);
+	if (c->bundle_dfd >= 0)
+		close(c->bundle_dfd);
+	buf_done(&c->config);
+	oci_spec_free_p(&c->spec);
+	if (c->dfd >= 0)
+		close(c->dfd);
+	if (c->listen_fd >= 0)
+		close(c->listen_fd);
+	oci_init_done(&c->init);
+	cgroup_host_free_p(&c->cgroups);
+}
+DEFINE_CLEANUP_VALUE(struct creation, creation_done)
+
+static int load_bundle(struct creation *c, struct error *e)
+{
+	const char *given = c->opts->bundle ? c->opts->bundle : ".";
+	int r;
+
+	c->bundle = realpath(given, NULL);
+	if (!c->bundle)
+		return err_sysk(e, ERR_NOT_FOUND, errno, "bundle \"%s\"", given);
+	c->bundle_dfd = open(c->bundle, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (c->bundle_dfd < 0)
+		return err_sys(e, "open bundle \"%s\"", c->bundle);
+	r = file_read(c->bundle_dfd, "config.json", OCI_SPEC_MAX_BYTES, &c->config, e);
+	if (r >= 0)
+		r = oci_spec_parse(buf_str(&c->config), c->config.len, &c->spec, e);
+	return r < 0 ? err_ctx(e, "bundle \"%s\": config.json", c->bundle) : 0;
+}
+
+static int check_terminal(const struct creation *c, struct error *e)
+{
+	bool detached = !c->opts->is_run || c->opts->detach, terminal = c->spec->process.terminal;
+
+	if (detached && terminal && !c->opts->console_socket)
+		return err_new(e, ERR_INVALID,
+			       "cannot allocate tty if the container detaches without --console-socket");
+	if (c->opts->console_socket && !(detached && terminal))
+		return err_new(e, ERR_INVALID, "--console-socket is of use only for a detached container with "
+			       "process.terminal");
+	return 0;
+}
+
+static int listen_for_start(struct creation *c, struct error *e)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	char dir[PATH_FD_SIZE];
+
+	c->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/" STATE_SOCKET, path_of_fd(c->dfd, dir));
+	if (c->listen_fd < 0 || bind(c->listen_fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||
+	    listen(c->listen_fd, 4) < 0)
+		return err_sys(e, "make the start socket");
+	return 0;
+}
+
+static int save_state(struct creation *c, struct error *e)
+{
+	CLEANUP(oci_state_done) struct oci_state s = OCI_STATE_INIT;
+	const char *path = c->spec->root.path;
+	char created[CLOCK_RFC3339_SIZE];
+	bool is_dead;
+	int r;
+
+	clock_rfc3339(clock_wall_ns(), created);
+	str_set(&s.id, c->id);
+	str_set(&s.bundle, c->bundle);
+	s.rootfs = path[0] == '/' ? str_dup(path) : str_fmt("%s/%s", c->bundle, path);
+	str_set(&s.oci_version, c->spec->oci_version);
+	str_set(&s.created, created);
+	str_set(&s.cgroup_path, c->spec->linux.cgroups_path);
+	if (!s.cgroup_path)
+		s.cgroup_path = str_fmt("/hull/%s", c->id);
+	s.cgroup_parents = cgroup_made_parents(c->init.cgroup);
+	s.has_systemd_cgroup = c->h->has_systemd_cgroup;
+	s.pid = c->init.pid;
+	s.owner = getuid();
+	for (size_t i = 0; i < c->spec->annotations.n; i++) {
+		strv_add(&s.annotations, c->spec->annotations.v[i].key);
+		strv_add(&s.annotations, c->spec->annotations.v[i].value);
+	}
+	r = state_process_start(s.pid, &s.start_time, &is_dead, e);
+	return r < 0 ? r : state_write(c->dfd, &s, e);
+}
+
+static int make_container(struct creation *c, struct error *e)
+{
+	struct oci_create o = OCI_CREATE_INIT;
+	int r = 0;
+
+	o.id = c->id;
+	o.spec = c->spec;
+	o.bundle_dfd = c->bundle_dfd;
+	for (int fd = 0; fd < 3; fd++)
+		o.stdio[fd] = fd;
+	o.cgroups = c->cgroups;
+	o.no_pivot = c->opts->no_pivot;
+	o.new_keyring = !c->opts->no_new_keyring;
+	o.gate_listen_fd = c->listen_fd;
+	if (c->opts->preserve_fds)
+		r = options_number(c->opts->preserve_fds, "--preserve-fds", &o.preserve_fds, e);
+	if (r >= 0)
+		r = file_write_atomic(c->dfd, STATE_CONFIG, c->config.data, c->config.len, 0600, false, e);
+	if (r >= 0)
+		r = oci_create(&o, &c->init, e);
+	if (r >= 0)
+		r = save_state(c, e);
+	if (r >= 0 && c->opts->console_socket)
+		r = console_send(c->opts->console_socket, c->init.console_fd, e);
+	if (r >= 0 && c->opts->pid_file)
+		r = write_pid_file(c->opts->pid_file, c->init.pid, e);
+	return r;
+}
+
+/* Everything but the start. When it fails, nothing is left. */
+static int create(struct creation *c, struct error *e)
+{
+	int r = load_bundle(c, e);
+
+	if (r >= 0)
+		r = check_terminal(c, e);
+	if (r >= 0)
+		r = hull_cgroups(c->h, &c->cgroups, e);
+	if (r >= 0)
+		r = state_make_dir(c->h->root, c->id, &c->dfd, e);
+	if (r < 0)
+		return r;
+	/* `run` starts what it made over the socket that it has anyhow; the file still says "created" until then. */
+	r = listen_for_start(c, e);
+	if (r >= 0)
+		r = make_container(c, e);
+	if (r < 0) {
+		CLEANUP(container_done) struct container made = CONTAINER_INIT;
+		struct error ignored = ERROR_INIT;
+
+		if (c->init.pid_fd < 0 || container_load(c->h, c->id, &made, &ignored) < 0 ||
+		    container_destroy(c->h, &made, &ignored) < 0)
+			(void)!state_remove_dir(c->h->root, c->id, &ignored);
+	}
+	return r;
+}
+
+#define CREATION_INIT(h_, o_, argv_)                                                         \
+	((struct creation){ .h = (h_), .opts = (o_), .id = (argv_)[1], .bundle_dfd = -1, .dfd = -1, \
+			    .listen_fd = -1, .init = OCI_INIT_INIT })
+
+int command_create(struct hull *h, int argc, char **argv, struct error *e)
+{
+	struct create_opts opts = { 0 };
+	int r = take_options(argc, argv, &opts, e);
+
+	if (r < 0)
+		return r;
+	CLEANUP(creation_done) struct creation c = CREATION_INIT(h, &opts, argv);
+
+	return create(&c, e);
+}
+
+/* The container is ours until it ended, then it is removed, unless it was to be kept. */
+static int stay(struct hull *h, struct creation *c, struct container *made, struct error *e)
+{
+	struct error why = ERROR_INIT;
+	int status = foreground_wait(c->init.pid_fd, c->init.console_fd, e);
+
+	if (c->opts->keep)
+		return status;
+	made->status = OCI_STOPPED;
+	if (container_destroy(h, made, &why) < 0)
+		log_warn("%s", err_msg(&why));
+	return status;
+}
+
+int command_run(struct hull *h, int argc, char **argv, struct error *e)
+{
+	struct create_opts opts = { .is_run = true };
+	CLEANUP(container_done) struct container made = CONTAINER_INIT;
+	int r = take_options(argc, argv, &opts, e);
+
+	if (r < 0)
+		return r;
+	CLEANUP(creation_done) struct creation c = CREATION_INIT(h, &opts, argv);
+
+	if (!opts.detach)
+		foreground_prepare();
+	r = create(&c, e);
+	if (r < 0)
+		return r;
+	r = container_load(h, c.id, &made, e);
+	if (r >= 0)
+		r = container_start(&made, e);
+	if (r < 0) {
+		struct error ignored = ERROR_INIT;
+
+		(void)!container_destroy(h, &made, &ignored);
+		return r;
+	}
+	return opts.detach ? 0 : stay(h, &c, &made, e);
+}

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* hull exec. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "hull/hull.h"
+#include "sys/caps.h"
+
+struct exec_opts {
+	const char *console_socket, *cwd, *user, *process, *pid_file, *preserve_fds, *apparmor, *label;
+	struct strv env, caps, additional_gids;
+	bool tty, detach, no_new_privs, ignore_paused;
+};
+
+static void exec_opts_done(struct exec_opts *o)
+{
+	strv_done(&o->env);
+	strv_done(&o->caps);
+	strv_done(&o->additional_gids);
+}
+DEFINE_CLEANUP_VALUE(struct exec_opts, exec_opts_done)
+
+static int take_options(int argc, char **argv, struct exec_opts *o, struct error *e)
+{
+	const struct option_word words[] = {
+		{ .name = "console-socket", .value = &o->console_socket },
+		{ .name = "cwd", .value = &o->cwd },
+		{ .name = "env", .letter = 'e', .values = &o->env },
+		{ .name = "tty", .letter = 't', .flag = &o->tty },
+		{ .name = "user", .letter = 'u', .value = &o->user },
+		{ .name = "additional-gids", .letter = 'g', .values = &o->additional_gids },
+		{ .name = "process", .letter = 'p', .value = &o->process },
+		{ .name = "detach", .letter = 'd', .flag = &o->detach },
+		{ .name = "pid-file", .value = &o->pid_file },
+		{ .name = "process-label", .value = &o->label },
+		{ .name = "apparmor", .value = &o->apparmor },
+		{ .name = "no-new-privs", .flag = &o->no_new_privs },
+		{ .name = "cap", .letter = 'c', .values = &o->caps },
+		{ .name = "preserve-fds", .value = &o->preserve_fds },
+		{ .name = "ignore-paused", .flag = &o->ignore_paused },
+	};
+	int n = options_take(argc, argv, words, ARRAY_LEN(words), 1, e);
+
+	if (n < 0)
+		return n;
+	if (n < 1)
+		return err_new(e, ERR_INVALID, "\"hull exec\" takes a container id and a command");
+	if (n < 2 && !o->process)
+		return err_new(e, ERR_INVALID, "process args cannot be empty");
+	return 0;
+}
+
+/* "1000" or "1000:100": numbers, as runc has it. */
+static int set_user(struct oci_process *p, const char *user, struct error *e)
+{
+	const char *colon = strchr(user, ':');
+	cleanup_free char *uid = colon ? str_ndup(user, (size_t)(colon - user)) : str_dup(user);
+	int r = str_to_u32(uid, &p->user.uid, e);
+
+	if (r >= 0 && colon)
+		r = str_to_u32(colon + 1, &p->user.gid, e);
+	return r < 0 ? err_ctx(e, "--user") : 0;
+}
+
+static int add_caps(struct oci_process *p, const struct strv *caps, struct error *e)
+{
+	for (size_t i = 0; i < caps->n; i++) {
+		int cap = caps_from_name(caps->v[i]);
+
+		if (cap < 0)
+			return err_new(e, ERR_INVALID, "unknown capability \"%s\"", caps->v[i]);
+		p->capabilities.set[OCI_CAP_BOUNDING] |= CAP_BIT(cap);
+		p->capabilities.set[OCI_CAP_EFFECTIVE] |= CAP_BIT(cap);
+		p->capabilities.set[OCI_CAP_PERMITTED] |= CAP_BIT(cap);
+	}
+	return 0;
+}
+
+/* The container's own process, changed by the options. env, args and gids point into argv and *o. */
+static int edit_process(const struct exec_opts *o, char **argv, struct oci_process *p, struct strv *env,
+			uint32_t **gids, struct error *e)
+{
+	size_t n = 0;
+	int r = 0;
+
+	while (argv[2 + n])
+		n++;
+	p->args = (struct oci_strs){ (const char *const *)&argv[2], n };
+	p->terminal = o->tty;
+	p->console_size.is_set = false;
+	if (o->cwd)
+		p->cwd = o->cwd;
+	for (size_t i = 0; i < p->env.n; i++)
+		strv_add(env, p->env.v[i]);
+	for (size_t i = 0; i < o->env.n; i++)
+		strv_add(env, o->env.v[i]);
+	if (env->n)
+		p->env = (struct oci_strs){ (const char *const *)env->v, env->n };
+	if (o->user)
+		r = set_user(p, o->user, e);
+	if (o->additional_gids.n) {
+		*gids = mem_array(o->additional_gids.n, sizeof(**gids));
+		for (size_t i = 0; i < o->additional_gids.n && r >= 0; i++)
+			r = str_to_u32(o->additional_gids.v[i], &(*gids)[i], e);
+		p->user.additional_gids = *gids;
+		p->user.additional_gid_count = o->additional_gids.n;
+	}
+	p->no_new_privileges |= o->no_new_privs;
+	if (o->apparmor)
+		p->apparmor_profile = o->apparmor;
+	if (o->label)
+		p->selinux_label = o->label;
+	return r < 0 ? r : add_caps(p, &o->caps, e);
+}
+
+static int load_process(const char *path, struct oci_process **ret, struct error *e)
+{
+	cleanup_buf struct buf text = BUF_INIT;
+	int r = file_read(AT_FDCWD, path, OCI_SPEC_MAX_BYTES, &text, e);
+
+	if (r >= 0)
+		r = oci_process_parse(buf_str(&text), text.len, ret, e);
+	return r < 0 ? err_ctx(e, "process \"%s\"", path) : 0;
+}
+
+static int run_in(struct hull *h, struct container *c, const struct exec_opts *o, const struct oci_spec *spec,
+		  const struct oci_process *p, struct error *e)
+{
+	CLEANUP(cgroup_host_free) struct cgroup_host *host = NULL;
+	CLEANUP(cgroup_free) struct cgroup *cgroup = NULL;
+	CLEANUP(oci_init_done) struct oci_init made = OCI_INIT_INIT;
+	struct oci_exec x = OCI_EXEC_INIT;
+	int r = 0;
+
+	if (o->detach && p->terminal && !o->console_socket)
+		return err_new(e, ERR_INVALID, "cannot allocate tty if the process detaches without --console-socket");
+	if (c->state.cgroup_path)
+		r = container_cgroup(h, c, &host, &cgroup, e);
+	x.id = c->state.id;
+	x.pid = c->state.pid;
+	x.pid_fd = c->pid_fd;
+	x.spec = spec;
+	x.process = p;
+	for (int fd = 0; fd < 3; fd++)
+		x.stdio[fd] = fd;
+	x.cgroup = cgroup;
+	if (r >= 0 && o->preserve_fds)
+		r = options_number(o->preserve_fds, "--preserve-fds", &x.preserve_fds, e);
+	if (!o->detach)
+		foreground_prepare();
+	if (r >= 0)
+		r = oci_exec(&x, &made, e);
+	if (r >= 0 && o->pid_file)
+		r = write_pid_file(o->pid_file, made.pid, e);
+	if (r >= 0 && o->console_socket && p->terminal)
+		r = console_send(o->console_socket, made.console_fd, e);
+	if (r < 0 || o->detach)
+		return r;
+	return foreground_wait(made.pid_fd, o->console_socket ? -1 : made.console_fd, e);
+}
+
+int command_exec(struct hull *h, int argc, char **argv, struct error *e)
+{
+	CLEANUP(exec_opts_done) struct exec_opts o = { 0 };
+	CLEANUP(container_done) struct container c = CONTAINER_INIT;
+	CLEANUP(oci_spec_free) struct oci_spec *spec = NULL;
+	CLEANUP(oci_process_free) struct oci_process *given = NULL;
+	cleanup_strv struct strv env = STRV_INIT;
+	cleanup_free uint32_t *gids = NULL;
+	struct oci_process p;
+	int r = take_options(argc, argv, &o, e);
+
+	if (r >= 0)
+		r = container_load(h, argv[1], &c, e);
+	if (r < 0)
+		return r;
+	container_full_status(h, &c);
+	if (c.status == OCI_STOPPED)
+		return err_new(e, ERR_STATE, "cannot exec in a stopped container");
+	if (c.status == OCI_PAUSED && !o.ignore_paused)
+		return err_new(e, ERR_STATE, "cannot exec in a paused container (use --ignore-paused to override)");
+	r = container_spec(&c, &spec, e);
+	if (r >= 0 && o.process)
+		r = load_process(o.process, &given, e);
+	if (r < 0)
+		return r;
+	if (given)
+		return run_in(h, &c, &o, spec, given, e);
+	p = spec->process;
+	r = edit_process(&o, argv, &p, &env, &gids, e);
+	return r < 0 ? r : run_in(h, &c, &o, spec, &p, e);
+}
