@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One epoll set: the subscription of each sandbox and an eventfd that ends the thread. The data of an
+ * entry is the sandbox's address, which stays valid: the set holds a reference until the entry is
+ * removed, and entries are removed and references dropped by this thread alone, from the list `gone`. */
+#include "cri/watch.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "cri/sandbox.h"
+
+#define EXIT_CODE_UNKNOWN 255
+
+struct watch {
+	pthread_t thread;
+	int epoll_fd, wake_fd;
+	bool stop;
+	struct sandbox **gone; /* guarded by node->lock */
+	size_t gone_count;
+};
+
+/* --- what monitors say ---------------------------------------------------------------------------- */
+
+static const char *reason_of(const struct monitor_container_status *st)
+{
+	if (st->oom_killed)
+		return "OOMKilled";
+	return st->exit_code == 0 ? "Completed" : "Error";
+}
+
+/* Returns whether the record changed. */
+static bool apply(REC(Container) *rec, const struct monitor_container_status *st)
+{
+	if (rec->state == RUNTIME__V1__CONTAINER_STATE__CONTAINER_EXITED)
+		return false;
+	if (st->started_at)
+		rec->started_at = st->started_at;
+	if (st->state == MONITOR_RUNNING) {
+		if (rec->state == RUNTIME__V1__CONTAINER_STATE__CONTAINER_RUNNING)
+			return false;
+		rec->state = RUNTIME__V1__CONTAINER_STATE__CONTAINER_RUNNING;
+		rec->pid = st->pid;
+		return true;
+	}
+	if (st->state != MONITOR_EXITED)
+		return false;
+	rec->state = RUNTIME__V1__CONTAINER_STATE__CONTAINER_EXITED;
+	rec->finished_at = st->finished_at ? st->finished_at : clock_wall_ns();
+	rec->exit_code = st->exit_code;
+	rec->signal = st->signal;
+	rec->oom_killed = st->oom_killed;
+	rec->pid = 0;
+	rec_set(&rec->reason, reason_of(st));
+	rec_set(&rec->message, st->message);
+	return true;
+}
+
+void container_apply_status(struct node *n, struct container *c, const struct monitor_container_status *st)
+{
+	struct error e = ERROR_INIT;
+	bool changed;
+
+	pthread_mutex_lock(&n->lock);
+	changed = apply(c->rec, st) && !c->is_removed && !c->is_creating;
+	pthread_mutex_unlock(&n->lock);
+	if (changed && container_save(n, c, &e) < 0)
+		log_error("%s", err_msg(&e));
+}
+
+static void apply_lost(struct node *n, struct container *c)
+{
+	struct monitor_container_status st = { .state = MONITOR_EXITED, .exit_code = EXIT_CODE_UNKNOWN };
+
+	snprintf(st.message, sizeof(st.message),
+		 "the pod's monitor ended without a record of this container's end; its exit code is unknown");
+	container_apply_status(n, c, &st);
+}
+
+void sandbox_apply_status(struct node *n, struct sandbox *s, const struct monitor_status *st, bool lost)
+{
+	size_t count;
+	struct container **v = sandbox_containers(n, s, &count);
+
+	for (size_t i = 0; i < count; i++) {
+		const struct monitor_container_status *one = st ? monitor_status_find(st, v[i]->rec->id) : NULL;
+
+		if (one)
+			container_apply_status(n, v[i], one);
+		if (lost && (!one || one->state != MONITOR_EXITED))
+			apply_lost(n, v[i]);
+		container_unref(n, v[i]);
+	}
+	free(v);
+}
+
+/* --- the thread ----------------------------------------------------------------------------------- */
+
+static struct container *find_of(struct node *n, struct sandbox *s, const char *id)
+{
+	struct container *found = NULL;
+
+	pthread_mutex_lock(&n->lock);
+	for (struct container *c = s->containers; c && !found; c = c->next)
+		if (str_eq(c->rec->id, id))
+			found = container_hold(c);
+	pthread_mutex_unlock(&n->lock);
+	return found;
+}
+
+static void on_event(struct node *n, struct sandbox *s, const struct monitor_event *ev)
+{
+	struct container *c;
+
+	if (ev->type == MONITOR_EVENT_LOST) {
+		struct monitor_call call = sandbox_call_ms(s, 5000);
+		cleanup_monitor_status struct monitor_status st = { 0 };
+		struct error e = ERROR_INIT;
+
+		if (monitor_status(&call, &st, &e) == 0)
+			sandbox_apply_status(n, s, &st, false);
+		return;
+	}
+	if (ev->container.id[0] == '\0')
+		return;
+	c = find_of(n, s, ev->container.id);
+	if (!c)
+		return;
+	container_apply_status(n, c, &ev->container);
+	container_unref(n, c);
+}
+
+/* The monitor has ended. If we did not ask it to, its pod is dead: take its last record, and bring down
+ * what it left. */
+static void on_end(struct node *n, struct sandbox *s)
+{
+	struct error e = ERROR_INIT;
+	bool expected;
+
+	watch_remove(n, s);
+	pthread_mutex_lock(&n->lock);
+	expected = s->is_stopping || s->is_creating || s->rec->state != HULL__RECORD__SANDBOX_STATE__SANDBOX_IS_READY;
+	pthread_mutex_unlock(&n->lock);
+	if (expected)
+		return;
+	log_error("pod sandbox \"%s\": its monitor has ended unasked; the pod is stopped", s->rec->id);
+	pthread_mutex_lock(&s->op);
+	if (sandbox_down(n, s, &e) < 0)
+		log_error("stop pod sandbox \"%s\": %s", s->rec->id, err_msg(&e));
+	pthread_mutex_unlock(&s->op);
+}
+
+static void on_readable(struct node *n, struct sandbox *s)
+{
+	struct monitor_event *ev = NEW(struct monitor_event);
+	struct error e = ERROR_INIT;
+	int fd, r = 0;
+
+	pthread_mutex_lock(&n->lock);
+	fd = s->event_fd;
+	pthread_mutex_unlock(&n->lock);
+	while (fd >= 0 && (r = monitor_read_event(fd, ev, &e)) > 0)
+		on_event(n, s, ev);
+	free(ev);
+	if (fd >= 0 && r < 0)
+		on_end(n, s);
+}
+
+static void drop_gone(struct node *n)
+{
+	struct sandbox **gone;
+	size_t count;
+
+	pthread_mutex_lock(&n->lock);
+	gone = n->watch->gone;
+	count = n->watch->gone_count;
+	n->watch->gone = NULL;
+	n->watch->gone_count = 0;
+	pthread_mutex_unlock(&n->lock);
+	for (size_t i = 0; i < count; i++)
+		sandbox_unref(n, gone[i]);
+	free(gone);
+}
+
+static void *watch_main(void *arg)
+{
+	struct node *n = arg;
+	struct watch *w = n->watch;
+	struct epoll_event events[32];
+
+	for (;;) {
+		int count = epoll_wait(w->epoll_fd, events, ARRAY_LEN(events), -1);
+
+		if (count < 0 && errno != EINTR)
+			break;
+		for (int i = 0; i < count; i++) {
+			if (events[i].data.ptr) {
+				on_readable(n, events[i].data.ptr);
+			} else {
+				eventfd_t ignored;
+
+				eventfd_read(w->wake_fd, &ignored);
+			}
+		}
+		if (__atomic_load_n(&w->stop, __ATOMIC_ACQUIRE))
+			break;
+		drop_gone(n); /* after the batch: an event of it may still name one */
+	}
+	drop_gone(n);
+	return NULL;
+}
+
+int watch_start(struct node *n, struct error *e)
+{
+	struct watch *w = NEW(struct watch);
+	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = NULL };
+	int r;
+
+	w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	w->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	n->watch = w;
+	if (w->epoll_fd < 0 || w->wake_fd < 0 || epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, w->wake_fd, &ev) < 0)
+		return err_sys(e, "set up the listening to monitors");
+	r = pthread_create(&w->thread, NULL, watch_main, n);
+	if (r != 0) {
+		errno = r;
+		return err_sys(e, "start the thread that listens to monitors");
+	}
+	return 0;
+}
+
+void watch_stop(struct node *n)
+{
+	struct watch *w = n->watch;
+
+	if (!w)
+		return;
+	if (w->thread) {
+		__atomic_store_n(&w->stop, true, __ATOMIC_RELEASE);
+		eventfd_write(w->wake_fd, 1);
+		pthread_join(w->thread, NULL);
+	}
+	if (w->epoll_fd >= 0)
+		close(w->epoll_fd);
+	if (w->wake_fd >= 0)
+		close(w->wake_fd);
+	free(w);
+	n->watch = NULL;
+}
+
+int watch_add(struct node *n, struct sandbox *s, struct error *e)
+{
+	struct monitor_call call = sandbox_call_ms(s, 10000);
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLRDHUP, .data.ptr = s };
+	int fd, r = monitor_subscribe(&call, &fd, e);
+
+	if (r < 0)
+		return err_ctx(e, "subscribe to the pod's monitor");
+	sandbox_hold(s);
+	pthread_mutex_lock(&n->lock);
+	s->event_fd = fd;
+	pthread_mutex_unlock(&n->lock);
+	if (epoll_ctl(n->watch->epoll_fd, EPOLL_CTL_ADD, fd, &ev) < 0) {
+		r = err_sys(e, "listen to the pod's monitor");
+		pthread_mutex_lock(&n->lock);
+		s->event_fd = -1;
+		pthread_mutex_unlock(&n->lock);
+		close(fd);
+		sandbox_unref(n, s);
+		return r;
+	}
+	return 0;
+}
+
+void watch_remove(struct node *n, struct sandbox *s)
+{
+	struct watch *w = n->watch;
+	int fd;
+
+	pthread_mutex_lock(&n->lock);
+	fd = s->event_fd;
+	s->event_fd = -1;
+	if (fd >= 0) {
+		epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+		w->gone = mem_regrow(w->gone, w->gone_count + 1, sizeof(*w->gone));
+		w->gone[w->gone_count++] = s;
+	}
+	pthread_mutex_unlock(&n->lock);
+	if (fd >= 0) {
+		close(fd);
+		eventfd_write(w->wake_fd, 1);
+	}
+}
