@@ -22,6 +22,7 @@
 #include "cri/config.h"
 #include "cri/service.h"
 #include "image/images.h"
+#include "net/cni.h"
 #include "store/store.h"
 #include "userns/idrange.h"
 
@@ -81,6 +82,7 @@ struct node {
 	pthread_cond_t changed; /* a creation ended */
 	struct map sandboxes, sandbox_names;	/* by id; by "name_namespace_uid_attempt" */
 	struct map containers, container_names; /* by id; by "sandbox id/name/attempt" */
+	struct cni *cni;
 	struct idrange *ranges;
 	struct idrange_pool pool;
 	bool has_pool;

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One epoll set: the subscription of each sandbox and an eventfd that ends the thread. The data of an
  * entry is the sandbox's address, which stays valid: the set holds a reference until the entry is
- * removed, and entries are removed and references dropped by this thread alone, from the list `gone`. */
+ * removed. Fds are closed and references dropped by this thread alone, from the list `gone`: a number that
+ * is closed elsewhere could be another file by the time we read from it. */
 #include "cri/watch.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -21,7 +23,10 @@ struct watch {
 	pthread_t thread;
 	int epoll_fd, wake_fd;
 	bool stop;
-	struct sandbox **gone; /* guarded by node->lock */
+	struct gone {
+		struct sandbox *sandbox;
+		int fd;
+	} *gone; /* guarded by node->lock */
 	size_t gone_count;
 };
 
@@ -173,7 +178,7 @@ static void on_readable(struct node *n, struct sandbox *s)
 
 static void drop_gone(struct node *n)
 {
-	struct sandbox **gone;
+	struct gone *gone;
 	size_t count;
 
 	pthread_mutex_lock(&n->lock);
@@ -182,8 +187,10 @@ static void drop_gone(struct node *n)
 	n->watch->gone = NULL;
 	n->watch->gone_count = 0;
 	pthread_mutex_unlock(&n->lock);
-	for (size_t i = 0; i < count; i++)
-		sandbox_unref(n, gone[i]);
+	for (size_t i = 0; i < count; i++) {
+		close(gone[i].fd);
+		sandbox_unref(n, gone[i].sandbox);
+	}
 	free(gone);
 }
 
@@ -245,6 +252,7 @@ void watch_stop(struct node *n)
 		eventfd_write(w->wake_fd, 1);
 		pthread_join(w->thread, NULL);
 	}
+	drop_gone(n);
 	if (w->epoll_fd >= 0)
 		close(w->epoll_fd);
 	if (w->wake_fd >= 0)
@@ -288,11 +296,9 @@ void watch_remove(struct node *n, struct sandbox *s)
 	if (fd >= 0) {
 		epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
 		w->gone = mem_regrow(w->gone, w->gone_count + 1, sizeof(*w->gone));
-		w->gone[w->gone_count++] = s;
+		w->gone[w->gone_count++] = (struct gone){ s, fd };
 	}
 	pthread_mutex_unlock(&n->lock);
-	if (fd >= 0) {
-		close(fd);
+	if (fd >= 0)
 		eventfd_write(w->wake_fd, 1);
-	}
 }
