@@ -11,7 +11,7 @@
 #define PB(name) Runtime__V1__##name
 #define REC(name) Hull__Record__##name
 
-/* A message is empty until pb_init(): a zeroed one lacks its descriptor. */
-#define PB_INIT(msg, desc) pb_init((desc), (msg))
+/* An empty message for an answer: PB_ANSWER(call, Image, image) is a PB(Image) * in the call's arena. */
+#define PB_ANSWER(call, ctype, name) PB_NEW((call)->arena, PB(ctype), runtime__v1__##name)
 
 #endif

@@ -25,6 +25,11 @@ int spec_add_process(const struct container_plan *p, struct json_object *spec, s
 int spec_add_mounts(const struct container_plan *p, struct json_object *spec, struct error *e) MUST_USE;
 int spec_add_resources(const struct container_plan *p, struct json_object *linux_, struct error *e) MUST_USE;
 int spec_add_devices(const struct container_plan *p, struct json_object *linux_, struct error *e) MUST_USE;
+int spec_add_seccomp(const struct container_plan *p, struct json_object *linux_, struct error *e) MUST_USE;
+void spec_add_pause_resources(const PB(PodSandboxConfig) *pod, struct json_object *annotations);
+/* The set for all of bounding, effective and permitted, and the ambient one. Fails: INVALID (a name). */
+int container_capabilities(const PB(ContainerConfig) *config, uint64_t *ret_caps, uint64_t *ret_ambient,
+			   struct error *e) MUST_USE;
 
 static inline const PB(LinuxContainerSecurityContext) *container_security(const PB(ContainerConfig) *c)
 {

@@ -54,7 +54,7 @@ void rec_set_map(PB(IDMapping) ***field, size_t *n, const struct idmap *map)
 
 	for (size_t i = 0; i < map->n; i++) {
 		v[i] = NEW(PB(IDMapping));
-		PB_INIT(v[i], &runtime__v1__idmapping__descriptor);
+		pb_init(&runtime__v1__idmapping__descriptor, v[i]);
 		v[i]->container_id = map->x[i].container_id;
 		v[i]->host_id = map->x[i].host_id;
 		v[i]->length = map->x[i].length;

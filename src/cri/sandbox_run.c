@@ -48,7 +48,7 @@ static REC(Sandbox) *new_record(const PB(RunPodSandboxRequest) *req, const struc
 	REC(Sandbox) *rec = NEW(REC(Sandbox));
 	char id[ID_LEN + 1];
 
-	PB_INIT((ProtobufCMessage *)rec, &hull__record__sandbox__descriptor);
+	pb_init(&hull__record__sandbox__descriptor, rec);
 	str_random_hex(id, 32);
 	rec_set(&rec->id, id);
 	rec->config = rec_copy_sandbox_config(req->config);
