@@ -203,10 +203,10 @@ int cri_exec_sync(struct node *n, struct call *call, const void *request, void *
 	output_end(&o);
 	if (r == 0) {
 		resp->exit_code = exit_code;
-		resp->stdout_.data = arena_dup(call->arena, o.text[0].data, o.text[0].len);
-		resp->stdout_.len = o.text[0].len;
-		resp->stderr_.data = arena_dup(call->arena, o.text[1].data, o.text[1].len);
-		resp->stderr_.len = o.text[1].len;
+		resp->stdout.data = arena_dup(call->arena, o.text[0].data, o.text[0].len);
+		resp->stdout.len = o.text[0].len;
+		resp->stderr.data = arena_dup(call->arena, o.text[1].data, o.text[1].len);
+		resp->stderr.len = o.text[1].len;
 	} else {
 		err_ctx(e, "exec in container \"%s\"", c->rec->config->metadata->name);
 	}
