@@ -63,7 +63,6 @@ struct watch; /* watch.c: the thread that listens to all monitors */
 
 struct features {
 	bool idmapped_mounts, recursive_read_only, user_namespaces;
-	bool overlay_fd_layers;
 	char missing[256];	/* why user_namespaces is false */
 };
 
@@ -88,8 +87,6 @@ struct node {
 	bool has_pool;
 	char pool_note[256];	/* why there is none */
 	struct watch *watch;
-	pthread_mutex_t images_tx; /* images_store begin..commit */
-	struct store_tx *tx;
 };
 
 /* --- objects (state.c) ---------------------------------------------------------------------------- */
