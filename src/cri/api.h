@@ -3,6 +3,9 @@
 #ifndef HULL_CRI_API_H
 #define HULL_CRI_API_H
 
+/* Fields that the proto marks as deprecated still come from old clients. */
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+
 #include "api.pb-c.h"
 #include "codec/pb.h"
 #include "record.pb-c.h"

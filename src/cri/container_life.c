@@ -153,8 +153,9 @@ int container_kill_all(struct node *n, struct sandbox *s, struct error *e)
 
 	/* All are told first, then each is waited for. */
 	for (size_t i = 0; i < count && s->pod_dfd >= 0; i++)
-		if (state_of(n, v[i]) == RUNTIME__V1__CONTAINER_STATE__CONTAINER_RUNNING)
-			monitor_kill(&m, v[i]->rec->id, SIGKILL, NULL);
+		if (state_of(n, v[i]) == RUNTIME__V1__CONTAINER_STATE__CONTAINER_RUNNING &&
+		    monitor_kill(&m, v[i]->rec->id, SIGKILL, e) < 0)
+			err_clear(e); /* it may have ended meanwhile; the wait below says so */
 	for (size_t i = 0; i < count; i++) {
 		struct monitor_container_status st;
 

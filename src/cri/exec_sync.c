@@ -169,7 +169,7 @@ static int run(struct node *n, struct container *c, const PB(ExecSyncRequest) *r
 	struct monitor_call m = sandbox_call(c->sandbox, call);
 	struct monitor_exec x = { .id = c->rec->id, .process_fd = -1, .stdio = { -1, -1, -1 } };
 	cleanup_close int process = -1, out = -1, err = -1;
-	int write_fds[2], r;
+	int write_fds[2] = { -1, -1 }, r;
 	unsigned state;
 
 	pthread_mutex_lock(&n->lock);

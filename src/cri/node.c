@@ -7,12 +7,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
-#include "cri/features.h"
+#include "cri/probe.h"
 #include "cri/recover.h"
 #include "cri/watch.h"
 #include "userns/netns.h"
@@ -215,7 +216,7 @@ static int open_all(struct node *n, struct error *e)
 	    (r = cgroup_host_open(systemd ? CGROUP_DRIVER_SYSTEMD : CGROUP_DRIVER_CGROUPFS, &n->cgroups, e)) < 0 ||
 	    (r = store_open(n->root_dfd, "hull.db", &n->store, e)) < 0 || (r = open_images(n, e)) < 0)
 		return r;
-	features_probe(n->root_dfd, n->config->root_dir, &n->features);
+	probe_features(n->root_dfd, n->config->root_dir, &n->features);
 	if (!n->features.user_namespaces)
 		log_warn("pods cannot have user namespaces here: %s", n->features.missing);
 	n->cni = open_cni(n->config);

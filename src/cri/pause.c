@@ -73,9 +73,9 @@ int pause_create(struct node *n, struct sandbox *s, struct call *call, struct er
 	if ((r = ensure_image(n, call, e)) < 0)
 		return r;
 	config->metadata = PB_ANSWER(call, ContainerMetadata, container_metadata);
-	config->metadata->name = "pause (of the sandbox)";
+	config->metadata->name = arena_str(call->arena, "pause (of the sandbox)");
 	config->image = PB_ANSWER(call, ImageSpec, image_spec);
-	config->image->image = n->config->sandbox_image;
+	config->image->image = arena_str(call->arena, n->config->sandbox_image);
 	config->linux = PB_ANSWER(call, LinuxContainerConfig, linux_container_config);
 	config->linux->security_context = security(call, s);
 	config->linux->resources = PB_ANSWER(call, LinuxContainerResources, linux_container_resources);

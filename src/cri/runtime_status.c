@@ -13,13 +13,12 @@ int cri_version(struct node *n, struct call *call, const void *request, void *re
 	PB(VersionResponse) *resp = response;
 
 	(void)n;
-	(void)call;
 	(void)request;
 	(void)e;
-	resp->version = "0.1.0"; /* of the kubelet's interface: what kubelets expect since ever */
-	resp->runtime_name = "hull";
-	resp->runtime_version = HULL_VERSION;
-	resp->runtime_api_version = "v1";
+	resp->version = arena_str(call->arena, "0.1.0"); /* of the kubelet's interface: what kubelets expect since ever */
+	resp->runtime_name = arena_str(call->arena, "hull");
+	resp->runtime_version = arena_str(call->arena, HULL_VERSION);
+	resp->runtime_api_version = arena_str(call->arena, "v1");
 	return 0;
 }
 

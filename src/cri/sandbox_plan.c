@@ -59,11 +59,11 @@ static int plan_policy(struct node *n, const PB(PodSandboxConfig) *config, struc
 		return 0;
 	}
 	if (why) {
-		snprintf(p->note, sizeof(p->note), "none in spite of the node's policy: %s", why);
+		snprintf(p->note, sizeof(p->note), "none in spite of the node's policy: %.200s", why);
 		return 0;
 	}
 	if (!n->features.user_namespaces) {
-		snprintf(p->note, sizeof(p->note), "none in spite of the node's policy: %s", n->features.missing);
+		snprintf(p->note, sizeof(p->note), "none in spite of the node's policy: %.200s", n->features.missing);
 		return 0;
 	}
 	if (p->handler->userns == USERNS_NODE) {
@@ -73,7 +73,7 @@ static int plan_policy(struct node *n, const PB(PodSandboxConfig) *config, struc
 		p->gids = n->config->node_gids;
 		snprintf(p->note, sizeof(p->note), "the node's mapping (userns: node)");
 	} else if (!n->has_pool) {
-		snprintf(p->note, sizeof(p->note), "none in spite of the node's policy: %s", n->pool_note);
+		snprintf(p->note, sizeof(p->note), "none in spite of the node's policy: %.200s", n->pool_note);
 		return 0;
 	} else {
 		p->alloc_range = true;

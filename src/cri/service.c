@@ -2,6 +2,7 @@
 #include "cri/service.h"
 
 #include "base/str.h"
+#include "cri/handlers.h"
 
 enum { LONG = 1, STREAM = 2 };
 
@@ -19,23 +20,23 @@ enum { LONG = 1, STREAM = 2 };
 
 const struct cri_method cri_methods[] = {
 	/* name, stem of its messages, handler (NULL: later), flags */
-	RUNTIME(Version, version, NULL, 0),
-	RUNTIME(RunPodSandbox, run_pod_sandbox, NULL, LONG),
-	RUNTIME(StopPodSandbox, stop_pod_sandbox, NULL, LONG),
-	RUNTIME(RemovePodSandbox, remove_pod_sandbox, NULL, LONG),
-	RUNTIME(PodSandboxStatus, pod_sandbox_status, NULL, 0),
-	RUNTIME(ListPodSandbox, list_pod_sandbox, NULL, 0),
+	RUNTIME(Version, version, cri_version, 0),
+	RUNTIME(RunPodSandbox, run_pod_sandbox, cri_run_pod_sandbox, LONG),
+	RUNTIME(StopPodSandbox, stop_pod_sandbox, cri_stop_pod_sandbox, LONG),
+	RUNTIME(RemovePodSandbox, remove_pod_sandbox, cri_remove_pod_sandbox, LONG),
+	RUNTIME(PodSandboxStatus, pod_sandbox_status, cri_pod_sandbox_status, 0),
+	RUNTIME(ListPodSandbox, list_pod_sandbox, cri_list_pod_sandbox, 0),
 	RUNTIME(StreamPodSandboxes, stream_pod_sandboxes, NULL, LONG | STREAM),
-	RUNTIME(CreateContainer, create_container, NULL, LONG),
-	RUNTIME(StartContainer, start_container, NULL, LONG),
-	RUNTIME(StopContainer, stop_container, NULL, LONG),
-	RUNTIME(RemoveContainer, remove_container, NULL, LONG),
-	RUNTIME(ListContainers, list_containers, NULL, 0),
+	RUNTIME(CreateContainer, create_container, cri_create_container, LONG),
+	RUNTIME(StartContainer, start_container, cri_start_container, LONG),
+	RUNTIME(StopContainer, stop_container, cri_stop_container, LONG),
+	RUNTIME(RemoveContainer, remove_container, cri_remove_container, LONG),
+	RUNTIME(ListContainers, list_containers, cri_list_containers, 0),
 	RUNTIME(StreamContainers, stream_containers, NULL, LONG | STREAM),
-	RUNTIME(ContainerStatus, container_status, NULL, 0),
+	RUNTIME(ContainerStatus, container_status, cri_container_status, 0),
 	RUNTIME(UpdateContainerResources, update_container_resources, NULL, 0),
-	RUNTIME(ReopenContainerLog, reopen_container_log, NULL, 0),
-	RUNTIME(ExecSync, exec_sync, NULL, LONG),
+	RUNTIME(ReopenContainerLog, reopen_container_log, cri_reopen_container_log, 0),
+	RUNTIME(ExecSync, exec_sync, cri_exec_sync, LONG),
 	RUNTIME(Exec, exec, NULL, 0),
 	RUNTIME(Attach, attach, NULL, 0),
 	RUNTIME(PortForward, port_forward, NULL, 0),
@@ -45,8 +46,8 @@ const struct cri_method cri_methods[] = {
 	RUNTIME(PodSandboxStats, pod_sandbox_stats, NULL, 0),
 	RUNTIME(ListPodSandboxStats, list_pod_sandbox_stats, NULL, 0),
 	RUNTIME(StreamPodSandboxStats, stream_pod_sandbox_stats, NULL, LONG | STREAM),
-	RUNTIME(UpdateRuntimeConfig, update_runtime_config, NULL, 0),
-	RUNTIME(Status, status, NULL, 0),
+	RUNTIME(UpdateRuntimeConfig, update_runtime_config, cri_update_runtime_config, 0),
+	RUNTIME(Status, status, cri_status, 0),
 	RUNTIME(CheckpointContainer, checkpoint_container, NULL, LONG),
 	RUNTIME(CheckpointPod, checkpoint_pod, NULL, LONG),
 	RUNTIME(RestorePod, restore_pod, NULL, LONG),
@@ -54,14 +55,14 @@ const struct cri_method cri_methods[] = {
 	RUNTIME(ListMetricDescriptors, list_metric_descriptors, NULL, 0),
 	RUNTIME(ListPodSandboxMetrics, list_pod_sandbox_metrics, NULL, 0),
 	RUNTIME(StreamPodSandboxMetrics, stream_pod_sandbox_metrics, NULL, LONG | STREAM),
-	RUNTIME(RuntimeConfig, runtime_config, NULL, 0),
+	RUNTIME(RuntimeConfig, runtime_config, cri_runtime_config, 0),
 	RUNTIME(UpdatePodSandboxResources, update_pod_sandbox_resources, NULL, 0),
-	IMAGE(ListImages, list_images, NULL, 0),
+	IMAGE(ListImages, list_images, cri_list_images, 0),
 	IMAGE(StreamImages, stream_images, NULL, LONG | STREAM),
-	IMAGE(ImageStatus, image_status, NULL, 0),
-	IMAGE(PullImage, pull_image, NULL, LONG),
-	IMAGE(RemoveImage, remove_image, NULL, LONG),
-	IMAGE(ImageFsInfo, image_fs_info, NULL, 0),
+	IMAGE(ImageStatus, image_status, cri_image_status, 0),
+	IMAGE(PullImage, pull_image, cri_pull_image, LONG),
+	IMAGE(RemoveImage, remove_image, cri_remove_image, LONG),
+	IMAGE(ImageFsInfo, image_fs_info, cri_image_fs_info, 0),
 };
 _Static_assert(ARRAY_LEN(cri_methods) == CRI_METHOD_COUNT, "every method of CRI v1 has its row");
 

@@ -2,7 +2,9 @@
 /* The process of a container: what runs, as whom, with which environment and rights. */
 #include "cri/container.h"
 
+#include <fcntl.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/resource.h>
 
 #include "base/file.h"

@@ -9,7 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "cri/features.h"
+#include "cri/probe.h"
 #include "userns/userns.h"
 
 /* A detached clone of a directory with attributes, made and dropped. */
@@ -36,7 +36,7 @@ static int probe_userns(int *ret_fd, struct error *e)
 	return 0;
 }
 
-void features_probe(int root_dfd, const char *root_dir, struct features *ret)
+void probe_features(int root_dfd, const char *root_dir, struct features *ret)
 {
 	struct features f = { 0 };
 	struct mount_attr rro = { .attr_set = MOUNT_ATTR_RDONLY };
