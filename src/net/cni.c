@@ -15,6 +15,7 @@
 #include "net/cni_exec.h"
 #include "net/cni_internal.h"
 #include "net/cni_result.h"
+#include "net/cni_rules.h"
 
 #define UNDO_TIMEOUT_MS 30000
 #define SYSTEM_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -42,6 +43,7 @@ struct cni *cni_open(const struct cni_opts *o)
 	c->data_dir = str_dup(d->data_dir ? d->data_dir : CNI_DEFAULT_DATA_DIR);
 	c->has_default = !d->is_off;
 	pthread_mutex_init(&c->versions_lock, NULL);
+	pthread_mutex_init(&c->rules_lock, NULL);
 	return c;
 }
 
@@ -51,6 +53,7 @@ void cni_close(struct cni *c)
 		return;
 	plugin_versions_done(c);
 	pthread_mutex_destroy(&c->versions_lock);
+	pthread_mutex_destroy(&c->rules_lock);
 	strv_done(&c->bin_dirs);
 	free(c->bin_path);
 	free(c->path);
@@ -63,24 +66,18 @@ void cni_close(struct cni *c)
 
 /* ---- which network ----------------------------------------------------------------------------------- */
 
-static bool has_program(const struct strv *dirs, const char *name)
+static bool has_plugin(struct cni *c, const char *type)
 {
 	cleanup_free char *path = NULL;
 
-	return cni_exec_find(dirs, name, &path, NULL) == 0;
+	return cni_exec_find(&c->bin_dirs, type, &path, NULL) == 0;
 }
 
 static int choose_default(struct cni *c, bool need_ports, struct cni_config **ret, struct error *e)
 {
 	const struct cni_default_opts o = { .bridge = c->bridge, .subnet = c->subnet, .data_dir = c->data_dir };
-	struct cni_default_parts parts = { .need_ports = need_ports };
-	cleanup_strv struct strv path = STRV_INIT;
 
-	strv_split(&path, c->path, ":");
-	parts.has_iptables = has_program(&path, "iptables");
-	parts.has_portmap = has_program(&c->bin_dirs, "portmap");
-	parts.has_firewall = has_program(&c->bin_dirs, "firewall");
-	return cni_config_default(&o, &parts, ret, e);
+	return cni_config_default(&o, need_ports && has_plugin(c, "portmap") && rules_are_possible(c), ret, e);
 }
 
 int network_choose(struct cni *c, bool need_ports, struct cni_config **ret, struct buf *skipped, struct error *e)
@@ -179,7 +176,7 @@ static int add_all(struct cni *c, struct attachment *a, const struct cni_call *c
 		   struct error *e)
 {
 	struct buf text = BUF_INIT;
-	int r = 0;
+	int r = a->config->is_default ? rules_ensure(c, call, e) : 0;
 
 	for (size_t i = 0; r == 0 && i < a->config->plugin_count; i++)
 		r = add_plugin(c, a, i, call, e);
@@ -293,8 +290,9 @@ static int check_network(struct cni *c, const struct cni_config *config, const s
 static char *ready_message(struct cni *c, const struct cni_config *config, const struct buf *skipped)
 {
 	if (config->is_default)
-		return str_fmt("no CNI configuration in \"%s\": the built-in network \"%s\" (bridge, %s) is used",
-			       c->conf_dir, config->name, c->subnet);
+		return str_fmt("no CNI configuration in \"%s\": the built-in network \"%s\" (bridge, %s) is used%s",
+			       c->conf_dir, config->name, c->subnet,
+			       rules_are_possible(c) ? "" : ", without masquerading and host ports: no iptables");
 	return str_fmt("network \"%s\" of \"%s\"%s%s", config->name, config->path,
 		       skipped->len ? "; passed over: " : "", buf_str(skipped));
 }

@@ -33,9 +33,9 @@
 #define CNI_DEFAULT_SUBNET "10.87.0.0/16"
 #define CNI_DEFAULT_DATA_DIR "/var/lib/cni/networks"
 
-/* The network that is used while conf_dir holds no configuration: a bridge with host-local addresses,
- * masquerading, and port mapping and firewall where those plugins are installed. Two instances of hulld
- * need different values of all three. NULL takes the default. */
+/* The network that is used while conf_dir holds no configuration: the distribution's plugins bridge,
+ * host-local, and portmap for pods with host ports; masquerading and forwarding by rules of the whole
+ * bridge where iptables is installed. Two instances of hulld need another bridge and subnet each. NULL takes the default. */
 struct cni_default_opts {
 	const char *bridge;	/* CNI_DEFAULT_BRIDGE; also the network's name */
 	const char *subnet;	/* CNI_DEFAULT_SUBNET; an IPv6 one works too */

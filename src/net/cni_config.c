@@ -305,14 +305,14 @@ int cni_config_load(const char *dir, struct cni_config **ret, struct buf *skippe
 
 /* ---- built in ---------------------------------------------------------------------------------------- */
 
-static void add_bridge(struct json_object *plugins, const struct cni_default_opts *o, bool has_iptables)
+/* Masquerading and forwarding are rules of the whole bridge: see cni_rules.c. */
+static void add_bridge(struct json_object *plugins, const struct cni_default_opts *o)
 {
 	struct json_object *bridge = json_push_object(plugins), *ipam, *range, *route;
 
 	json_put_str(bridge, "type", "bridge");
 	json_put_str(bridge, "bridge", o->bridge);
 	json_put_bool(bridge, "isGateway", true);
-	json_put_bool(bridge, "ipMasq", has_iptables);
 	json_put_bool(bridge, "hairpinMode", true);
 	ipam = json_put_object(bridge, "ipam");
 	json_put_str(ipam, "type", "host-local");
@@ -324,8 +324,8 @@ static void add_bridge(struct json_object *plugins, const struct cni_default_opt
 	json_put_str(route, "dst", strchr(o->subnet, ':') ? "::/0" : "0.0.0.0/0");
 }
 
-int cni_config_default(const struct cni_default_opts *o, const struct cni_default_parts *parts,
-		       struct cni_config **ret, struct error *e)
+int cni_config_default(const struct cni_default_opts *o, bool with_portmap, struct cni_config **ret,
+		       struct error *e)
 {
 	cleanup_json struct json_object *list = json_new();
 	struct json_object *plugins;
@@ -337,15 +337,13 @@ int cni_config_default(const struct cni_default_opts *o, const struct cni_defaul
 	/* host-local has a directory a name, so that two instances are apart in the same data_dir too. */
 	json_put_str(list, "name", o->bridge);
 	plugins = json_put_array(list, "plugins");
-	add_bridge(plugins, o, parts->has_iptables);
-	if (parts->need_ports && parts->has_portmap && parts->has_iptables) {
+	add_bridge(plugins, o);
+	if (with_portmap) {
 		struct json_object *portmap = json_push_object(plugins);
 
 		json_put_str(portmap, "type", "portmap");
 		json_put_bool(json_put_object(portmap, "capabilities"), "portMappings", true);
 	}
-	if (parts->has_firewall && parts->has_iptables)
-		json_put_str(json_push_object(plugins), "type", "firewall");
 	r = from_object(list, true, ret, e);
 	if (r < 0)
 		return err_ctx(e, "default network");

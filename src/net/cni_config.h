@@ -48,13 +48,10 @@ int cni_config_parse(const char *text, size_t len, bool is_list, struct cni_conf
  *        as cni_config_parse() when none is valid, with the first file's error; SYS */
 int cni_config_load(const char *dir, struct cni_config **ret, struct buf *skipped, struct error *e) MUST_USE;
 
-/* The built-in network. Without need_ports the plugin for port mappings is left out: a pod without host
- * ports saves the time of its two executions. has_* say what is installed. */
-struct cni_default_parts {
-	bool need_ports, has_portmap, has_firewall, has_iptables;
-};
-int cni_config_default(const struct cni_default_opts *o, const struct cni_default_parts *parts,
-		       struct cni_config **ret, struct error *e) MUST_USE;
+/* The built-in network. The plugin for port mappings is only in it where it is needed: a pod without host
+ * ports saves the time of its executions. Fails: INVALID. */
+int cni_config_default(const struct cni_default_opts *o, bool with_portmap, struct cni_config **ret,
+		       struct error *e) MUST_USE;
 
 /* To and from the member "network" of a record. Fails as cni_config_parse(). */
 struct json_object *cni_config_to_json(const struct cni_config *c) MUST_USE;

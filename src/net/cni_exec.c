@@ -176,7 +176,7 @@ static int start(const struct proc_opts *o, struct proc *ret, struct error *e)
 int cni_exec_run(const struct cni_exec *x, struct cni_output *ret_output, struct error *e)
 {
 	cleanup_close int in = -1, out_r = -1, out_w = -1, err_r = -1, err_w = -1;
-	const char *argv[] = { x->path, NULL };
+	const char *const only_path[] = { x->path, NULL };
 	struct run run = { .x = x, .output = ret_output, .proc = PROC_INIT };
 	int r;
 
@@ -188,7 +188,7 @@ int cni_exec_run(const struct cni_exec *x, struct cni_output *ret_output, struct
 	if (r < 0)
 		return r;
 	r = start(&(struct proc_opts){ .path = x->path,
-				       .argv = argv,
+				       .argv = x->argv ? x->argv : only_path,
 				       .env = x->env,
 				       .fds = { in, out_w, err_w },
 				       .fd_count = 3,

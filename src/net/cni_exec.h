@@ -13,6 +13,7 @@ int cni_exec_find(const struct strv *dirs, const char *type, char **ret_path, st
 
 struct cni_exec {
 	const char *path;
+	const char *const *argv;	/* NULL-terminated; NULL: only the path */
 	const char *const *env;		/* NULL-terminated */
 	const char *input;		/* stdin */
 	size_t input_len;

@@ -19,6 +19,8 @@ struct cni {
 	bool has_default;
 	pthread_mutex_t versions_lock;
 	struct map versions;	/* path of a plugin -> struct known_versions; under the lock */
+	pthread_mutex_t rules_lock;
+	int64_t rules_seen_ns;	/* when the rules of the built-in network were last there; under the lock */
 };
 
 /* A record taken apart: borrowed from it. */
