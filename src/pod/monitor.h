@@ -22,6 +22,7 @@
 #include "cgroup/cgroup.h"
 #include "pod/client.h"
 #include "pod/logfile.h"
+#include "pod/oom.h"
 #include "pod/protocol.h"
 #include "pod/wire.h"
 
@@ -172,14 +173,6 @@ void output_close(struct container *c);
 void oom_watch(struct container *c);
 /* After the reap: fill oom_kills, oom_killed and message. */
 void oom_judge(struct container *c);
-/* The wording; pure. limit_bytes 0: unknown. */
-struct oom_facts {
-	uint64_t kills, limit_hits;
-	bool has_limit_hits, init_was_killed;
-	uint64_t limit_bytes;
-	const char *parent; /* cgroup of the pod; NULL: unknown */
-};
-bool oom_describe(const struct oom_facts *f, char *out, size_t size);
 
 /* ---- exec.c ---------------------------------------------------------------------------------------- */
 
