@@ -444,7 +444,7 @@ int monitor_status(const struct monitor_call *c, struct monitor_status *ret, str
 		return r;
 	if (m.h.op == OP_RECORD)
 		return proto_read_status(m.body, m.h.len, ret, e);
-	r = read_reply(&m, OP_STATUS, &(struct rep)REP_INIT, e);
+	r = read_reply(&m, OP_STATUS, &REP_INIT, e);
 	return r < 0 ? r : err_new(e, ERR_CORRUPT, "the monitor answered \"status\" with nothing");
 }
 

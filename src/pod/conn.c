@@ -98,7 +98,7 @@ static void dispatch(struct conn *c, struct wire_msg *msg)
 	if (r < 0)
 		conn_reply_error(c, &err);
 	else if (r == REPLY_OK)
-		conn_reply(c, &(struct rep)REP_INIT);
+		conn_reply(c, &REP_INIT);
 }
 
 static void on_message(struct source *s, uint32_t events)

@@ -269,7 +269,7 @@ static void start_done(struct monitor *m, void *owner, struct worker_result *res
 		c->st.state = MONITOR_RUNNING;
 		container_changed(c, MONITOR_EVENT_STARTED);
 		if (conn)
-			conn_reply(conn, &(struct rep)REP_INIT);
+			conn_reply(conn, &REP_INIT);
 	} else {
 		start_failed(c, &res->error);
 		if (conn)

@@ -54,7 +54,7 @@ int op_subscribe(struct conn *conn, struct wire_msg *msg, struct error *e)
 {
 	(void)msg;
 	(void)e;
-	conn_reply(conn, &(struct rep)REP_INIT);
+	conn_reply(conn, &REP_INIT);
 	conn->is_subscriber = true;
 	return REPLY_SENT;
 }

@@ -357,7 +357,7 @@ static void finish_stop(struct monitor *m)
 		if (m->stop_error.kind)
 			conn_reply_error(conn, &m->stop_error);
 		else
-			conn_reply(conn, &(struct rep)REP_INIT);
+			conn_reply(conn, &REP_INIT);
 	m->is_done = true;
 }
 

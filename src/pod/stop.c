@@ -121,7 +121,7 @@ static void settle_delete(struct container *c)
 		return;
 	}
 	while ((conn = conn_waiting(m, NULL, OP_DELETE, c)))
-		conn_reply(conn, &(struct rep)REP_INIT);
+		conn_reply(conn, &REP_INIT);
 	if (!c->is_abandoned)
 		event_send(m, MONITOR_EVENT_DELETED, c);
 	container_free(c);
