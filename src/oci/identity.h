@@ -52,7 +52,9 @@ struct identity_request {
 
 struct oci_identity {
 	uint32_t uid, gid;
-	uint32_t *groups;	/* additional ones, ascending and once each, without gid unless it was asked for */
+	uint32_t *groups;	/* additional ones, ascending and once each; gid is always one of them, since a
+				 * set-gid program could otherwise shed it, and with it what its bits deny
+				 * (CVE-2022-36109, CVE-2022-2995) */
 	size_t group_count;
 	char *name;		/* of the user; NULL when no passwd line has this uid */
 	char *home;		/* of passwd; "/" when there is none */

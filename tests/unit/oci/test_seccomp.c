@@ -1,0 +1,480 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Programs are judged by what they answer: a small interpreter of classic BPF (the instructions that libseccomp and
+ * our prologue use) runs them on a struct seccomp_data, without installing anything. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/path.h"
+#include "base/str.h"
+#include "codec/json.h"
+#include "oci/defaults.h"
+#include "oci/seccomp_bpf.h"
+#include "sys/caps.h"
+
+static bool jumps(const struct sock_filter *f, uint32_t a)
+{
+	switch (BPF_OP(f->code)) {
+	case BPF_JEQ:
+		return a == f->k;
+	case BPF_JGT:
+		return a > f->k;
+	case BPF_JGE:
+		return a >= f->k;
+	case BPF_JSET:
+		return a & f->k;
+	}
+	fail_msg("jump %#x", f->code);
+	return false;
+}
+
+static uint32_t run(const struct buf *code, const struct seccomp_data *data)
+{
+	const struct sock_filter *f = (const void *)code->data, *end = f + code->len / sizeof(*f);
+	uint32_t a = 0, mem[BPF_MEMWORDS] = { 0 };
+
+	while (f < end) {
+		switch (BPF_CLASS(f->code)) {
+		case BPF_LD:
+			if (BPF_MODE(f->code) == BPF_ABS)
+				memcpy(&a, (const char *)data + f->k, sizeof(a));
+			else if (BPF_MODE(f->code) == BPF_MEM)
+				a = mem[f->k];
+			else
+				a = f->k;
+			break;
+		case BPF_ST:
+			mem[f->k] = a;
+			break;
+		case BPF_ALU:
+			assert_int_equal(BPF_OP(f->code), BPF_AND);
+			a &= f->k;
+			break;
+		case BPF_JMP:
+			f += BPF_OP(f->code) == BPF_JA ? f->k : jumps(f, a) ? f->jt : f->jf;
+			break;
+		case BPF_RET:
+			return f->k;
+		default:
+			fail_msg("instruction %#x", f->code);
+		}
+		f++;
+	}
+	fail_msg("the program has no end");
+	return 0;
+}
+
+static uint32_t answer(const struct buf *code, const char *name, uint64_t arg0)
+{
+	struct seccomp_data data = { .arch = seccomp_arch_native(), .args = { arg0 } };
+
+	data.nr = seccomp_syscall_resolve_name(name);
+	assert_int_not_equal(data.nr, __NR_SCMP_ERROR);
+	return run(code, &data);
+}
+
+static uint32_t answer_number(const struct buf *code, int number)
+{
+	struct seccomp_data data = { .arch = seccomp_arch_native(), .nr = number };
+
+	return run(code, &data);
+}
+
+/* The profile inside of a config.json, parsed and compiled. */
+static struct oci_spec *spec_of(const char *seccomp)
+{
+	cleanup_free char *json = str_fmt("{\"ociVersion\":\"1.0.0\",\"linux\":{\"seccomp\":%s}}", seccomp);
+	struct oci_spec *spec = NULL;
+	struct error e = ERROR_INIT;
+
+	if (oci_spec_parse(json, strlen(json), &spec, &e) < 0)
+		fail_msg("%s", err_msg(&e));
+	return spec;
+}
+
+static struct oci_spec *default_spec(uint64_t caps)
+{
+	cleanup_json struct json_object *o = oci_default_seccomp(caps);
+	cleanup_buf struct buf b = BUF_INIT;
+
+	json_text(o, false, &b);
+	return spec_of(buf_str(&b));
+}
+
+static struct buf compiled(const char *seccomp)
+{
+	CLEANUP(oci_spec_free) struct oci_spec *spec = spec_of(seccomp);
+	struct error e = ERROR_INIT;
+	struct buf code = BUF_INIT;
+
+	if (oci_seccomp_compile(spec->linux.seccomp, &code, &e) < 0)
+		fail_msg("%s", err_msg(&e));
+	return code;
+}
+
+static struct buf compiled_default(uint64_t caps)
+{
+	CLEANUP(oci_spec_free) struct oci_spec *spec = default_spec(caps);
+	struct error e = ERROR_INIT;
+	struct buf code = BUF_INIT;
+
+	if (oci_seccomp_compile(spec->linux.seccomp, &code, &e) < 0)
+		fail_msg("%s", err_msg(&e));
+	return code;
+}
+
+#define EPERM_ANSWER SCMP_ACT_ERRNO(EPERM)
+#define ENOSYS_ANSWER SCMP_ACT_ERRNO(ENOSYS)
+
+/* ---- the default profile ------------------------------------------------------------------------ */
+
+static void the_default_allows_what_images_need(void **state)
+{
+	static const char *const names[] = {
+		"read", "write", "openat", "openat2", "execve", "execveat", "fork", "vfork", "mmap", "mprotect", "brk",
+		"futex", "rt_sigaction", "clock_gettime", "getrandom", "connect", "accept4", "epoll_wait", "epoll_pwait2",
+		"statx", "faccessat2", "rseq", "set_robust_list", "prlimit64", "arch_prctl", "memfd_create", "copy_file_range",
+		"setuid", "setgroups", "chown", "mknod", "chroot", "capset", "prctl", "seccomp", "landlock_create_ruleset",
+		"close_range", "pidfd_open", "inotify_init1", "timerfd_create", "eventfd2", "io_setup", "shmget", "semget",
+		"mq_open", "setxattr", "ptrace", "sched_setaffinity", "ioprio_set", "getcpu", "futex_waitv", "clone",
+	};
+	cleanup_buf struct buf code = compiled_default(oci_default_capability_mask());
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		if (answer(&code, names[i], 0) != SCMP_ACT_ALLOW)
+			fail_msg("%s: %#x", names[i], answer(&code, names[i], 0));
+	}
+}
+
+static void the_default_blocks_what_reaches_the_host(void **state)
+{
+	static const char *const names[] = {
+		"mount", "umount2", "unshare", "setns", "pivot_root", "move_mount", "fsopen", "open_tree", "mount_setattr",
+		"bpf", "perf_event_open", "keyctl", "add_key", "request_key", "userfaultfd", "kexec_load", "init_module",
+		"finit_module", "delete_module", "reboot", "swapon", "acct", "settimeofday", "clock_settime", "iopl", "ioperm",
+		"open_by_handle_at", "quotactl", "syslog", "io_uring_setup", "io_uring_enter", "kcmp", "pidfd_getfd", "vhangup",
+		"sethostname", "mbind", "set_mempolicy", "lookup_dcookie", "nfsservctl", "uselib", "ustat", "fanotify_init",
+	};
+	cleanup_buf struct buf code = compiled_default(oci_default_capability_mask());
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		if (answer(&code, names[i], 0) != EPERM_ANSWER)
+			fail_msg("%s: %#x", names[i], answer(&code, names[i], 0));
+	}
+}
+
+static void the_default_looks_at_arguments(void **state)
+{
+	cleanup_buf struct buf code = compiled_default(0), admin = compiled_default(CAP_BIT(CAP_SYS_ADMIN));
+
+	(void)state;
+	assert_int_equal(answer(&code, "clone", CLONE_VM | CLONE_FS | CLONE_THREAD), SCMP_ACT_ALLOW);
+	assert_int_equal(answer(&code, "clone", CLONE_NEWUSER), EPERM_ANSWER);
+	assert_int_equal(answer(&code, "clone", CLONE_VM | CLONE_NEWNET), EPERM_ANSWER);
+	assert_int_equal(answer(&code, "clone3", 0), ENOSYS_ANSWER);
+	assert_int_equal(answer(&admin, "clone", CLONE_NEWUSER), SCMP_ACT_ALLOW);
+	assert_int_equal(answer(&admin, "clone3", 0), SCMP_ACT_ALLOW);
+	assert_int_equal(answer(&code, "socket", AF_INET), SCMP_ACT_ALLOW);
+	assert_int_equal(answer(&code, "socket", AF_VSOCK), EPERM_ANSWER);
+	assert_int_equal(answer(&code, "personality", 0xffffffff), SCMP_ACT_ALLOW);
+	assert_int_equal(answer(&code, "personality", 0x0040000 /* ADDR_NO_RANDOMIZE */), EPERM_ANSWER);
+}
+
+static void capabilities_open_more_of_the_default(void **state)
+{
+	static const struct { int cap; const char *name; } rows[] = {
+		{ CAP_SYS_ADMIN, "mount" },	 { CAP_SYS_ADMIN, "unshare" },	    { CAP_SYS_ADMIN, "setns" },
+		{ CAP_SYS_ADMIN, "bpf" },	 { CAP_BPF, "bpf" },		    { CAP_PERFMON, "perf_event_open" },
+		{ CAP_SYS_CHROOT, "chroot" },	 { CAP_SYS_MODULE, "init_module" }, { CAP_SYS_PTRACE, "pidfd_getfd" },
+		{ CAP_SYS_TIME, "settimeofday" }, { CAP_SYS_BOOT, "reboot" },	    { CAP_SYSLOG, "syslog" },
+		{ CAP_SYS_NICE, "mbind" },	 { CAP_DAC_READ_SEARCH, "open_by_handle_at" },
+	};
+	cleanup_buf struct buf none = compiled_default(0);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		cleanup_buf struct buf code = compiled_default(CAP_BIT((unsigned int)rows[i].cap));
+
+		if (answer(&none, rows[i].name, 0) != EPERM_ANSWER || answer(&code, rows[i].name, 0) != SCMP_ACT_ALLOW)
+			fail_msg("%s", rows[i].name);
+	}
+}
+
+static void calls_newer_than_libseccomp_are_decided_too(void **state)
+{
+	cleanup_buf struct buf code = compiled_default(0);
+
+	(void)state;
+	assert_int_equal(answer_number(&code, 452 /* fchmodat2 */), SCMP_ACT_ALLOW);
+	assert_int_equal(answer_number(&code, 462 /* mseal */), SCMP_ACT_ALLOW);
+	assert_int_equal(answer_number(&code, 467 /* open_tree_attr */), EPERM_ANSWER);
+	assert_int_equal(answer_number(&code, 600), ENOSYS_ANSWER);
+}
+
+static void the_default_covers_the_32_bit_machine(void **state)
+{
+#if defined(__x86_64__)
+	cleanup_buf struct buf code = compiled_default(0);
+	struct seccomp_data data = { .arch = AUDIT_ARCH_I386, .nr = 3 /* read */ };
+
+	(void)state;
+	assert_int_equal(run(&code, &data), SCMP_ACT_ALLOW);
+	data.nr = 21; /* mount */
+	assert_int_equal(run(&code, &data), EPERM_ANSWER);
+	data.nr = 452;
+	assert_int_equal(run(&code, &data), SCMP_ACT_ALLOW);
+	data.arch = AUDIT_ARCH_AARCH64;
+	assert_int_equal(run(&code, &data), SCMP_ACT_KILL_THREAD);
+#else
+	(void)state;
+	print_message("only on x86_64\n");
+	skip();
+#endif
+}
+
+/* ---- profiles of others ------------------------------------------------------------------------- */
+
+static void conditions_on_one_argument_are_alternatives(void **state)
+{
+	cleanup_buf struct buf code = compiled(
+		"{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"syscalls\":[{\"names\":[\"personality\"],\"action\":\"SCMP_ACT_ALLOW\","
+		"\"args\":[{\"index\":0,\"value\":1,\"op\":\"SCMP_CMP_EQ\"},{\"index\":0,\"value\":2,\"op\":\"SCMP_CMP_EQ\"}]}]}");
+
+	(void)state;
+	assert_int_equal(answer(&code, "personality", 1), SCMP_ACT_ALLOW);
+	assert_int_equal(answer(&code, "personality", 2), SCMP_ACT_ALLOW);
+	assert_int_equal(answer(&code, "personality", 3), EPERM_ANSWER);
+}
+
+static void an_allowing_default_has_no_enosys(void **state)
+{
+	cleanup_buf struct buf code = compiled(
+		"{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"mount\",\"no_such_call\",\"fchmodat2\"],"
+		"\"action\":\"SCMP_ACT_ERRNO\",\"errnoRet\":5},{\"names\":[\"read\"],\"action\":\"SCMP_ACT_ALLOW\"}]}");
+
+	(void)state;
+	assert_int_equal(answer(&code, "mount", 0), SCMP_ACT_ERRNO(5));
+	assert_int_equal(answer_number(&code, 452), SCMP_ACT_ERRNO(5));
+	assert_int_equal(answer_number(&code, 600), SCMP_ACT_ALLOW);
+	assert_int_equal(answer(&code, "read", 0), SCMP_ACT_ALLOW);
+}
+
+static void an_old_profile_answers_enosys_for_new_calls(void **state)
+{
+	cleanup_buf struct buf code = compiled("{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"syscalls\":[{\"names\":[\"read\","
+					       "\"openat2\"],\"action\":\"SCMP_ACT_ALLOW\"}]}");
+
+	(void)state;
+	assert_int_equal(answer(&code, "openat2", 0), SCMP_ACT_ALLOW);
+	assert_int_equal(answer(&code, "write", 0), EPERM_ANSWER);
+	assert_int_equal(answer(&code, "faccessat2", 0), ENOSYS_ANSWER);
+	assert_int_equal(answer_number(&code, 452), ENOSYS_ANSWER);
+}
+
+static void notify_and_unknown_flags_are_named(void **state)
+{
+	CLEANUP(oci_spec_free) struct oci_spec *spec = spec_of(
+		"{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"listenerPath\":\"/run/x\",\"listenerMetadata\":\"m\","
+		"\"syscalls\":[{\"names\":[\"mount\"],\"action\":\"SCMP_ACT_NOTIFY\"}]}");
+	cleanup_buf struct buf code = BUF_INIT;
+	struct error e = ERROR_INIT;
+
+	(void)state;
+	assert_string_equal(spec->linux.seccomp->listener_metadata, "m");
+	assert_int_equal(oci_seccomp_compile(spec->linux.seccomp, &code, &e), -ERR_UNSUPPORTED);
+	assert_non_null(strstr(err_msg(&e), "SCMP_ACT_NOTIFY"));
+	spec->linux.seccomp->syscalls.n = 0;
+	spec->linux.seccomp->flags = 1u << 20;
+	assert_int_equal(oci_seccomp_compile(spec->linux.seccomp, &code, &e), -ERR_UNSUPPORTED);
+	assert_non_null(strstr(err_msg(&e), "0x100000"));
+	assert_int_equal(code.len, 0);
+}
+
+/* ---- the cache ---------------------------------------------------------------------------------- */
+
+static char dir[64];
+
+static int make_dir(void **state)
+{
+	snprintf(dir, sizeof(dir), "/tmp/hull-test-seccomp-XXXXXX");
+	*state = mkdtemp(dir);
+	return *state ? 0 : -1;
+}
+
+static int remove_dir(void **state)
+{
+	return path_remove_tree(AT_FDCWD, *state, NULL);
+}
+
+/* The one file in the cache. */
+static void only_file(char out[300])
+{
+	cleanup_free char *pattern = str_fmt("ls %s", dir);
+	FILE *f = popen(pattern, "r");
+	char name[256] = "", more[256];
+
+	assert_true(fgets(name, sizeof(name), f));
+	assert_null(fgets(more, sizeof(more), f));
+	pclose(f);
+	name[strcspn(name, "\n")] = 0;
+	snprintf(out, 300, "%s/%s", dir, name);
+}
+
+static void get(const struct oci_seccomp *profile, int dfd, struct buf *code)
+{
+	struct error e = ERROR_INIT;
+
+	buf_clear(code);
+	if (oci_seccomp_get(profile, dfd, code, &e) < 0)
+		fail_msg("%s", err_msg(&e));
+}
+
+static void a_cached_program_is_the_compiled_one(void **state)
+{
+	CLEANUP(oci_spec_free) struct oci_spec *spec = default_spec(0);
+	cleanup_buf struct buf direct = BUF_INIT, first = BUF_INIT, second = BUF_INIT;
+	cleanup_close int dfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int64_t t0, t1, t2;
+	char path[300];
+	struct stat st;
+
+	(void)state;
+	get(spec->linux.seccomp, -1, &direct);
+	t0 = clock_mono_ns();
+	get(spec->linux.seccomp, dfd, &first);
+	t1 = clock_mono_ns();
+	get(spec->linux.seccomp, dfd, &second);
+	t2 = clock_mono_ns();
+	assert_int_equal(direct.len, first.len);
+	assert_memory_equal(direct.data, first.data, first.len);
+	assert_int_equal(second.len, first.len);
+	assert_memory_equal(second.data, first.data, first.len);
+	only_file(path);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	print_message("compiled in %lld us, cached in %lld us, %zu instructions\n", (long long)(t1 - t0) / 1000,
+		      (long long)(t2 - t1) / 1000, first.len / sizeof(struct sock_filter));
+	assert_true(t2 - t1 < t1 - t0);
+}
+
+/* A cached file with another program in it, right in all but `what`. */
+static void a_wrong_cache_file_is_replaced(void **state)
+{
+	CLEANUP(oci_spec_free) struct oci_spec *spec = default_spec(0);
+	cleanup_buf struct buf good = BUF_INIT, again = BUF_INIT, content = BUF_INIT;
+	cleanup_close int dfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct error e = ERROR_INIT;
+	char path[300];
+
+	(void)state;
+	get(spec->linux.seccomp, dfd, &good);
+	only_file(path);
+	assert_int_equal(file_read(AT_FDCWD, path, 1 << 20, &content, &e), 0);
+	/* A flipped bit in the program, in the profile, in the head; a cut file; an empty one. */
+	for (int i = 0; i < 5; i++) {
+		static const int cut[] = { 0, 0, 0, 9, -1 };
+		size_t at = i == 0 ? content.len - 4 : i == 1 ? 40 : 4;
+		size_t len = cut[i] < 0 ? 0 : content.len - (size_t)cut[i];
+		int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+
+		content.data[at] ^= 1;
+		assert_int_equal(write(fd, content.data, len), len);
+		close(fd);
+		content.data[at] ^= 1;
+		get(spec->linux.seccomp, dfd, &again);
+		assert_int_equal(again.len, good.len);
+		assert_memory_equal(again.data, good.data, good.len);
+	}
+}
+
+static void a_cache_file_that_others_could_write_is_not_used(void **state)
+{
+	CLEANUP(oci_spec_free) struct oci_spec *spec = default_spec(0);
+	cleanup_buf struct buf good = BUF_INIT, again = BUF_INIT;
+	cleanup_close int dfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct stat st;
+	char path[300];
+
+	(void)state;
+	get(spec->linux.seccomp, dfd, &good);
+	only_file(path);
+	assert_int_equal(chmod(path, 0622), 0);
+	get(spec->linux.seccomp, dfd, &again);
+	assert_memory_equal(again.data, good.data, good.len);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600); /* replaced, not trusted */
+}
+
+static void different_profiles_serialize_differently(void **state)
+{
+	static const char *const texts[] = {
+		"{\"defaultAction\":\"SCMP_ACT_ALLOW\"}",
+		"{\"defaultAction\":\"SCMP_ACT_LOG\"}",
+		"{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"flags\":[\"SECCOMP_FILTER_FLAG_LOG\"]}",
+		"{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"architectures\":[\"SCMP_ARCH_X86\"]}",
+		"{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"a\",\"b\"],\"action\":\"SCMP_ACT_ERRNO\"}]}",
+		"{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"a\"],\"action\":\"SCMP_ACT_ERRNO\"},"
+		"{\"names\":[\"b\"],\"action\":\"SCMP_ACT_ERRNO\"}]}",
+		"{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"ab\"],\"action\":\"SCMP_ACT_ERRNO\"}]}",
+		"{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"ab\"],\"action\":\"SCMP_ACT_ERRNO\","
+		"\"args\":[{\"index\":1,\"value\":1,\"op\":\"SCMP_CMP_EQ\"}]}]}",
+		"{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"ab\"],\"action\":\"SCMP_ACT_ERRNO\","
+		"\"args\":[{\"index\":1,\"value\":1,\"valueTwo\":1,\"op\":\"SCMP_CMP_EQ\"}]}]}",
+	};
+	struct buf all[ARRAY_LEN(texts)] = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		CLEANUP(oci_spec_free) struct oci_spec *spec = spec_of(texts[i]);
+
+		oci_seccomp_serialize(spec->linux.seccomp, &all[i]);
+		for (size_t j = 0; j < i; j++)
+			assert_false(all[i].len == all[j].len && memcmp(all[i].data, all[j].data, all[i].len) == 0);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		buf_done(&all[i]);
+}
+
+#define with_dir(test) cmocka_unit_test_setup_teardown(test, make_dir, remove_dir)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_default_allows_what_images_need),
+		cmocka_unit_test(the_default_blocks_what_reaches_the_host),
+		cmocka_unit_test(the_default_looks_at_arguments),
+		cmocka_unit_test(capabilities_open_more_of_the_default),
+		cmocka_unit_test(calls_newer_than_libseccomp_are_decided_too),
+		cmocka_unit_test(the_default_covers_the_32_bit_machine),
+		cmocka_unit_test(conditions_on_one_argument_are_alternatives),
+		cmocka_unit_test(an_allowing_default_has_no_enosys),
+		cmocka_unit_test(an_old_profile_answers_enosys_for_new_calls),
+		cmocka_unit_test(notify_and_unknown_flags_are_named),
+		with_dir(a_cached_program_is_the_compiled_one),
+		with_dir(a_wrong_cache_file_is_replaced),
+		with_dir(a_cache_file_that_others_could_write_is_not_used),
+		cmocka_unit_test(different_profiles_serialize_differently),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
