@@ -75,12 +75,16 @@ static bool has_plugin(struct cni *c, const char *type)
 
 static int choose_default(struct cni *c, bool need_ports, struct cni_config **ret, struct error *e)
 {
-	const struct cni_default_opts o = { .bridge = c->bridge, .subnet = c->subnet, .data_dir = c->data_dir };
+	const struct cni_default_opts o = { .bridge = c->bridge,
+					    .subnet = c->subnet,
+					    .data_dir = c->data_dir };
 
-	return cni_config_default(&o, need_ports && has_plugin(c, "portmap") && rules_are_possible(c), ret, e);
+	return cni_config_default(&o, need_ports && has_plugin(c, "portmap") && rules_are_possible(c), ret,
+				  e);
 }
 
-int network_choose(struct cni *c, bool need_ports, struct cni_config **ret, struct buf *skipped, struct error *e)
+int network_choose(struct cni *c, bool need_ports, struct cni_config **ret, struct buf *skipped,
+		   struct error *e)
 {
 	struct error one = ERROR_INIT;
 	int r = cni_config_load(c->conf_dir, ret, skipped, &one);
@@ -126,7 +130,8 @@ static struct plugin_call call_of(struct cni *c, const struct attachment *a, con
 
 /* In reverse, and halting at the first error (section 3 "Deleting an attachment"): what comes later may not
  * be undone while what was made on top of it is still there; the caller repeats the whole. */
-static int del_plugins(struct cni *c, const struct attachment *a, const struct cni_call *call, struct error *e)
+static int del_plugins(struct cni *c, const struct attachment *a, const struct cni_call *call,
+		       struct error *e)
 {
 	int r = 0;
 
@@ -150,7 +155,8 @@ int cni_del(struct cni *c, const char *record, const struct cni_call *call, stru
 }
 
 /* a->result follows along: it is what the last plugin so far gave. */
-static int add_plugin(struct cni *c, struct attachment *a, size_t i, const struct cni_call *call, struct error *e)
+static int add_plugin(struct cni *c, struct attachment *a, size_t i, const struct cni_call *call,
+		      struct error *e)
 {
 	struct plugin_call p = call_of(c, a, "ADD", i, call);
 	cleanup_buf struct buf out = BUF_INIT;
@@ -163,7 +169,8 @@ static int add_plugin(struct cni *c, struct attachment *a, size_t i, const struc
 		return r;
 	r = cni_result_read(buf_str(&out), out.len, a->config->version, &result, e);
 	if (r < 0) {
-		err_ctx(e, "it printed \"%.100s\"%s, which is no result", buf_str(&out), out.len > 100 ? "..." : "");
+		err_ctx(e, "it printed \"%.100s\"%s, which is no result", buf_str(&out),
+			out.len > 100 ? "..." : "");
 		return err_ctx(e, "CNI network \"%s\", plugin \"%s\", ADD of \"%s\"", a->config->name,
 			       cni_plugin_type(p.plugin), a->ifname);
 	}
@@ -217,7 +224,8 @@ int cni_check(struct cni *c, const char *record, const struct cni_call *call, st
 	if (r < 0 || a.config->version < CNI_0_4_0 || a.config->disable_check)
 		return r;
 	if (!a.result)
-		return err_new(e, ERR_STATE, "the CNI attachment of \"%s\" has no result to be checked", a.id);
+		return err_new(e, ERR_STATE, "the CNI attachment of \"%s\" has no result to be checked",
+			       a.id);
 	for (size_t i = 0; r == 0 && i < a.config->plugin_count; i++) {
 		struct plugin_call p = call_of(c, &a, "CHECK", i, call);
 		cleanup_buf struct buf out = BUF_INIT;
@@ -248,10 +256,12 @@ int cni_gc(struct cni *c, const struct cni_attachment *valid, size_t count, cons
 	}
 	/* All are asked, whatever one of them says (section 3 "Garbage-collecting a network"). */
 	for (size_t i = 0; i < config->plugin_count; i++) {
-		struct plugin_call p = {
-			.c = c, .config = config, .plugin = cni_config_plugin(config, i), .verb = "GC",
-			.valid_attachments = list, .call = call
-		};
+		struct plugin_call p = { .c = c,
+					 .config = config,
+					 .plugin = cni_config_plugin(config, i),
+					 .verb = "GC",
+					 .valid_attachments = list,
+					 .call = call };
 		cleanup_buf struct buf out = BUF_INIT;
 
 		r = plugin_call(&p, &out, first ? NULL : e);
@@ -270,16 +280,19 @@ void cni_status_done(struct cni_status *s)
 	*s = (struct cni_status){ 0 };
 }
 
-static int check_network(struct cni *c, const struct cni_config *config, const struct cni_call *call, struct error *e)
+static int check_network(struct cni *c, const struct cni_config *config, const struct cni_call *call,
+			 struct error *e)
 {
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < config->plugin_count; i++)
 		r = plugin_check_version(c, config, cni_config_plugin(config, i), call, e);
 	for (size_t i = 0; r == 0 && config->version >= CNI_1_1_0 && i < config->plugin_count; i++) {
-		struct plugin_call p = {
-			.c = c, .config = config, .plugin = cni_config_plugin(config, i), .verb = "STATUS", .call = call
-		};
+		struct plugin_call p = { .c = c,
+					 .config = config,
+					 .plugin = cni_config_plugin(config, i),
+					 .verb = "STATUS",
+					 .call = call };
 		cleanup_buf struct buf out = BUF_INIT;
 
 		r = plugin_call(&p, &out, e);
@@ -290,9 +303,10 @@ static int check_network(struct cni *c, const struct cni_config *config, const s
 static char *ready_message(struct cni *c, const struct cni_config *config, const struct buf *skipped)
 {
 	if (config->is_default)
-		return str_fmt("no CNI configuration in \"%s\": the built-in network \"%s\" (bridge, %s) is used%s",
-			       c->conf_dir, config->name, c->subnet,
-			       rules_are_possible(c) ? "" : ", without masquerading and host ports: no iptables");
+		return str_fmt(
+			"no CNI configuration in \"%s\": the built-in network \"%s\" (bridge, %s) is used%s",
+			c->conf_dir, config->name, c->subnet,
+			rules_are_possible(c) ? "" : ", without masquerading and host ports: no iptables");
 	return str_fmt("network \"%s\" of \"%s\"%s%s", config->name, config->path,
 		       skipped->len ? "; passed over: " : "", buf_str(skipped));
 }

@@ -45,8 +45,8 @@ struct cni_default_opts {
 
 struct cni_opts {
 	const char *conf_dir;		/* NULL: CNI_CONF_DIR */
-	const char *const *bin_dirs;	/* NULL-terminated, searched in order; NULL: /opt/cni/bin, /usr/lib/cni,
-					 * /usr/libexec/cni */
+	const char *const *bin_dirs;	/* NULL-terminated, searched in order; NULL: /opt/cni/bin,
+					 * /usr/lib/cni, /usr/libexec/cni */
 	struct cni_default_opts fallback;
 };
 

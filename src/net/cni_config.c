@@ -11,7 +11,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 
-#define NAME_MAX_BYTES 200	/* it becomes a directory of host-local */
+#define NAME_MAX_BYTES 200 /* it becomes a directory of host-local */
 #define FILES_MAX 1000
 
 static const char *const version_text[CNI_VERSION_COUNT] = {
@@ -44,7 +44,8 @@ bool cni_is_ifname(const char *s)
 {
 	size_t len = s ? strlen(s) : 0;
 
-	return len > 0 && len <= 15 && !str_eq(s, ".") && !str_eq(s, "..") && strcspn(s, "/: \t\n\v\f\r") == len;
+	return len > 0 && len <= 15 && !str_eq(s, ".") && !str_eq(s, "..") &&
+	       strcspn(s, "/: \t\n\v\f\r") == len;
 }
 
 void cni_config_free(struct cni_config *c)
@@ -85,11 +86,11 @@ static int read_version(struct json_object *o, enum cni_version *ret, struct err
 		if (cni_version_parse(all.v[i]) > best)
 			best = cni_version_parse(all.v[i]);
 	if (all.n == 0)
-		return err_new(e, ERR_INVALID, "\"cniVersion\" is missing; %s to %s are known", version_text[0],
-			       version_text[CNI_VERSION_COUNT - 1]);
-	if (best < 0)
-		return err_new(e, ERR_INVALID, "\"cniVersion\" is \"%s\"; %s to %s are known", all.v[all.n - 1],
+		return err_new(e, ERR_INVALID, "\"cniVersion\" is missing; %s to %s are known",
 			       version_text[0], version_text[CNI_VERSION_COUNT - 1]);
+	if (best < 0)
+		return err_new(e, ERR_INVALID, "\"cniVersion\" is \"%s\"; %s to %s are known",
+			       all.v[all.n - 1], version_text[0], version_text[CNI_VERSION_COUNT - 1]);
 	*ret = (enum cni_version)best;
 	return 0;
 }
@@ -143,9 +144,10 @@ static int check_plugin(struct json_object *plugin, struct error *e)
 	if (r < 0)
 		return r;
 	if (caps) {
-		json_object_object_foreach(caps, key, value)
+		json_object_object_foreach (caps, key, value)
 			if (!json_object_is_type(value, json_type_boolean))
-				return err_new(e, ERR_INVALID, "\"capabilities\": \"%s\" is %s, not true or false", key,
+				return err_new(e, ERR_INVALID,
+					       "\"capabilities\": \"%s\" is %s, not true or false", key,
 					       json_kind_text(value));
 	}
 	/* host-device and others take an empty "ipam". */
@@ -158,8 +160,8 @@ static int check_plugins(struct cni_config *c, struct error *e)
 {
 	c->plugin_count = json_object_array_length(c->plugins);
 	if (c->plugin_count == 0 || c->plugin_count > CNI_PLUGINS_MAX)
-		return err_new(e, ERR_INVALID, "\"plugins\" has %zu entries, 1 to %d are possible", c->plugin_count,
-			       CNI_PLUGINS_MAX);
+		return err_new(e, ERR_INVALID, "\"plugins\" has %zu entries, 1 to %d are possible",
+			       c->plugin_count, CNI_PLUGINS_MAX);
 	for (size_t i = 0; i < c->plugin_count; i++)
 		if (check_plugin(cni_config_plugin(c, i), e) < 0)
 			return err_ctx(e, "plugin %zu of \"plugins\"", i + 1);
@@ -200,8 +202,10 @@ static int from_object(struct json_object *o, bool is_list, struct cni_config **
 	if (r < 0)
 		return r;
 	if (!cni_is_name(name))
-		return err_new(e, ERR_INVALID, "\"name\" is \"%s\"; it begins with a letter or digit and has only those "
-					       "and _.-", name);
+		return err_new(e, ERR_INVALID,
+			       "\"name\" is \"%s\"; it begins with a letter or digit and has only those "
+			       "and _.-",
+			       name);
 	c->name = str_dup(name);
 	if (is_list)
 		r = read_flag(o, "disableCheck", &c->disable_check, e);
@@ -243,7 +247,8 @@ static int list_files(const char *dir, int *ret_dfd, struct strv *names, struct 
 	int copy;
 
 	if (dfd < 0)
-		return err_sysk(e, errno == ENOENT ? ERR_NOT_FOUND : ERR_SYS, errno, "open CNI directory \"%s\"", dir);
+		return err_sysk(e, errno == ENOENT ? ERR_NOT_FOUND : ERR_SYS, errno,
+				"open CNI directory \"%s\"", dir);
 	copy = fcntl(dfd, F_DUPFD_CLOEXEC, 3);
 	stream = copy < 0 ? NULL : fdopendir(copy);
 	if (!stream) {
@@ -257,7 +262,8 @@ static int list_files(const char *dir, int *ret_dfd, struct strv *names, struct 
 			strv_add(names, entry->d_name);
 	closedir(stream);
 	if (names->n == 0)
-		return err_new(e, ERR_NOT_FOUND, "no *.conflist, *.conf or *.json in CNI directory \"%s\"", dir);
+		return err_new(e, ERR_NOT_FOUND, "no *.conflist, *.conf or *.json in CNI directory \"%s\"",
+			       dir);
 	qsort(names->v, names->n, sizeof(*names->v), compare_names);
 	*ret_dfd = take_fd(dfd);
 	return 0;
@@ -332,7 +338,8 @@ int cni_config_default(const struct cni_default_opts *o, bool with_portmap, stru
 	int r;
 
 	if (!cni_is_ifname(o->bridge) || !cni_is_name(o->bridge))
-		return err_new(e, ERR_INVALID, "default network: \"%s\" cannot be the name of a bridge", o->bridge);
+		return err_new(e, ERR_INVALID, "default network: \"%s\" cannot be the name of a bridge",
+			       o->bridge);
 	json_put_str(list, "cniVersion", cni_version_text(CNI_1_0_0));
 	/* host-local has a directory a name, so that two instances are apart in the same data_dir too. */
 	json_put_str(list, "name", o->bridge);

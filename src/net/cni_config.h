@@ -40,7 +40,8 @@ const char *cni_plugin_type(struct json_object *plugin);
 
 /* A *.conflist (is_list) or a single plugin's configuration, which becomes a list of one. Pure.
  * Fails: INVALID naming the field; LIMIT. */
-int cni_config_parse(const char *text, size_t len, bool is_list, struct cni_config **ret, struct error *e) MUST_USE;
+int cni_config_parse(const char *text, size_t len, bool is_list, struct cni_config **ret,
+		     struct error *e) MUST_USE;
 
 /* The first file of dir, in byte order of the names, that ends in .conflist, .conf or .json and is valid.
  * What was passed over is appended to skipped, one sentence each.

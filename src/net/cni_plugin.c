@@ -49,7 +49,7 @@ static void add_runtime_config(const struct plugin_call *p, struct json_object *
 
 	if (!caps || !p->attachment || !p->attachment->runtime_config)
 		return;
-	json_object_object_foreach(p->attachment->runtime_config, key, value) {
+	json_object_object_foreach (p->attachment->runtime_config, key, value) {
 		if (!json_object_get_boolean(json_object_object_get(caps, key)))
 			continue;
 		if (!runtime)
@@ -62,7 +62,7 @@ static void make_input(const struct plugin_call *p, struct buf *input)
 {
 	cleanup_json struct json_object *conf = json_new();
 
-	json_object_object_foreach(p->plugin, key, value)
+	json_object_object_foreach (p->plugin, key, value)
 		json_put(conf, key, json_object_get(value));
 	json_put_str(conf, "cniVersion", cni_version_text(p->config->version));
 	json_put_str(conf, "name", p->config->name);
@@ -103,8 +103,8 @@ static int judge_end(const struct cni_output *output, struct error *e)
 	proc_status_text(output->status, status, sizeof(status));
 	if (output->out.len == 0)
 		return err_new(e, ERR_UNAVAILABLE, "it ended with %s and no error JSON", status);
-	return err_new(e, ERR_UNAVAILABLE, "it ended with %s and printed \"%.*s\", which is no error JSON", status,
-		       STDOUT_QUOTE_BYTES, text);
+	return err_new(e, ERR_UNAVAILABLE, "it ended with %s and printed \"%.*s\", which is no error JSON",
+		       status, STDOUT_QUOTE_BYTES, text);
 }
 
 static int execute(const struct plugin_call *p, struct cni_output *output, struct error *e)
@@ -145,8 +145,8 @@ int plugin_call(const struct plugin_call *p, struct buf *ret_out, struct error *
 		return err_ctx(e, "CNI network \"%s\", plugin \"%s\", %s of \"%s\"", p->config->name,
 			       cni_plugin_type(p->plugin), p->verb, p->attachment->ifname);
 	if (r < 0)
-		return err_ctx(e, "CNI network \"%s\", plugin \"%s\", %s", p->config->name, cni_plugin_type(p->plugin),
-			       p->verb);
+		return err_ctx(e, "CNI network \"%s\", plugin \"%s\", %s", p->config->name,
+			       cni_plugin_type(p->plugin), p->verb);
 	if (output.out.len)
 		buf_add(ret_out, output.out.data, output.out.len);
 	return 0;
@@ -249,9 +249,10 @@ static int check_one(struct cni *c, const struct cni_config *config, struct json
 		return r;
 	if (strv_has(&versions, cni_version_text(config->version)))
 		return 0;
-	return err_new(e, ERR_UNAVAILABLE, "CNI plugin \"%s\" does not know version %s of the configuration, but %s to %s",
-		       cni_plugin_type(plugin), cni_version_text(config->version), versions.n ? versions.v[0] : "none",
-		       versions.n ? versions.v[versions.n - 1] : "none");
+	return err_new(e, ERR_UNAVAILABLE,
+		       "CNI plugin \"%s\" does not know version %s of the configuration, but %s to %s",
+		       cni_plugin_type(plugin), cni_version_text(config->version),
+		       versions.n ? versions.v[0] : "none", versions.n ? versions.v[versions.n - 1] : "none");
 }
 
 int plugin_check_version(struct cni *c, const struct cni_config *config, struct json_object *plugin,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Records: {"recordVersion": 1, "network": {...}, "id", "ifname", "netns", "args", "runtimeConfig", "result"}.
- * runtimeConfig holds the values of all capabilities that the pod gives; which of them a plugin gets is
- * decided when it is called. */
+/* Records: {"recordVersion": 1, "network": {...}, "id", "ifname", "netns", "args", "runtimeConfig",
+ * "result"}. runtimeConfig holds the values of all capabilities that the pod gives; which of them a plugin
+ * gets is decided when it is called. */
 #include <arpa/inet.h>
 #include <string.h>
 
@@ -78,8 +78,8 @@ static int add_port(struct json_object *array, const struct cni_port *port, size
 			break;
 		}
 	if (!protocol)
-		return err_new(e, ERR_INVALID, "port mapping %zu: protocol \"%s\" is none of tcp, udp, sctp", i,
-			       port->protocol);
+		return err_new(e, ERR_INVALID, "port mapping %zu: protocol \"%s\" is none of tcp, udp, sctp",
+			       i, port->protocol);
 	if (!str_is_empty(port->host_ip) && !is_ip(port->host_ip))
 		return err_new(e, ERR_INVALID, "port mapping %zu: host address \"%s\" is no IP address", i,
 			       port->host_ip);
@@ -109,7 +109,8 @@ static int add_dns(struct json_object *o, const struct cni_pod *pod, struct erro
 
 	for (size_t i = 0; i < pod->dns_server_count; i++)
 		if (!is_ip(pod->dns_servers[i]))
-			return err_new(e, ERR_INVALID, "DNS server \"%s\" is no IP address", pod->dns_servers[i]);
+			return err_new(e, ERR_INVALID, "DNS server \"%s\" is no IP address",
+				       pod->dns_servers[i]);
 	if (pod->dns_server_count + pod->dns_search_count + pod->dns_option_count == 0)
 		return 0;
 	dns = json_put_object(o, "dns");
@@ -160,7 +161,8 @@ static int add_ranges(struct json_object *o, const struct cni_pod *pod, struct e
 				       range->subnet ? range->subnet : "");
 		for (size_t n = 0; n < ARRAY_LEN(ips); n++)
 			if (ips[n] && !is_ip(ips[n]))
-				return err_new(e, ERR_INVALID, "IP range %zu: \"%s\" is no IP address", i, ips[n]);
+				return err_new(e, ERR_INVALID, "IP range %zu: \"%s\" is no IP address", i,
+					       ips[n]);
 		json_put_str(one, "subnet", range->subnet);
 		json_put_str(one, "rangeStart", range->start);
 		json_put_str(one, "rangeEnd", range->end);
@@ -196,7 +198,8 @@ static int add_texts(struct json_object *o, const struct cni_pod *pod, struct er
 	return 0;
 }
 
-int attachment_record(const struct cni_config *config, const struct cni_pod *pod, struct buf *ret, struct error *e)
+int attachment_record(const struct cni_config *config, const struct cni_pod *pod, struct buf *ret,
+		      struct error *e)
 {
 	static int (*const parts[])(struct json_object *, const struct cni_pod *, struct error *) = {
 		add_ports, add_dns, add_bandwidth, add_ranges, add_ips, add_texts,
@@ -245,14 +248,17 @@ static int read_members(struct attachment *a, struct error *e)
 {
 	const struct {
 		const char *key, **value;
-	} texts[] = { { "id", &a->id }, { "ifname", &a->ifname }, { "netns", &a->netns }, { "args", &a->args } };
+	} texts[] = {
+		{ "id", &a->id }, { "ifname", &a->ifname }, { "netns", &a->netns }, { "args", &a->args }
+	};
 	struct json_object *network = NULL;
 	int64_t version = 0;
 	int r;
 
 	r = json_get_i64(a->record, "recordVersion", &version, e);
 	if (r >= 0 && version != RECORD_VERSION)
-		r = err_new(e, ERR_CORRUPT, "\"recordVersion\" is %lld, not %d", (long long)version, RECORD_VERSION);
+		r = err_new(e, ERR_CORRUPT, "\"recordVersion\" is %lld, not %d", (long long)version,
+			    RECORD_VERSION);
 	for (size_t i = 0; r >= 0 && i < ARRAY_LEN(texts); i++)
 		r = json_need(json_get_str(a->record, texts[i].key, texts[i].value, e), texts[i].key, e);
 	if (r >= 0)

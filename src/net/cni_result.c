@@ -12,7 +12,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-#define ITEMS_MAX 4096	/* of one array in a result */
+#define ITEMS_MAX 4096 /* of one array in a result */
 
 void cni_result_free(struct cni_result *r)
 {
@@ -101,11 +101,13 @@ static int split_cidr(char *text, uint8_t *ret_prefix, struct error *e)
 }
 
 /* The i-th item of an array must be an object. */
-static int item(struct json_object *array, size_t i, const char *key, struct json_object **ret, struct error *e)
+static int item(struct json_object *array, size_t i, const char *key, struct json_object **ret,
+		struct error *e)
 {
 	*ret = json_object_array_get_idx(array, i);
 	if (!json_object_is_type(*ret, json_type_object))
-		return err_new(e, ERR_CORRUPT, "item %zu of \"%s\" is %s, not an object", i, key, json_kind_text(*ret));
+		return err_new(e, ERR_CORRUPT, "item %zu of \"%s\" is %s, not an object", i, key,
+			       json_kind_text(*ret));
 	return 0;
 }
 
@@ -116,8 +118,8 @@ static int get_items(struct json_object *o, const char *key, struct json_object 
 
 	*ret_count = r > 0 ? json_object_array_length(*ret) : 0;
 	if (*ret_count > ITEMS_MAX)
-		return err_new(e, ERR_CORRUPT, "\"%s\" has %zu items, at most %d are possible", key, *ret_count,
-			       ITEMS_MAX);
+		return err_new(e, ERR_CORRUPT, "\"%s\" has %zu items, at most %d are possible", key,
+			       *ret_count, ITEMS_MAX);
 	return r;
 }
 
@@ -166,8 +168,8 @@ static int read_ip(struct json_object *o, const struct cni_result *result, struc
 	if (r < 0)
 		return r;
 	if (interface < -1 || interface >= (int64_t)result->interface_count)
-		return err_new(e, ERR_CORRUPT, "\"interface\" is %lld, but there are %zu interfaces", (long long)interface,
-			       result->interface_count);
+		return err_new(e, ERR_CORRUPT, "\"interface\" is %lld, but there are %zu interfaces",
+			       (long long)interface, result->interface_count);
 	ip->interface = (int32_t)interface;
 	return 0;
 }
@@ -336,7 +338,8 @@ static void convert_ips(struct json_object *ips, enum cni_version wanted)
 	}
 }
 
-int cni_result_read(const char *text, size_t len, enum cni_version wanted, struct json_object **ret, struct error *e)
+int cni_result_read(const char *text, size_t len, enum cni_version wanted, struct json_object **ret,
+		    struct error *e)
 {
 	CLEANUP(cni_result_free) struct cni_result *checked = NULL;
 	cleanup_json struct json_object *o = NULL;

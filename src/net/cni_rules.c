@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The rules of the built-in network belong to the bridge and its subnet, and are made once, in one chain of ours
- * in each of the tables nat and filter. The plugins' own way (ipMasq of "bridge", and "firewall") is a chain
- * and rules for every pod, made and unmade by some twenty executions of iptables: that was measured to be
- * 40 of 52 ms of an ADD and 99 of 118 ms of a DEL, and leaves them behind when a DEL comes after the
+/* The rules of the built-in network belong to the bridge and its subnet, and are made once, in one chain of
+ * ours in each of the tables nat and filter. The plugins' own way (ipMasq of "bridge", and "firewall") is a
+ * chain and rules for every pod, made and unmade by some twenty executions of iptables: that was measured to
+ * be 40 of 52 ms of an ADD and 99 of 118 ms of a DEL, and leaves them behind when a DEL comes after the
  * namespace has gone.
  *
  * They mean the same: what leaves the subnet is masqueraded, multicast is not; pods may open connections
@@ -21,7 +21,7 @@
 #include "net/cni_exec.h"
 
 #define TRUST_NS (30 * NS_PER_S)
-#define WAIT_SECONDS "10"	/* for the lock that all users of iptables share */
+#define WAIT_SECONDS "10" /* for the lock that all users of iptables share */
 
 struct jump {
 	const char *table, *chain;
@@ -50,7 +50,8 @@ bool rules_are_possible(struct cni *c)
 	       find(c, v6 ? "ip6tables-restore" : "iptables-restore", &restore, NULL) == 0;
 }
 
-void rules_text(const char *bridge, const char *subnet, bool has_nat_jump, bool has_filter_jump, struct buf *text)
+void rules_text(const char *bridge, const char *subnet, bool has_nat_jump, bool has_filter_jump,
+		struct buf *text)
 {
 	buf_addf(text, "*nat\n:HULL-%s - [0:0]\n", bridge);
 	buf_addf(text, "-A HULL-%s -d %s -j RETURN\n", bridge, subnet);
@@ -60,7 +61,8 @@ void rules_text(const char *bridge, const char *subnet, bool has_nat_jump, bool 
 		buf_addf(text, "-A POSTROUTING -s %s -j HULL-%s\n", subnet, bridge);
 	buf_addf(text, "COMMIT\n*filter\n:HULL-%s - [0:0]\n", bridge);
 	buf_addf(text, "-A HULL-%s -i %s -j ACCEPT\n", bridge, bridge);
-	buf_addf(text, "-A HULL-%s -o %s -m conntrack --ctstate RELATED,ESTABLISHED,DNAT -j ACCEPT\n", bridge, bridge);
+	buf_addf(text, "-A HULL-%s -o %s -m conntrack --ctstate RELATED,ESTABLISHED,DNAT -j ACCEPT\n", bridge,
+		 bridge);
 	/* Before what others there may drop. */
 	if (!has_filter_jump)
 		buf_addf(text, "-I FORWARD 1 -j HULL-%s\n", bridge);
@@ -93,12 +95,13 @@ static int look_for(struct cni *c, struct jump *jump, const struct cni_call *cal
 {
 	bool is_nat = str_eq(jump->table, "nat");
 	cleanup_free char *target = str_fmt("HULL-%s", c->bridge);
-	const char *const nat[] = { "iptables", "-w", WAIT_SECONDS, "-t", "nat", "-C", jump->chain, "-s", c->subnet,
-				    "-j", target, NULL };
-	const char *const filter[] = { "iptables", "-w", WAIT_SECONDS, "-t", "filter", "-C", jump->chain, "-j", target,
-				       NULL };
+	const char *const nat[] = { "iptables",	 "-w", WAIT_SECONDS, "-t", "nat",  "-C",
+				    jump->chain, "-s", c->subnet,    "-j", target, NULL };
+	const char *const filter[] = { "iptables", "-w",	WAIT_SECONDS, "-t",   "filter",
+				       "-C",	   jump->chain, "-j",	      target, NULL };
 	CLEANUP(cni_output_done) struct cni_output output = { 0 };
-	int r = run(c, is_ipv6(c->subnet) ? "ip6tables" : "iptables", is_nat ? nat : filter, NULL, call, &output, e);
+	int r = run(c, is_ipv6(c->subnet) ? "ip6tables" : "iptables", is_nat ? nat : filter, NULL, call,
+		    &output, e);
 
 	if (r < 0)
 		return r;
@@ -116,7 +119,8 @@ static int make(struct cni *c, const struct jump *nat, const struct jump *filter
 	int r;
 
 	rules_text(c->bridge, c->subnet, nat->is_there, filter->is_there, &text);
-	r = run(c, is_ipv6(c->subnet) ? "ip6tables-restore" : "iptables-restore", args, &text, call, &output, e);
+	r = run(c, is_ipv6(c->subnet) ? "ip6tables-restore" : "iptables-restore", args, &text, call, &output,
+		e);
 	if (r <= 0)
 		return r;
 	err_new(e, ERR_UNAVAILABLE, "iptables-restore ended with %s",

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One line a record: "+ KIND ARG\n" opens an entry, "- KIND ARG\n" closes it. In ARG a backslash and a newline
- * are written as "\\" and "\n". Each record is one write(2) to an O_APPEND fd.
+/* One line a record: "+ KIND ARG\n" opens an entry, "- KIND ARG\n" closes it. In ARG a backslash and a
+ * newline are written as "\\" and "\n". Each record is one write(2) to an O_APPEND fd.
  *
  * A record is torn only when its write was cut (file system full, kill within a large copy). Its
  * effect was then never made, for the caller learned of no success; a torn "done" leaves an entry
@@ -60,7 +60,8 @@ void journal_close(struct journal *j)
 
 static bool is_kind(const char *kind, size_t len)
 {
-	return len > 0 && len <= JOURNAL_KIND_MAX && strspn(kind, "abcdefghijklmnopqrstuvwxyz0123456789_-") >= len;
+	return len > 0 && len <= JOURNAL_KIND_MAX &&
+	       strspn(kind, "abcdefghijklmnopqrstuvwxyz0123456789_-") >= len;
 }
 
 static int append(struct journal *j, char mark, const char *kind, const char *arg, struct error *e)
@@ -72,8 +73,9 @@ static int append(struct journal *j, char mark, const char *kind, const char *ar
 	if (!is_kind(kind, strlen(kind)))
 		return err_new(e, ERR_INVALID, "journal: \"%s\" is not a kind", kind);
 	if (strlen(arg) > JOURNAL_ARG_MAX)
-		return err_new(e, ERR_LIMIT, "journal: the argument of \"%s\" has %zu bytes, at most %d are possible",
-			       kind, strlen(arg), JOURNAL_ARG_MAX);
+		return err_new(e, ERR_LIMIT,
+			       "journal: the argument of \"%s\" has %zu bytes, at most %d are possible", kind,
+			       strlen(arg), JOURNAL_ARG_MAX);
 	buf_addf(&line, "%c %s ", mark, kind);
 	for (const char *c = arg; *c; c++)
 		if (*c == '\n')

@@ -44,7 +44,8 @@ int schema_error(sqlite3 *db, const char *path, struct error *e, const char *ste
 	case SQLITE_CORRUPT:
 	case SQLITE_NOTADB:
 		err_new(e, ERR_CORRUPT, "%s database \"%s\": %s", step, path, words);
-		return err_hint(e, "move it and its -wal file away and start again: images are then pulled anew");
+		return err_hint(
+			e, "move it and its -wal file away and start again: images are then pulled anew");
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED:
 		err_new(e, ERR_STATE, "%s database \"%s\": another process has it open", step, path);
@@ -90,13 +91,13 @@ static int check_identity(sqlite3 *db, const char *path, int *ret_version, struc
 	if (r < 0)
 		return r;
 	if (id != SCHEMA_APPLICATION_ID && (id != 0 || entries != 0)) {
-		err_new(e, ERR_DENIED, "database \"%s\" belongs to another program (application id 0x%x)", path,
-			(unsigned int)id);
+		err_new(e, ERR_DENIED, "database \"%s\" belongs to another program (application id 0x%x)",
+			path, (unsigned int)id);
 		return err_hint(e, "choose another --root");
 	}
 	if (version < 0 || version > schema_version()) {
-		err_new(e, ERR_UNSUPPORTED, "database \"%s\" has schema version %d, this program knows %d", path,
-			version, schema_version());
+		err_new(e, ERR_UNSUPPORTED, "database \"%s\" has schema version %d, this program knows %d",
+			path, version, schema_version());
 		return err_hint(e, "a newer hulld has written it; use that one");
 	}
 	*ret_version = version;
@@ -112,8 +113,10 @@ static int check_pages(sqlite3 *db, const char *path, struct error *e)
 	    sqlite3_step(stmt) != SQLITE_ROW) {
 		r = schema_error(db, path, e, "check");
 	} else if (!str_eq((const char *)sqlite3_column_text(stmt, 0), "ok")) {
-		err_new(e, ERR_CORRUPT, "check database \"%s\": %s", path, (const char *)sqlite3_column_text(stmt, 0));
-		r = err_hint(e, "move it and its -wal file away and start again: images are then pulled anew");
+		err_new(e, ERR_CORRUPT, "check database \"%s\": %s", path,
+			(const char *)sqlite3_column_text(stmt, 0));
+		r = err_hint(e,
+			     "move it and its -wal file away and start again: images are then pulled anew");
 	}
 	sqlite3_finalize(stmt);
 	return r;
@@ -122,9 +125,9 @@ static int check_pages(sqlite3 *db, const char *path, struct error *e)
 static int migrate(sqlite3 *db, const char *path, int version, struct error *e)
 {
 	for (; version < schema_version(); version++) {
-		cleanup_free char *sql =
-			str_fmt("BEGIN IMMEDIATE; %s; PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT",
-				migrations[version], SCHEMA_APPLICATION_ID, version + 1);
+		cleanup_free char *sql = str_fmt(
+			"BEGIN IMMEDIATE; %s; PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT",
+			migrations[version], SCHEMA_APPLICATION_ID, version + 1);
 		int r = execute(db, path, sql, "migrate", e);
 
 		if (r < 0) {

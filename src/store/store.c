@@ -69,7 +69,7 @@ struct store {
 	struct commit *queue, **queue_end;
 	pthread_mutex_t db_lock; /* guards all below; taken before queue_lock */
 	sqlite3 *db;
-	sqlite3_stmt *stmt[STMT_COUNT]; /* prepared when first used */
+	sqlite3_stmt *stmt[STMT_COUNT];	  /* prepared when first used */
 	enum store_durability durability; /* what the connection is set to */
 };
 
@@ -113,10 +113,11 @@ static int op_check(const struct store_op *op, struct error *e)
 	size_t key_len = strlen(op->key);
 
 	if (key_len == 0 || key_len > STORE_KEY_MAX)
-		return err_new(e, ERR_LIMIT, "a key of %zu bytes in table \"%s\": 1 to %d are possible", key_len,
-			       bucket_name[op->table], STORE_KEY_MAX);
+		return err_new(e, ERR_LIMIT, "a key of %zu bytes in table \"%s\": 1 to %d are possible",
+			       key_len, bucket_name[op->table], STORE_KEY_MAX);
 	if (op->len > STORE_VALUE_MAX)
-		return err_new(e, ERR_LIMIT, "a value of %zu bytes for \"%s\" in table \"%s\": at most %u are possible",
+		return err_new(e, ERR_LIMIT,
+			       "a value of %zu bytes for \"%s\" in table \"%s\": at most %u are possible",
 			       op->len, op->key, bucket_name[op->table], STORE_VALUE_MAX);
 	return 0;
 }
@@ -143,7 +144,8 @@ static int set_durability(struct store *s, enum store_durability durability, str
 	if (s->durability == durability)
 		return 0;
 	if (sqlite3_exec(s->db,
-			 durability == STORE_DURABLE ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL",
+			 durability == STORE_DURABLE ? "PRAGMA synchronous = FULL"
+						     : "PRAGMA synchronous = NORMAL",
 			 NULL, NULL, NULL) != SQLITE_OK)
 		return db_error(s, e, "set the durability of");
 	s->durability = durability;
@@ -275,7 +277,8 @@ int store_remove(struct store *s, enum store_table table, const char *key, enum 
 	return store_commit(&tx, e);
 }
 
-static int get_locked(struct store *s, enum store_table table, const char *key, struct buf *ret, struct error *e)
+static int get_locked(struct store *s, enum store_table table, const char *key, struct buf *ret,
+		      struct error *e)
 {
 	sqlite3_stmt *stmt = NULL;
 	int r = statement(s, STMT_GET, &stmt, e);
@@ -373,11 +376,13 @@ int store_each(struct store *s, enum store_table table, store_each_fn fn, void *
  * symlink nor a device is followed. */
 static int make_file(int root_dfd, const char *name, const char *path, struct error *e)
 {
-	cleanup_close int fd = openat(root_dfd, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+	cleanup_close int fd =
+		openat(root_dfd, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
 	struct stat st;
 
 	if (fd < 0)
-		return err_sysk(e, errno == ELOOP ? ERR_DENIED : ERR_SYS, errno, "open database \"%s\"", path);
+		return err_sysk(e, errno == ELOOP ? ERR_DENIED : ERR_SYS, errno, "open database \"%s\"",
+				path);
 	if (fstat(fd, &st) < 0)
 		return err_sys(e, "stat database \"%s\"", path);
 	if (!S_ISREG(st.st_mode))
@@ -405,7 +410,8 @@ int store_open(int root_dfd, const char *name, struct store **ret_store, struct 
 		return r;
 	open_path = str_fmt("%s/%s", dir_link, name);
 	/* NOMUTEX: db_lock serializes all use. */
-	if (sqlite3_open_v2(open_path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
+	if (sqlite3_open_v2(open_path, &s->db,
+			    SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
 			    NULL) != SQLITE_OK)
 		return db_error(s, e, "open");
 	sqlite3_busy_timeout(s->db, BUSY_TIMEOUT_MS);

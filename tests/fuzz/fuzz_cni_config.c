@@ -20,6 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	assert(cni_is_name(c->name) && c->plugin_count > 0);
 	o = cni_config_to_json(c);
 	assert(cni_config_from_json(o, &back, &e) == 0);
-	assert(str_eq(back->name, c->name) && back->version == c->version && back->plugin_count == c->plugin_count);
+	assert(str_eq(back->name, c->name) && back->version == c->version &&
+	       back->plugin_count == c->plugin_count);
 	return 0;
 }

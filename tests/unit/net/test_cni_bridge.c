@@ -92,7 +92,8 @@ static int enter_private_host(void)
 	if (geteuid() != 0 || unshare(CLONE_NEWNET | CLONE_NEWNS) < 0 ||
 	    mount("", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return -1;
-	/* Bridges and forwarding are switched below /proc/sys/net, which shows the namespace of the opener. */
+	/* Bridges and forwarding are switched below /proc/sys/net, which shows the namespace of the opener.
+	 */
 	return mount("tmpfs", "/run", "tmpfs", 0, NULL);
 }
 
@@ -208,7 +209,7 @@ static uint16_t checksum(const uint16_t *words, size_t count)
 	for (size_t i = 0; i < count; i++)
 		sum += words[i];
 	sum = (sum >> 16) + (sum & 0xffff);
-	return (uint16_t)~(sum + (sum >> 16));
+	return (uint16_t) ~(sum + (sum >> 16));
 }
 
 /* ICMP echo from where we are; the image of the test machine has no ping. */
@@ -246,7 +247,9 @@ static bool answers_ping(const char *address)
 static void a_pod_gets_an_address_that_answers_and_leaves_nothing(void **state)
 {
 	struct fixture *f = *state;
-	const struct cni_pod pod = { .id = "pod1", .netns_path = new_netns(f), .name = "web", .ns = "default", .uid = "u-1" };
+	const struct cni_pod pod = {
+		.id = "pod1", .netns_path = new_netns(f), .name = "web", .ns = "default", .uid = "u-1"
+	};
 	cleanup_free char *record = prepare(f, &pod);
 	CLEANUP(cni_result_free) struct cni_result *result = NULL, *again = NULL;
 	struct error e = ERROR_INIT;
@@ -324,7 +327,9 @@ static void ports_of_the_host_are_mapped(void **state)
 	struct fixture *f = *state;
 	const struct cni_port ports[] = { { .host_port = 18080, .container_port = 80, .protocol = "TCP" },
 					  { .container_port = 81 } };
-	const struct cni_pod pod = { .id = "ports", .netns_path = new_netns(f), .ports = ports, .port_count = 2 };
+	const struct cni_pod pod = {
+		.id = "ports", .netns_path = new_netns(f), .ports = ports, .port_count = 2
+	};
 	cleanup_free char *record = prepare(f, &pod), *rules = NULL, *left = NULL;
 	CLEANUP(cni_result_free) struct cni_result *result = add(f, record);
 
@@ -343,7 +348,8 @@ static void a_failed_add_takes_back_what_was_made(void **state)
 	cleanup_free char *conf = str_fmt(
 		"{\"cniVersion\": \"1.0.0\", \"name\": \"hulltest0\", \"plugins\": ["
 		"{\"type\": \"bridge\", \"bridge\": \"hulltest0\", \"isGateway\": true, \"ipMasq\": true,"
-		" \"ipam\": {\"type\": \"host-local\", \"dataDir\": \"%s\", \"ranges\": [[{\"subnet\": \"" SUBNET "\"}]]}},"
+		" \"ipam\": {\"type\": \"host-local\", \"dataDir\": \"%s\", \"ranges\": [[{\"subnet\": "
+		"\"" SUBNET "\"}]]}},"
 		"{\"type\": \"tuning\", \"sysctl\": {\"net.nonexistent.sysctl\": \"1\"}}]}",
 		f->data_dir);
 	cleanup_free char *path = str_fmt("%s/10.conflist", f->conf_dir), *record = NULL;
@@ -365,14 +371,16 @@ static void a_failed_add_takes_back_what_was_made(void **state)
 static void ptp_and_single_configurations_work_too(void **state)
 {
 	struct fixture *f = *state;
-	cleanup_free char *conf =
-		str_fmt("{\"cniVersion\": \"0.3.1\", \"name\": \"hulltest0\", \"type\": \"ptp\", \"ipMasq\": true,"
-			" \"capabilities\": {\"ipRanges\": true},"
-			" \"ipam\": {\"type\": \"host-local\", \"dataDir\": \"%s\"}}",
-			f->data_dir);
+	cleanup_free char *conf = str_fmt(
+		"{\"cniVersion\": \"0.3.1\", \"name\": \"hulltest0\", \"type\": \"ptp\", \"ipMasq\": true,"
+		" \"capabilities\": {\"ipRanges\": true},"
+		" \"ipam\": {\"type\": \"host-local\", \"dataDir\": \"%s\"}}",
+		f->data_dir);
 	cleanup_free char *path = str_fmt("%s/10-ptp.conf", f->conf_dir), *record = NULL;
 	const struct cni_range range = { .subnet = "10.213.7.0/24", .start = "10.213.7.100" };
-	const struct cni_pod pod = { .id = "ptp", .netns_path = new_netns(f), .ifname = "net1", .ranges = &range, .range_count = 1 };
+	const struct cni_pod pod = {
+		.id = "ptp", .netns_path = new_netns(f), .ifname = "net1", .ranges = &range, .range_count = 1
+	};
 	CLEANUP(cni_result_free) struct cni_result *result = NULL;
 
 	assert_int_equal(mkdir(f->conf_dir, 0755), 0);
@@ -428,11 +436,12 @@ static void pods_reach_the_world_even_where_forwarding_drops(void **state)
 	struct fixture *f = *state;
 	const char *outside = new_netns(f);
 	const struct cni_pod pod = { .id = "talker", .netns_path = new_netns(f) };
-	cleanup_free char *commands = str_fmt("iptables -P FORWARD DROP && ip link add out0 type veth peer name in0 && "
-					      "ip link set in0 netns %s && ip address add 192.0.2.1/24 dev out0 && "
-					      "ip link set out0 up && nsenter --net=%s ip address add 192.0.2.2/24 dev in0 && "
-					      "nsenter --net=%s ip link set in0 up && echo done",
-					      outside, outside, outside);
+	cleanup_free char *commands =
+		str_fmt("iptables -P FORWARD DROP && ip link add out0 type veth peer name in0 && "
+			"ip link set in0 netns %s && ip address add 192.0.2.1/24 dev out0 && "
+			"ip link set out0 up && nsenter --net=%s ip address add 192.0.2.2/24 dev in0 && "
+			"nsenter --net=%s ip link set in0 up && echo done",
+			outside, outside, outside);
 	cleanup_free char *record = prepare(f, &pod), *done = output_of(commands), *left = NULL;
 	CLEANUP(cni_result_free) struct cni_result *result = NULL;
 
@@ -440,14 +449,16 @@ static void pods_reach_the_world_even_where_forwarding_drops(void **state)
 	result = add(f, record);
 	assert_masqueraded(pod.netns_path, outside);
 	del(f, result->record);
-	left = output_of("iptables -P FORWARD ACCEPT; ip link delete out0; ip -o link show out0 2>&1 | wc -l");
+	left = output_of(
+		"iptables -P FORWARD ACCEPT; ip link delete out0; ip -o link show out0 2>&1 | wc -l");
 	assert_string_equal(left, "1");
 }
 
 static void rules_are_made_once_and_again_after_a_flush(void **state)
 {
-	static const char count[] = "iptables -t nat -S POSTROUTING | grep -c HULL-hulltest0;"
-				    "iptables -S FORWARD | grep -c HULL-hulltest0; iptables -S HULL-hulltest0 | wc -l";
+	static const char count[] =
+		"iptables -t nat -S POSTROUTING | grep -c HULL-hulltest0;"
+		"iptables -S FORWARD | grep -c HULL-hulltest0; iptables -S HULL-hulltest0 | wc -l";
 
 	for (int i = 0; i < 3; i++) {
 		struct fixture *f = *state;
@@ -540,7 +551,8 @@ static void measure_if_asked(void **state)
 	if (!rounds_text || str_to_u32(rounds_text, &rounds, NULL) < 0)
 		return;
 	for (uint32_t i = 0; i < rounds; i++) {
-		const struct cni_pod pod = { .id = "bench", .netns_path = f->netns_count ? f->netns[0] : new_netns(f) };
+		const struct cni_pod pod = { .id = "bench",
+					     .netns_path = f->netns_count ? f->netns[0] : new_netns(f) };
 		cleanup_free char *record = prepare(f, &pod);
 		int64_t t0 = clock_mono_ns(), t1;
 		CLEANUP(cni_result_free) struct cni_result *result = add(f, record);

@@ -33,7 +33,8 @@ static void every_version_from_0_3_0_to_1_1_0_is_taken(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(versions); i++) {
-		cleanup_free char *text = str_fmt("{\"cniVersion\": \"%s\", \"name\": \"n\", " PLUGINS "}", versions[i]);
+		cleanup_free char *text =
+			str_fmt("{\"cniVersion\": \"%s\", \"name\": \"n\", " PLUGINS "}", versions[i]);
 		CLEANUP(cni_config_free) struct cni_config *c = parse(text, true);
 
 		assert_int_equal(c->version, i);
@@ -44,9 +45,12 @@ static void every_version_from_0_3_0_to_1_1_0_is_taken(void **state)
 
 static void the_highest_common_version_is_chosen(void **state)
 {
-	CLEANUP(cni_config_free) struct cni_config *c =
-		parse("{\"cniVersion\": \"0.4.0\", \"cniVersions\": [\"1.0.0\", \"0.3.1\", \"9.9.9\"], \"name\": \"n\", " PLUGINS "}", true);
-	CLEANUP(cni_config_free) struct cni_config *without_single =
+	CLEANUP(cni_config_free)
+	struct cni_config *c = parse("{\"cniVersion\": \"0.4.0\", \"cniVersions\": [\"1.0.0\", \"0.3.1\", "
+				     "\"9.9.9\"], \"name\": \"n\", " PLUGINS "}",
+				     true);
+	CLEANUP(cni_config_free)
+	struct cni_config *without_single =
 		parse("{\"cniVersions\": [\"0.3.1\", \"0.4.0\"], \"name\": \"n\", " PLUGINS "}", true);
 
 	(void)state;
@@ -56,8 +60,10 @@ static void the_highest_common_version_is_chosen(void **state)
 
 static void flags_are_booleans_or_their_words(void **state)
 {
-	CLEANUP(cni_config_free) struct cni_config *c =
-		parse("{\"cniVersion\": \"1.1.0\", \"name\": \"n\", \"disableCheck\": true, \"disableGC\": \"true\", " PLUGINS "}", true);
+	CLEANUP(cni_config_free)
+	struct cni_config *c = parse("{\"cniVersion\": \"1.1.0\", \"name\": \"n\", \"disableCheck\": true, "
+				     "\"disableGC\": \"true\", " PLUGINS "}",
+				     true);
 
 	(void)state;
 	assert_true(c->disable_check);
@@ -66,8 +72,10 @@ static void flags_are_booleans_or_their_words(void **state)
 
 static void a_single_plugin_becomes_a_list_of_one(void **state)
 {
-	CLEANUP(cni_config_free) struct cni_config *c =
-		parse("{\"cniVersion\": \"0.3.1\", \"name\": \"my.net_1-a\", \"type\": \"macvlan\", \"ipam\": {}, \"x\": 1}", false);
+	CLEANUP(cni_config_free)
+	struct cni_config *c = parse("{\"cniVersion\": \"0.3.1\", \"name\": \"my.net_1-a\", \"type\": "
+				     "\"macvlan\", \"ipam\": {}, \"x\": 1}",
+				     false);
 
 	(void)state;
 	assert_int_equal(c->plugin_count, 1);
@@ -84,7 +92,8 @@ static void what_is_wrong_is_named(void **state)
 		{ "", "", true },
 		{ "[]", "object", true },
 		{ "{\"name\": \"n\", " PLUGINS "}", "\"cniVersion\" is missing", true },
-		{ "{\"cniVersion\": \"0.2.0\", \"name\": \"n\", " PLUGINS "}", "\"0.2.0\"; 0.3.0 to 1.1.0 are known", true },
+		{ "{\"cniVersion\": \"0.2.0\", \"name\": \"n\", " PLUGINS "}",
+		  "\"0.2.0\"; 0.3.0 to 1.1.0 are known", true },
 		{ "{\"cniVersion\": 1, \"name\": \"n\", " PLUGINS "}", "cniVersion", true },
 		{ "{\"cniVersion\": \"1.0.0\", " PLUGINS "}", "\"name\" is missing", true },
 		{ "{\"cniVersion\": \"1.0.0\", \"name\": \"../x\", " PLUGINS "}", "\"../x\"", true },
@@ -92,17 +101,24 @@ static void what_is_wrong_is_named(void **state)
 		{ "{\"cniVersion\": \"1.0.0\", \"name\": \"\", " PLUGINS "}", "\"name\" is \"\"", true },
 		{ "{\"cniVersion\": \"1.0.0\", \"name\": \"n\"}", "\"plugins\" is missing", true },
 		{ "{\"cniVersion\": \"1.0.0\", \"name\": \"n\", \"plugins\": []}", "0 entries", true },
-		{ "{\"cniVersion\": \"1.0.0\", \"name\": \"n\", \"plugins\": [1]}", "plugin 1 of \"plugins\": a number", true },
+		{ "{\"cniVersion\": \"1.0.0\", \"name\": \"n\", \"plugins\": [1]}",
+		  "plugin 1 of \"plugins\": a number", true },
 		{ "{\"cniVersion\": \"1.0.0\", \"name\": \"n\", \"plugins\": [{\"type\": \"a\"}, {}]}",
 		  "plugin 2 of \"plugins\": \"type\" is missing", true },
-		{ "{\"cniVersion\": \"1.0.0\", \"name\": \"n\", \"plugins\": [{\"type\": \"../../bin/sh\"}]}", "../../bin/sh", true },
-		{ "{\"cniVersion\": \"1.0.0\", \"name\": \"n\", \"plugins\": [{\"type\": \"..\"}]}", "\"..\"", true },
-		{ "{\"cniVersion\": \"1.0.0\", \"name\": \"n\", \"plugins\": [{\"type\": \"a\", \"ipam\": {\"type\": \"x/y\"}}]}",
+		{ "{\"cniVersion\": \"1.0.0\", \"name\": \"n\", \"plugins\": [{\"type\": \"../../bin/sh\"}]}",
+		  "../../bin/sh", true },
+		{ "{\"cniVersion\": \"1.0.0\", \"name\": \"n\", \"plugins\": [{\"type\": \"..\"}]}", "\"..\"",
+		  true },
+		{ "{\"cniVersion\": \"1.0.0\", \"name\": \"n\", \"plugins\": [{\"type\": \"a\", \"ipam\": "
+		  "{\"type\": \"x/y\"}}]}",
 		  "\"ipam\": \"type\" is \"x/y\"", true },
-		{ "{\"cniVersion\": \"1.0.0\", \"name\": \"n\", \"plugins\": [{\"type\": \"a\", \"capabilities\": {\"ips\": 1}}]}",
+		{ "{\"cniVersion\": \"1.0.0\", \"name\": \"n\", \"plugins\": [{\"type\": \"a\", "
+		  "\"capabilities\": {\"ips\": 1}}]}",
 		  "\"ips\" is a number", true },
-		{ "{\"cniVersion\": \"1.0.0\", \"name\": \"n\", \"disableCheck\": \"perhaps\", " PLUGINS "}", "\"disableCheck\"", true },
-		{ "{\"cniVersion\": \"1.0.0\", \"name\": \"n\", \"disableCheck\": 3, " PLUGINS "}", "disableCheck", true },
+		{ "{\"cniVersion\": \"1.0.0\", \"name\": \"n\", \"disableCheck\": \"perhaps\", " PLUGINS "}",
+		  "\"disableCheck\"", true },
+		{ "{\"cniVersion\": \"1.0.0\", \"name\": \"n\", \"disableCheck\": 3, " PLUGINS "}",
+		  "disableCheck", true },
 		{ "{\"cniVersion\": \"1.0.0\", \"name\": \"n\", " PLUGINS "}", "ends in .conflist", false },
 		{ "{\"cniVersion\": \"1.0.0\", \"name\": \"n\"}", "\"type\" is missing", false },
 	};
@@ -122,16 +138,21 @@ static void names_follow_the_spec(void **state)
 {
 	(void)state;
 	assert_true(cni_is_name("a") && cni_is_name("0.x_-y"));
-	assert_false(cni_is_name("") || cni_is_name(".a") || cni_is_name("a b") || cni_is_name("a/b") || cni_is_name(NULL));
+	assert_false(cni_is_name("") || cni_is_name(".a") || cni_is_name("a b") || cni_is_name("a/b") ||
+		     cni_is_name(NULL));
 	assert_true(cni_is_ifname("eth0") && cni_is_ifname("fifteen-letters"));
-	assert_false(cni_is_ifname("sixteen--letters") || cni_is_ifname("") || cni_is_ifname(".") || cni_is_ifname("..") ||
-		     cni_is_ifname("a:b") || cni_is_ifname("a/b") || cni_is_ifname("a b") || cni_is_ifname(NULL));
+	assert_false(cni_is_ifname("sixteen--letters") || cni_is_ifname("") || cni_is_ifname(".") ||
+		     cni_is_ifname("..") || cni_is_ifname("a:b") || cni_is_ifname("a/b") ||
+		     cni_is_ifname("a b") || cni_is_ifname(NULL));
 }
 
 static void a_record_brings_a_configuration_back(void **state)
 {
-	CLEANUP(cni_config_free) struct cni_config *c =
-		parse("{\"cniVersion\": \"1.0.0\", \"name\": \"n\", \"disableCheck\": true, " PLUGINS "}", true), *back = NULL;
+	CLEANUP(cni_config_free)
+	struct cni_config *
+		c = parse("{\"cniVersion\": \"1.0.0\", \"name\": \"n\", \"disableCheck\": true, " PLUGINS "}",
+			  true),
+	       *back = NULL;
 	cleanup_json struct json_object *o = NULL;
 	struct error e = ERROR_INIT;
 
@@ -183,9 +204,12 @@ static void the_first_valid_file_in_order_of_names_is_taken(void **state)
 
 	write_file(*state, "00-readme.txt", "not looked at");
 	write_file(*state, "10-broken.conflist", "{");
-	write_file(*state, "30-single.conf", "{\"cniVersion\": \"0.4.0\", \"name\": \"single\", \"type\": \"ptp\"}");
-	write_file(*state, "20-list.json", "{\"cniVersion\": \"0.4.0\", \"name\": \"json\", \"type\": \"ptp\"}");
-	write_file(*state, "40-list.conflist", "{\"cniVersion\": \"1.0.0\", \"name\": \"list\", " PLUGINS "}");
+	write_file(*state, "30-single.conf",
+		   "{\"cniVersion\": \"0.4.0\", \"name\": \"single\", \"type\": \"ptp\"}");
+	write_file(*state, "20-list.json",
+		   "{\"cniVersion\": \"0.4.0\", \"name\": \"json\", \"type\": \"ptp\"}");
+	write_file(*state, "40-list.conflist",
+		   "{\"cniVersion\": \"1.0.0\", \"name\": \"list\", " PLUGINS "}");
 	assert_int_equal(cni_config_load(*state, &c, &skipped, &e), 0);
 	assert_string_equal(c->name, "json");
 	assert_true(str_ends(c->path, "/20-list.json"));
@@ -218,7 +242,9 @@ static void no_configuration_differs_from_only_broken_ones(void **state)
 static void the_default_network_maps_ports_where_needed(void **state)
 {
 	const struct cni_default_opts o = { .bridge = "br9", .subnet = "10.1.0.0/16", .data_dir = "/d" };
-	const struct cni_default_opts bad = { .bridge = "a bridge", .subnet = "10.1.0.0/16", .data_dir = "/d" };
+	const struct cni_default_opts bad = { .bridge = "a bridge",
+					      .subnet = "10.1.0.0/16",
+					      .data_dir = "/d" };
 	struct cni_config *none = NULL;
 	struct error e = ERROR_INIT;
 
@@ -245,8 +271,10 @@ int main(void)
 		cmocka_unit_test(what_is_wrong_is_named),
 		cmocka_unit_test(names_follow_the_spec),
 		cmocka_unit_test(a_record_brings_a_configuration_back),
-		cmocka_unit_test_setup_teardown(the_first_valid_file_in_order_of_names_is_taken, make_dir, remove_dir),
-		cmocka_unit_test_setup_teardown(no_configuration_differs_from_only_broken_ones, make_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(the_first_valid_file_in_order_of_names_is_taken, make_dir,
+						remove_dir),
+		cmocka_unit_test_setup_teardown(no_configuration_differs_from_only_broken_ones, make_dir,
+						remove_dir),
 		cmocka_unit_test(the_default_network_maps_ports_where_needed),
 	};
 

@@ -44,8 +44,9 @@ static int setup(void **state)
 	f->log = str_fmt("%s/log", f->dir);
 	if (mkdir(f->conf_dir, 0755) < 0 || mkdir(f->bin_dir, 0755) < 0)
 		return -1;
-	f->cni = cni_open(&(struct cni_opts){ .conf_dir = f->conf_dir,
-					      .bin_dirs = (const char *[]){ "/nonexistent/cni", f->bin_dir, NULL } });
+	f->cni = cni_open(
+		&(struct cni_opts){ .conf_dir = f->conf_dir,
+				    .bin_dirs = (const char *[]){ "/nonexistent/cni", f->bin_dir, NULL } });
 	return 0;
 }
 
@@ -75,24 +76,26 @@ static void write_file(const char *dir, const char *name, const char *text, mode
 /* A plugin that appends "NAME VERB" and its stdin to the log, then runs body. */
 static void plugin(struct fixture *f, const char *name, const char *body)
 {
-	cleanup_free char *text = str_fmt("#!/bin/sh\nin=$(cat)\necho \"%s $CNI_COMMAND $in\" >>%s\n%s\n", name, f->log, body);
+	cleanup_free char *text =
+		str_fmt("#!/bin/sh\nin=$(cat)\necho \"%s $CNI_COMMAND $in\" >>%s\n%s\n", name, f->log, body);
 
 	write_file(f->bin_dir, name, text, 0755);
 }
 
 static void network(struct fixture *f, const char *version, const char *plugins)
 {
-	cleanup_free char *text =
-		str_fmt("{\"cniVersion\": \"%s\", \"name\": \"testnet\", \"plugins\": [%s]}", version, plugins);
+	cleanup_free char *text = str_fmt(
+		"{\"cniVersion\": \"%s\", \"name\": \"testnet\", \"plugins\": [%s]}", version, plugins);
 
 	write_file(f->conf_dir, "10-test.conflist", text, 0644);
 }
 
 /* Good plugins: answer VERSION and ADD. */
-#define ANSWER                                                                                                   \
-	"case $CNI_COMMAND in\n"                                                                                 \
-	"VERSION) echo '{\"cniVersion\": \"1.1.0\", \"supportedVersions\": [\"0.4.0\", \"1.0.0\", \"1.1.0\"]}';;\n" \
-	"ADD) echo '{\"cniVersion\": \"1.0.0\", \"ips\": [{\"address\": \"10.9.8.7/24\"}]}';;\n"               \
+#define ANSWER                                                                                      \
+	"case $CNI_COMMAND in\n"                                                                    \
+	"VERSION) echo '{\"cniVersion\": \"1.1.0\", \"supportedVersions\": [\"0.4.0\", \"1.0.0\", " \
+	"\"1.1.0\"]}';;\n"                                                                          \
+	"ADD) echo '{\"cniVersion\": \"1.0.0\", \"ips\": [{\"address\": \"10.9.8.7/24\"}]}';;\n"    \
 	"esac"
 
 static char *prepare_pod(struct fixture *f, const struct cni_pod *pod)
@@ -151,12 +154,17 @@ static void the_environment_is_the_standard_one(void **state)
 	cleanup_free char *record = NULL, *log = NULL, *path = NULL;
 	CLEANUP(cni_result_free) struct cni_result *result = NULL;
 
-	plugin(f, "p", "env | sort >>" "$(dirname $0)/../log\n" ANSWER);
+	plugin(f, "p",
+	       "env | sort >>"
+	       "$(dirname $0)/../log\n" ANSWER);
 	network(f, "1.0.0", "{\"type\": \"p\"}");
 	setenv("HULL_SECRET_OF_THE_DAEMON", "1", 1);
-	record = prepare_pod(f, &(struct cni_pod){
-					.id = "pod1", .netns_path = "/proc/self/ns/net", .ifname = "net7",
-					.name = "web-0", .ns = "shop", .uid = "1-2" });
+	record = prepare_pod(f, &(struct cni_pod){ .id = "pod1",
+						   .netns_path = "/proc/self/ns/net",
+						   .ifname = "net7",
+						   .name = "web-0",
+						   .ns = "shop",
+						   .uid = "1-2" });
 	result = add(f, record);
 	unsetenv("HULL_SECRET_OF_THE_DAEMON");
 	log = take_log(f);
@@ -181,8 +189,10 @@ static void a_chain_passes_results_on_and_is_deleted_in_reverse(void **state)
 	struct error e = ERROR_INIT;
 
 	plugin(f, "one", ANSWER);
-	plugin(f, "two", "case $CNI_COMMAND in ADD) echo '{\"ips\": [{\"address\": \"10.9.8.8/24\"}]}';; esac");
-	network(f, "0.4.0", "{\"type\": \"one\", \"prevResult\": {}, \"own\": [1, {\"a\": null}]}, {\"type\": \"two\"}");
+	plugin(f, "two",
+	       "case $CNI_COMMAND in ADD) echo '{\"ips\": [{\"address\": \"10.9.8.8/24\"}]}';; esac");
+	network(f, "0.4.0",
+		"{\"type\": \"one\", \"prevResult\": {}, \"own\": [1, {\"a\": null}]}, {\"type\": \"two\"}");
 	record = prepare(f);
 	result = add(f, record);
 	assert_int_equal(result->ip_count, 1);
@@ -246,7 +256,9 @@ static void a_check_needs_a_result_and_the_networks_leave(void **state)
 	record = prepare(f);
 	assert_int_equal(cni_check(f->cni, record, &patient, &e), -ERR_STATE);
 	write_file(f->conf_dir, "10-test.conflist",
-		   "{\"cniVersion\": \"1.0.0\", \"name\": \"n\", \"disableCheck\": true, \"plugins\": [{\"type\": \"one\"}]}", 0644);
+		   "{\"cniVersion\": \"1.0.0\", \"name\": \"n\", \"disableCheck\": true, \"plugins\": "
+		   "[{\"type\": \"one\"}]}",
+		   0644);
 	unchecked = prepare(f);
 	assert_int_equal(cni_check(f->cni, unchecked, &patient, &e), 0);
 	log = take_log(f);
@@ -256,19 +268,33 @@ static void a_check_needs_a_result_and_the_networks_leave(void **state)
 static void capabilities_go_to_those_that_declare_them(void **state)
 {
 	struct fixture *f = *state;
-	const struct cni_port ports[] = { { .host_port = 8080, .container_port = 80, .protocol = "TCP" },
-					  { .host_port = 0, .container_port = 81 },
-					  { .host_port = 53, .container_port = 53, .protocol = "udp", .host_ip = "127.0.0.1" } };
+	const struct cni_port ports[] = {
+		{ .host_port = 8080, .container_port = 80, .protocol = "TCP" },
+		{ .host_port = 0, .container_port = 81 },
+		{ .host_port = 53, .container_port = 53, .protocol = "udp", .host_ip = "127.0.0.1" }
+	};
 	const struct cni_range range = { .subnet = "10.4.0.0/24", .start = "10.4.0.9" };
 	const struct cni_pair annotation = { "k8s.v1/x", "y" };
 	const struct cni_pod pod = {
-		.id = "pod1", .netns_path = "/proc/self/ns/net", .ports = ports, .port_count = 3,
-		.dns_servers = (const char *[]){ "10.0.0.53" }, .dns_server_count = 1,
-		.dns_searches = (const char *[]){ "a.local", "b.local" }, .dns_search_count = 2,
-		.bandwidth = { .ingress_rate = 1000000 }, .ranges = &range, .range_count = 1,
-		.ips = (const char *[]){ "10.4.0.10/24" }, .ip_count = 1, .mac = "02:00:00:00:00:01",
-		.infiniband_guid = "24:8a", .device_id = "0000:01:00.0", .cgroup_path = "/kubepods/x",
-		.annotations = &annotation, .annotation_count = 1,
+		.id = "pod1",
+		.netns_path = "/proc/self/ns/net",
+		.ports = ports,
+		.port_count = 3,
+		.dns_servers = (const char *[]){ "10.0.0.53" },
+		.dns_server_count = 1,
+		.dns_searches = (const char *[]){ "a.local", "b.local" },
+		.dns_search_count = 2,
+		.bandwidth = { .ingress_rate = 1000000 },
+		.ranges = &range,
+		.range_count = 1,
+		.ips = (const char *[]){ "10.4.0.10/24" },
+		.ip_count = 1,
+		.mac = "02:00:00:00:00:01",
+		.infiniband_guid = "24:8a",
+		.device_id = "0000:01:00.0",
+		.cgroup_path = "/kubepods/x",
+		.annotations = &annotation,
+		.annotation_count = 1,
 	};
 	cleanup_free char *record = NULL, *log = NULL, *two = NULL, *three = NULL;
 	CLEANUP(cni_result_free) struct cni_result *result = NULL;
@@ -276,11 +302,14 @@ static void capabilities_go_to_those_that_declare_them(void **state)
 	plugin(f, "one", ANSWER);
 	plugin(f, "two", ANSWER);
 	plugin(f, "three", ANSWER);
-	network(f, "1.0.0", "{\"type\": \"one\", \"capabilities\": {\"portMappings\": true, \"dns\": false}},"
-			    "{\"type\": \"two\", \"runtimeConfig\": {\"mac\": \"spoofed\"}},"
-			    "{\"type\": \"three\", \"capabilities\": {\"dns\": true, \"bandwidth\": true, \"ipRanges\": true,"
-			    " \"ips\": true, \"mac\": true, \"infinibandGUID\": true, \"deviceID\": true, \"cgroupPath\": true,"
-			    " \"io.kubernetes.cri.pod-annotations\": true, \"unheardOf\": true}}");
+	network(f, "1.0.0",
+		"{\"type\": \"one\", \"capabilities\": {\"portMappings\": true, \"dns\": false}},"
+		"{\"type\": \"two\", \"runtimeConfig\": {\"mac\": \"spoofed\"}},"
+		"{\"type\": \"three\", \"capabilities\": {\"dns\": true, \"bandwidth\": true, \"ipRanges\": "
+		"true,"
+		" \"ips\": true, \"mac\": true, \"infinibandGUID\": true, \"deviceID\": true, "
+		"\"cgroupPath\": true,"
+		" \"io.kubernetes.cri.pod-annotations\": true, \"unheardOf\": true}}");
 	record = prepare_pod(f, &pod);
 	result = add(f, record);
 	log = take_log(f);
@@ -288,11 +317,14 @@ static void capabilities_go_to_those_that_declare_them(void **state)
 	three = str_dup(strstr(two, "\nthree ADD"));
 	*strstr(two, "\nthree ADD") = '\0';
 	*strstr(log, "\ntwo ADD") = '\0';
-	assert_has(log, "\"runtimeConfig\":{\"portMappings\":[{\"hostPort\":8080,\"containerPort\":80,\"protocol\":\"tcp\","
-			"\"hostIP\":\"\"},{\"hostPort\":53,\"containerPort\":53,\"protocol\":\"udp\",\"hostIP\":\"127.0.0.1\"}]}");
+	assert_has(log, "\"runtimeConfig\":{\"portMappings\":[{\"hostPort\":8080,\"containerPort\":80,"
+			"\"protocol\":\"tcp\","
+			"\"hostIP\":\"\"},{\"hostPort\":53,\"containerPort\":53,\"protocol\":\"udp\","
+			"\"hostIP\":\"127.0.0.1\"}]}");
 	assert_lacks(two, "runtimeConfig");
 	assert_lacks(three, "hostPort");
-	assert_has(three, "\"dns\":{\"servers\":[\"10.0.0.53\"],\"searches\":[\"a.local\",\"b.local\"],\"options\":[]}");
+	assert_has(three, "\"dns\":{\"servers\":[\"10.0.0.53\"],\"searches\":[\"a.local\",\"b.local\"],"
+			  "\"options\":[]}");
 	assert_has(three, "\"bandwidth\":{\"ingressRate\":1000000,\"ingressBurst\":4294967295}");
 	assert_has(three, "\"ipRanges\":[[{\"subnet\":\"10.4.0.0/24\",\"rangeStart\":\"10.4.0.9\"}]]");
 	assert_has(three, "\"ips\":[\"10.4.0.10/24\"]");
@@ -321,12 +353,18 @@ static void attributes_of_the_pod_are_checked(void **state)
 		{ { .id = "x", .netns_path = "/a/../n" }, "/a/../n" },
 		{ { .id = "x", .netns_path = "/n", .ifname = "a/b" }, "\"a/b\"" },
 		{ { .id = "x", .netns_path = "/n", .name = "a;IP=10.0.0.1" }, "K8S_POD_NAME" },
-		{ { .id = "x", .netns_path = "/n", .ports = &bad_port, .port_count = 1 }, "container port 0" },
+		{ { .id = "x", .netns_path = "/n", .ports = &bad_port, .port_count = 1 },
+		  "container port 0" },
 		{ { .id = "x", .netns_path = "/n", .ports = &bad_protocol, .port_count = 1 }, "\"ip\"" },
 		{ { .id = "x", .netns_path = "/n", .ports = &bad_host, .port_count = 1 }, "\"localhost\"" },
 		{ { .id = "x", .netns_path = "/n", .ranges = &bad_range, .range_count = 1 }, "\"10.0.0.0\"" },
-		{ { .id = "x", .netns_path = "/n", .ips = (const char *[]){ "any" }, .ip_count = 1 }, "\"any\"" },
-		{ { .id = "x", .netns_path = "/n", .dns_servers = (const char *[]){ "dns" }, .dns_server_count = 1 }, "\"dns\"" },
+		{ { .id = "x", .netns_path = "/n", .ips = (const char *[]){ "any" }, .ip_count = 1 },
+		  "\"any\"" },
+		{ { .id = "x",
+		    .netns_path = "/n",
+		    .dns_servers = (const char *[]){ "dns" },
+		    .dns_server_count = 1 },
+		  "\"dns\"" },
 	};
 
 	network(f, "1.0.0", "{\"type\": \"one\"}");
@@ -350,12 +388,21 @@ static void each_way_to_fail_is_named(void **state)
 	} cases[] = {
 		{ "echo 'not json'", { "printed \"not json", "which is no result" }, ERR_CORRUPT },
 		{ "", { "printed \"\", which is no result" }, ERR_CORRUPT },
-		{ "echo '{\"ips\": [{\"address\": \"nowhere\"}]}'", { "\"nowhere\"", "item 0 of \"ips\"" }, ERR_CORRUPT },
+		{ "echo '{\"ips\": [{\"address\": \"nowhere\"}]}'",
+		  { "\"nowhere\"", "item 0 of \"ips\"" },
+		  ERR_CORRUPT },
 		{ "echo '{\"code\": 7, \"msg\": \"bad bridge\", \"details\": \"why\"}'; exit 1",
-		  { "bad bridge; details: why (CNI error code 7: invalid network configuration)" }, ERR_UNAVAILABLE },
-		{ "echo '{\"code\": 11, \"msg\": \"busy\"}'", { "exit status 0, but printed an error: busy" }, ERR_UNAVAILABLE },
-		{ "echo oh no >&2; exit 3", { "exit status 3 and no error JSON", "stderr: \"oh no\"" }, ERR_UNAVAILABLE },
-		{ "echo panic; exit 2", { "exit status 2 and printed \"panic", "no error JSON" }, ERR_UNAVAILABLE },
+		  { "bad bridge; details: why (CNI error code 7: invalid network configuration)" },
+		  ERR_UNAVAILABLE },
+		{ "echo '{\"code\": 11, \"msg\": \"busy\"}'",
+		  { "exit status 0, but printed an error: busy" },
+		  ERR_UNAVAILABLE },
+		{ "echo oh no >&2; exit 3",
+		  { "exit status 3 and no error JSON", "stderr: \"oh no\"" },
+		  ERR_UNAVAILABLE },
+		{ "echo panic; exit 2",
+		  { "exit status 2 and printed \"panic", "no error JSON" },
+		  ERR_UNAVAILABLE },
 		{ "kill -SEGV $$", { "signal 11 (Segmentation fault)" }, ERR_UNAVAILABLE },
 		{ "yes '{'", { "printed more than 1048576 bytes and was killed" }, ERR_UNAVAILABLE },
 	};
@@ -450,7 +497,9 @@ static void a_plugin_that_hangs_is_killed_with_its_children(void **state)
 	struct error e = ERROR_INIT;
 	int64_t start = clock_mono_ns();
 
-	body = str_fmt("[ $CNI_COMMAND = ADD ] || exit 0\necho waiting for leader >&2\nsleep 1000 &\necho $! >%s\nwait", pid_file);
+	body = str_fmt("[ $CNI_COMMAND = ADD ] || exit 0\necho waiting for leader >&2\nsleep 1000 &\necho $! "
+		       ">%s\nwait",
+		       pid_file);
 	plugin(f, "slow", body);
 	network(f, "1.0.0", "{\"type\": \"slow\"}");
 	record = prepare(f);
@@ -471,11 +520,13 @@ static void a_canceled_request_ends_the_plugin(void **state)
 
 	assert_int_equal(fd_pipe(fds, &e), 0);
 	/* The plugin itself is what makes the request be canceled. */
-	body = str_fmt("[ $CNI_COMMAND = ADD ] || exit 0\necho $$ >%s\necho x >/proc/%d/fd/%d\nsleep 1000", pid_file, getpid(), fds[1]);
+	body = str_fmt("[ $CNI_COMMAND = ADD ] || exit 0\necho $$ >%s\necho x >/proc/%d/fd/%d\nsleep 1000",
+		       pid_file, getpid(), fds[1]);
 	plugin(f, "slow", body);
 	network(f, "1.0.0", "{\"type\": \"slow\"}");
 	record = prepare(f);
-	assert_int_equal(cni_add(f->cni, record, &(struct cni_call){ .cancel_fd = fds[0] }, &result, &e), -ERR_CANCELED);
+	assert_int_equal(cni_add(f->cni, record, &(struct cni_call){ .cancel_fd = fds[0] }, &result, &e),
+			 -ERR_CANCELED);
 	assert_has(err_msg(&e), "the request was canceled");
 	assert_false(is_alive(pid_file));
 	close(fds[0]);
@@ -511,11 +562,13 @@ static void a_result_of_many_pages_comes_whole(void **state)
 	cleanup_free char *record = NULL;
 	CLEANUP(cni_result_free) struct cni_result *result = NULL;
 
-	plugin(f, "long", "[ $CNI_COMMAND = ADD ] || exit 0\n"
-			  "echo '{\"routes\": ['; i=0; while [ $i -lt 2000 ]; do\n"
-			  "echo '{\"dst\": \"10.0.0.0/8\", \"gw\": \"10.255.255.254\", \"padding\": \"0123456789012345678901234567890123456789\"},'\n"
-			  "echo noise noise noise noise noise noise noise noise noise noise >&2; i=$((i+1)); done\n"
-			  "echo '{\"dst\": \"::/0\"}]}'");
+	plugin(f, "long",
+	       "[ $CNI_COMMAND = ADD ] || exit 0\n"
+	       "echo '{\"routes\": ['; i=0; while [ $i -lt 2000 ]; do\n"
+	       "echo '{\"dst\": \"10.0.0.0/8\", \"gw\": \"10.255.255.254\", \"padding\": "
+	       "\"0123456789012345678901234567890123456789\"},'\n"
+	       "echo noise noise noise noise noise noise noise noise noise noise >&2; i=$((i+1)); done\n"
+	       "echo '{\"dst\": \"::/0\"}]}'");
 	network(f, "1.0.0", "{\"type\": \"long\"}");
 	record = prepare(f);
 	result = add(f, record);
@@ -567,7 +620,8 @@ static void status_tells_what_is_missing(void **state)
 	plugin(f, "one", ANSWER);
 	assert_status(f, false, "CNI plugin \"two\" is not in ");
 	plugin(f, "two", "echo '{\"cniVersion\": \"0.4.0\", \"supportedVersions\": [\"0.3.0\", \"0.4.0\"]}'");
-	assert_status(f, false, "\"two\" does not know version 1.0.0 of the configuration, but 0.3.0 to 0.4.0");
+	assert_status(f, false,
+		      "\"two\" does not know version 1.0.0 of the configuration, but 0.3.0 to 0.4.0");
 	free(take_log(f));
 	/* The answers are remembered until the file changes. */
 	assert_status(f, false, "\"two\" does not know version 1.0.0");
@@ -585,8 +639,11 @@ static void status_asks_plugins_of_1_1_0(void **state)
 
 	network(f, "1.1.0", "{\"type\": \"one\"}, {\"type\": \"two\"}");
 	plugin(f, "one", ANSWER);
-	plugin(f, "two", "[ $CNI_COMMAND = STATUS ] && { echo '{\"code\": 50, \"msg\": \"no route\"}'; exit 1; }\n" ANSWER);
-	assert_status(f, false, "plugin \"two\", STATUS: no route (CNI error code 50: the plugin is not available)");
+	plugin(f, "two",
+	       "[ $CNI_COMMAND = STATUS ] && { echo '{\"code\": 50, \"msg\": \"no route\"}'; exit 1; "
+	       "}\n" ANSWER);
+	assert_status(f, false,
+		      "plugin \"two\", STATUS: no route (CNI error code 50: the plugin is not available)");
 	plugin(f, "two", ANSWER);
 	assert_status(f, true, "testnet");
 }
@@ -594,8 +651,9 @@ static void status_asks_plugins_of_1_1_0(void **state)
 static void without_network_and_default_there_is_none(void **state)
 {
 	struct fixture *f = *state;
-	CLEANUP(cni_close) struct cni *none = cni_open(&(struct cni_opts){
-		.conf_dir = f->conf_dir, .fallback = { .is_off = true } });
+	CLEANUP(cni_close)
+	struct cni *none =
+		cni_open(&(struct cni_opts){ .conf_dir = f->conf_dir, .fallback = { .is_off = true } });
 	CLEANUP(cni_status_done) struct cni_status s = { 0 };
 	cleanup_buf struct buf record = BUF_INIT;
 	struct error e = ERROR_INIT;
@@ -603,7 +661,8 @@ static void without_network_and_default_there_is_none(void **state)
 	cni_status(none, &patient, &s);
 	assert_false(s.is_ready);
 	assert_has(s.message, "no *.conflist, *.conf or *.json in CNI directory");
-	assert_int_equal(cni_prepare(none, &(struct cni_pod){ .id = "x", .netns_path = "/n" }, &record, &e), -ERR_UNAVAILABLE);
+	assert_int_equal(cni_prepare(none, &(struct cni_pod){ .id = "x", .netns_path = "/n" }, &record, &e),
+			 -ERR_UNAVAILABLE);
 	assert_string_equal(err_msg(&e), s.message);
 }
 
@@ -621,8 +680,9 @@ static void gc_gives_every_plugin_the_valid_attachments(void **state)
 	assert_has(err_msg(&e), "plugin \"one\", GC: no GC today");
 	log = take_log(f);
 	assert_has(log, "\ntwo GC ");
-	assert_has(strstr(log, "\ntwo GC "), "\"cni.dev/valid-attachments\":[{\"containerID\":\"a\",\"ifname\":\"eth0\"},"
-					     "{\"containerID\":\"b\",\"ifname\":\"net1\"}]");
+	assert_has(strstr(log, "\ntwo GC "),
+		   "\"cni.dev/valid-attachments\":[{\"containerID\":\"a\",\"ifname\":\"eth0\"},"
+		   "{\"containerID\":\"b\",\"ifname\":\"net1\"}]");
 	network(f, "1.0.0", "{\"type\": \"one\"}");
 	assert_int_equal(cni_gc(f->cni, valid, 2, &patient, &e), 0);
 	none = take_log(f);

@@ -37,8 +37,10 @@ static const char full[] =
 	"\"ips\": [{\"version\": \"4\", \"address\": \"10.1.0.1/16\", \"interface\": 0},"
 	" {\"version\": \"4\", \"address\": \"10.1.0.5/16\", \"gateway\": \"10.1.0.1\", \"interface\": 2},"
 	" {\"version\": \"6\", \"address\": \"fd00::5/64\", \"interface\": 2}],"
-	"\"routes\": [{\"dst\": \"0.0.0.0/0\", \"gw\": \"10.1.0.1\", \"mtu\": 1400}, {\"dst\": \"fd00::/8\"}],"
-	"\"dns\": {\"nameservers\": [\"10.1.0.1\"], \"domain\": \"local\", \"search\": [\"a\", \"b\"], \"options\": [\"ndots:5\"]},"
+	"\"routes\": [{\"dst\": \"0.0.0.0/0\", \"gw\": \"10.1.0.1\", \"mtu\": 1400}, {\"dst\": "
+	"\"fd00::/8\"}],"
+	"\"dns\": {\"nameservers\": [\"10.1.0.1\"], \"domain\": \"local\", \"search\": [\"a\", \"b\"], "
+	"\"options\": [\"ndots:5\"]},"
 	"\"of_a_plugin\": {\"kept\": true}}";
 
 static void the_pods_addresses_are_those_in_the_sandbox(void **state)
@@ -70,12 +72,14 @@ static void the_pods_addresses_are_those_in_the_sandbox(void **state)
 
 static void the_asked_interface_wins_over_others_in_the_sandbox(void **state)
 {
-	CLEANUP(cni_result_free) struct cni_result *r =
-		result_of("{\"interfaces\": [{\"name\": \"net1\", \"sandbox\": \"/n\"}, {\"name\": \"eth0\", \"sandbox\": \"/n\"}],"
-			  "\"ips\": [{\"address\": \"1.1.1.1/8\", \"interface\": 0}, {\"address\": \"2.2.2.2/8\", \"interface\": 1}]}");
-	CLEANUP(cni_result_free) struct cni_result *other =
-		result_of("{\"interfaces\": [{\"name\": \"net1\", \"sandbox\": \"/n\"}],"
-			  "\"ips\": [{\"address\": \"1.1.1.1/8\", \"interface\": 0}]}");
+	CLEANUP(cni_result_free)
+	struct cni_result *r = result_of("{\"interfaces\": [{\"name\": \"net1\", \"sandbox\": \"/n\"}, "
+					 "{\"name\": \"eth0\", \"sandbox\": \"/n\"}],"
+					 "\"ips\": [{\"address\": \"1.1.1.1/8\", \"interface\": 0}, "
+					 "{\"address\": \"2.2.2.2/8\", \"interface\": 1}]}");
+	CLEANUP(cni_result_free)
+	struct cni_result *other = result_of("{\"interfaces\": [{\"name\": \"net1\", \"sandbox\": \"/n\"}],"
+					     "\"ips\": [{\"address\": \"1.1.1.1/8\", \"interface\": 0}]}");
 
 	(void)state;
 	assert_int_equal(r->ip_count, 1);
@@ -85,9 +89,11 @@ static void the_asked_interface_wins_over_others_in_the_sandbox(void **state)
 
 static void addresses_without_interface_are_the_pods_when_there_are_no_others(void **state)
 {
-	CLEANUP(cni_result_free) struct cni_result *r = result_of("{\"ips\": [{\"address\": \"1.2.3.4/24\"}]}");
-	CLEANUP(cni_result_free) struct cni_result *host =
-		result_of("{\"interfaces\": [{\"name\": \"br\"}], \"ips\": [{\"address\": \"1.2.3.4/24\", \"interface\": 0}]}");
+	CLEANUP(cni_result_free)
+	struct cni_result *r = result_of("{\"ips\": [{\"address\": \"1.2.3.4/24\"}]}");
+	CLEANUP(cni_result_free)
+	struct cni_result *host = result_of("{\"interfaces\": [{\"name\": \"br\"}], \"ips\": [{\"address\": "
+					    "\"1.2.3.4/24\", \"interface\": 0}]}");
 	CLEANUP(cni_result_free) struct cni_result *empty = result_of("{}");
 
 	(void)state;
@@ -132,9 +138,12 @@ static void what_is_no_result_is_named(void **state)
 		{ "{\"ips\": [{\"address\": \"10.0.0.1/33\"}]}", "\"10.0.0.1/33\"" },
 		{ "{\"ips\": [{\"address\": \"10.0.0.300/8\"}]}", "\"10.0.0.300/8\"" },
 		{ "{\"ips\": [{\"address\": \"fd00::1/129\"}]}", "\"fd00::1/129\"" },
-		{ "{\"ips\": [{\"address\": \"10.0.0.1/8\", \"gateway\": \"here\"}]}", "\"gateway\" is \"here\"" },
-		{ "{\"ips\": [{\"address\": \"10.0.0.1/8\", \"interface\": 0}]}", "\"interface\" is 0, but there are 0" },
-		{ "{\"interfaces\": [{}], \"ips\": [{\"address\": \"10.0.0.1/8\", \"interface\": -2}]}", "-2" },
+		{ "{\"ips\": [{\"address\": \"10.0.0.1/8\", \"gateway\": \"here\"}]}",
+		  "\"gateway\" is \"here\"" },
+		{ "{\"ips\": [{\"address\": \"10.0.0.1/8\", \"interface\": 0}]}",
+		  "\"interface\" is 0, but there are 0" },
+		{ "{\"interfaces\": [{}], \"ips\": [{\"address\": \"10.0.0.1/8\", \"interface\": -2}]}",
+		  "-2" },
 		{ "{\"routes\": [{\"gw\": \"10.0.0.1\"}]}", "item 0 of \"routes\": \"dst\" is missing" },
 		{ "{\"dns\": {\"nameservers\": \"x\"}}", "\"dns\"" },
 		{ "{\"interfaces\": [{\"name\": 1}]}", "name" },
@@ -153,8 +162,11 @@ static void what_is_no_result_is_named(void **state)
 
 static void errors_keep_message_details_and_code(void **state)
 {
-	static const char text[] = "{\"cniVersion\": \"1.0.0\", \"code\": 11, \"msg\": \"busy\", \"details\": \"later\"}";
-	static const char *const others[] = { "", "{}", "{\"msg\": \"x\"}", "{\"code\": \"x\"}", "{\"code\": -1}", "[]" };
+	static const char text[] =
+		"{\"cniVersion\": \"1.0.0\", \"code\": 11, \"msg\": \"busy\", \"details\": \"later\"}";
+	static const char *const others[] = {
+		"", "{}", "{\"msg\": \"x\"}", "{\"code\": \"x\"}", "{\"code\": -1}", "[]"
+	};
 	struct error e = ERROR_INIT;
 
 	(void)state;
@@ -168,7 +180,8 @@ static void errors_keep_message_details_and_code(void **state)
 
 static void versions_are_read(void **state)
 {
-	static const char text[] = "{\"cniVersion\": \"1.0.0\", \"supportedVersions\": [\"0.4.0\", \"1.0.0\"]}";
+	static const char text[] =
+		"{\"cniVersion\": \"1.0.0\", \"supportedVersions\": [\"0.4.0\", \"1.0.0\"]}";
 	cleanup_strv struct strv versions = STRV_INIT;
 	struct error e = ERROR_INIT;
 

@@ -169,7 +169,8 @@ static void a_journal_that_is_one_torn_record_becomes_empty(void **state)
 
 static void unreadable_lines_are_named_after_the_others_were_given(void **state)
 {
-	static const char *const bad[] = { "nonsense", "", "+ ", "+ k", "* k x", "+ K x", "+  x", "+ k a\\b", "+ k a\\" };
+	static const char *const bad[] = { "nonsense", "",     "+ ",	   "+ k",    "* k x",
+					   "+ K x",    "+  x", "+ k a\\b", "+ k a\\" };
 	struct dir *d = *state;
 
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {

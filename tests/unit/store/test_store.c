@@ -161,7 +161,8 @@ static void keys_and_values_have_limits(void **state)
 	key[STORE_KEY_MAX] = 'k';
 	assert_int_equal(store_put(s, STORE_META, key, "v", 1, STORE_SAFE, &e), -ERR_LIMIT);
 	/* The value is not looked at when it is too large. */
-	assert_int_equal(store_put(s, STORE_META, "k", "v", (size_t)STORE_VALUE_MAX + 1, STORE_SAFE, &e), -ERR_LIMIT);
+	assert_int_equal(store_put(s, STORE_META, "k", "v", (size_t)STORE_VALUE_MAX + 1, STORE_SAFE, &e),
+			 -ERR_LIMIT);
 	assert_non_null(strstr(err_msg(&e), "table \"meta\""));
 	store_close(s);
 }
