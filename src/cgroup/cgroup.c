@@ -96,6 +96,24 @@ unsigned cgroup_made_parents(const struct cgroup *cg)
 
 /* ---- making -------------------------------------------------------------------------------------- */
 
+/* Does this directory itself, not the root of all, hold processes? The kernel would say EBUSY for most controllers,
+ * but take cpu, cpuset and pids: then it becomes a "threaded domain", and no process can enter a child. */
+static bool has_processes(int dfd)
+{
+	char first[16];
+	int fd;
+	ssize_t n;
+
+	if (faccessat(dfd, "cgroup.type", F_OK, 0) < 0)
+		return false;
+	fd = openat(dfd, "cgroup.procs", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	n = read(fd, first, sizeof(first));
+	close(fd);
+	return n > 0;
+}
+
 /* v2: enable for the children of dfd what is available and not enabled yet; returns the bits that are enabled
  * then, and in *ret_sys why others are not. Best effort: whether one is needed is known later. */
 static uint32_t enable_controllers(const struct cgroup_hier *h, int dfd, int *ret_sys)
@@ -124,9 +142,15 @@ static uint32_t enable_controllers(const struct cgroup_hier *h, int dfd, int *re
 	}
 	if (!missing)
 		return on;
+	if (has_processes(dfd)) {
+		*ret_sys = EBUSY;
+		return on;
+	}
 	if (cgroupfs_write(dfd, "cgroup.subtree_control", line) == 0)
 		return on | missing;
 	*ret_sys = errno;
+	if (errno == EBUSY)
+		return on;
 	/* All or nothing for one write; a single controller may be the one that cannot be had. */
 	for (unsigned c = 0; c < CGROUP_CONTROLLER_COUNT; c++) {
 		if (!(missing & 1u << c))

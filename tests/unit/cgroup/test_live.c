@@ -809,7 +809,7 @@ static void statistics_tell_what_was_used(void **state)
 	assert_true(s.has_cpu && s.cpu_usage_ns > 20 * NS_PER_MS && s.cpu_usage_ns < 60 * NS_PER_S);
 	assert_true(s.has_memory && s.memory_usage >= 8 * MIB && s.memory_usage < 64 * MIB);
 	assert_true(s.memory_rss >= 8 * MIB && s.memory_working_set <= s.memory_usage);
-	assert_true(s.memory_faults >= 1024);
+	assert_true(s.memory_faults > 0);
 	assert_int_equal(s.memory_limit, 64 * MIB);
 	assert_true(s.has_pids);
 	assert_int_equal(s.pids, 1);
