@@ -243,7 +243,9 @@ int monitor_create_sandbox(const struct monitor_call *c, const struct monitor_sa
 				 .shm_bytes = s->shm_bytes,
 				 .oom_score_adj = s->oom_score_adj,
 				 .cgroup_parent = s->cgroup_parent,
-				 .systemd_cgroup = s->systemd_cgroup };
+				 .systemd_cgroup = s->systemd_cgroup,
+				 .restrict_oom_score = s->restrict_oom_score,
+				 .seccomp_cache_dir = s->seccomp_cache_dir };
 	cleanup_wire_out struct wire_out o = WIRE_OUT_INIT;
 	cleanup_wire_msg struct wire_msg m;
 	cleanup_buf struct buf sysctls = BUF_INIT;

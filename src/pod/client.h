@@ -75,6 +75,8 @@ struct monitor_sandbox {
 	int oom_score_adj;		/* of the built-in init; clamped to what is permitted */
 	const char *cgroup_parent;	/* for attribution of an OOM; NULL: unknown */
 	bool systemd_cgroup;		/* driver of all cgroup paths of this pod */
+	bool restrict_oom_score;	/* clamp the containers' scores to our own (struct confine_opts) */
+	const char *seccomp_cache_dir;	/* compiled filters are kept there, for all pods; 0700; NULL: nowhere */
 };
 
 /* Make the pod's namespaces, pin the network namespace, make /dev/shm and the init. All or nothing:

@@ -205,11 +205,12 @@ struct sandbox {
 	int init_pid_fd;
 	pid_t init_pid;
 	char *netns_path, *cgroup_parent;
-	bool is_systemd_cgroup;
+	int seccomp_cache_dfd;
+	bool is_oom_score_restricted;
 };
 #define SANDBOX_INIT                                                                                      \
 	((struct sandbox){ .user_fd = -1, .net_fd = -1, .ipc_fd = -1, .uts_fd = -1, .shm_fd = -1,         \
-			   .shm_mnt_fd = -1, .init_pid_fd = -1 })
+			   .shm_mnt_fd = -1, .init_pid_fd = -1, .seccomp_cache_dfd = -1 })
 int op_create_sandbox(struct conn *conn, struct wire_msg *msg, struct error *e) MUST_USE;
 int op_stop_sandbox(struct conn *conn, struct wire_msg *msg, struct error *e) MUST_USE;
 /* Go on with a stop as far as it goes now. */

@@ -33,6 +33,8 @@ const struct wire_field fields_sandbox[] = {
 	FIELD(13, WIRE_INT, req_sandbox, oom_score_adj, 0),
 	FIELD(14, WIRE_STR, req_sandbox, cgroup_parent, PROTO_PATH_MAX),
 	CRITICAL(15, WIRE_BOOL, req_sandbox, systemd_cgroup, 0),
+	FIELD(16, WIRE_BOOL, req_sandbox, restrict_oom_score, 0),
+	FIELD(17, WIRE_STR, req_sandbox, seccomp_cache_dir, PROTO_PATH_MAX),
 	END
 };
 

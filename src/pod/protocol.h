@@ -50,8 +50,8 @@ const char *wire_op_name(unsigned op); /* "create-sandbox", or NULL */
 /* Bodies. Every one is a table of fields (protocol.c), by which both ends read and write it. */
 
 struct req_sandbox {
-	const char *id, *hostname, *netns_pin_path, *cgroup_parent;
-	bool new_user, new_net, new_ipc, new_uts, shared_pid, systemd_cgroup;
+	const char *id, *hostname, *netns_pin_path, *cgroup_parent, *seccomp_cache_dir;
+	bool new_user, new_net, new_ipc, new_uts, shared_pid, systemd_cgroup, restrict_oom_score;
 	struct wire_bytes uids, gids;	/* struct idmap_extent[] */
 	struct wire_bytes sysctls;	/* name NUL value NUL ... */
 	uint64_t shm_bytes;

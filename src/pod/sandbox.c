@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Making the pod's sandbox, and taking it down. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -194,6 +195,26 @@ static void unpin(struct monitor *m)
 	m->sandbox.netns_path = NULL;
 }
 
+static void keep_request(struct monitor *m, const struct req_sandbox *q)
+{
+	struct sandbox *s = &m->sandbox;
+
+	s->netns_path = q->new_net ? str_dup(q->netns_pin_path) : NULL;
+	s->cgroup_parent = str_dup(q->cgroup_parent);
+	s->is_oom_score_restricted = q->restrict_oom_score;
+	/* Filters are compiled each time where there is no such directory. */
+	if (!str_is_empty(q->seccomp_cache_dir))
+		s->seccomp_cache_dfd = open(q->seccomp_cache_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+static void forget_request(struct monitor *m)
+{
+	free(m->sandbox.netns_path);
+	free(m->sandbox.cgroup_parent);
+	close_fd(&m->sandbox.seccomp_cache_dfd);
+	m->sandbox = SANDBOX_INIT;
+}
+
 static void make_failed(struct monitor *m, struct worker_result *res)
 {
 	if (res->value[VALUE_PINNED]) {
@@ -202,9 +223,7 @@ static void make_failed(struct monitor *m, struct worker_result *res)
 		if (netns_remove(m->sandbox.netns_path, &err) < 0)
 			err_hint(&res->error, "and undoing it failed: %s", err_msg(&err));
 	}
-	free(m->sandbox.netns_path);
-	free(m->sandbox.cgroup_parent);
-	m->sandbox = SANDBOX_INIT;
+	forget_request(m);
 }
 
 static void adopt(struct monitor *m, struct worker_result *res)
@@ -276,13 +295,10 @@ int op_create_sandbox(struct conn *conn, struct wire_msg *msg, struct error *e)
 		r = cgroup_host_open(q.systemd_cgroup ? CGROUP_DRIVER_SYSTEMD : CGROUP_DRIVER_CGROUPFS, &m->cgroups, e);
 	if (r < 0)
 		return r;
-	m->sandbox.netns_path = q.new_net ? str_dup(q.netns_pin_path) : NULL;
-	m->sandbox.cgroup_parent = str_dup(q.cgroup_parent);
+	keep_request(m, &q);
 	r = worker_start(m, make_sandbox, k, made, NULL, NULL, e);
 	if (r < 0) {
-		free(m->sandbox.netns_path);
-		free(m->sandbox.cgroup_parent);
-		m->sandbox = SANDBOX_INIT;
+		forget_request(m);
 		return r;
 	}
 	m->is_creating = true;
