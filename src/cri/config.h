@@ -38,7 +38,7 @@ struct node_config {
 	char *cni_conf_dir;	    /* /etc/cni/net.d */
 	struct strv cni_bin_dirs;   /* /opt/cni/bin, /usr/lib/cni */
 	char *cni_default_bridge;   /* hull0: the built-in network, when no configuration is present */
-	char *cni_default_subnet;   /* 10.88.0.0/16 */
+	char *cni_default_subnet;   /* CNI_DEFAULT_SUBNET */
 	char *cni_default_data_dir; /* NULL: <root_dir>/cni */
 	uint32_t cni_timeout_s;	    /* 60 */
 

@@ -151,7 +151,10 @@ int cni_del(struct cni *c, const char *record, const struct cni_call *call, stru
 	CLEANUP(attachment_done) struct attachment a = { 0 };
 	int r = attachment_parse(record, &a, e);
 
-	return r < 0 ? r : del_plugins(c, &a, call, e);
+	if (r < 0)
+		return r;
+	attachment_lock(&a, call);
+	return del_plugins(c, &a, call, e);
 }
 
 /* a->result follows along: it is what the last plugin so far gave. */
@@ -209,6 +212,7 @@ int cni_add(struct cni *c, const char *record, const struct cni_call *call, stru
 		return r;
 	json_object_object_del(a.record, "result");
 	a.result = NULL;
+	attachment_lock(&a, call);
 	r = add_all(c, &a, call, ret_result, e);
 	undo.deadline_ns = deadline_in_ms(UNDO_TIMEOUT_MS);
 	if (r < 0 && del_plugins(c, &a, &undo, &undo_error) < 0)

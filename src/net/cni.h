@@ -112,7 +112,7 @@ int cni_prepare(struct cni *c, const struct cni_pod *pod, struct buf *ret_record
 /* ---- results --------------------------------------------------------------------------------------- */
 
 struct cni_ip {
-	char *address;	/* "10.88.0.5", without the prefix */
+	char *address;	/* "10.87.0.5", without the prefix */
 	char *gateway;	/* or NULL */
 	uint8_t prefix;
 	int32_t interface;	/* index in interfaces, -1: not said */
@@ -157,7 +157,8 @@ int cni_record_netns(const char *record, char **ret_path, struct error *e) MUST_
 int cni_add(struct cni *c, const char *record, const struct cni_call *call, struct cni_result **ret_result,
 	    struct error *e) MUST_USE;
 
-/* DEL of each plugin in reverse, up to the first error. Fine when repeated, and when the namespace is gone:
+/* DEL of each plugin in reverse, up to the first error. Waits at most 10 s for plugins of an ADD that a killed
+ * hulld left running. Fine when repeated, and when the namespace is gone:
  * CNI_NETNS is then empty. */
 int cni_del(struct cni *c, const char *record, const struct cni_call *call, struct error *e) MUST_USE;
 

@@ -190,9 +190,10 @@ int cni_exec_run(const struct cni_exec *x, struct cni_output *ret_output, struct
 	r = start(&(struct proc_opts){ .path = x->path,
 				       .argv = x->argv ? x->argv : only_path,
 				       .env = x->env,
-				       .fds = { in, out_w, err_w },
-				       .fd_count = 3,
-				       .new_session = true },
+				       .fds = { in, out_w, err_w, x->keep_fd },
+				       .fd_count = x->keep_fd > 0 ? 4 : 3,
+				       .new_session = true,
+				       .pdeathsig = SIGKILL },
 		  &run.proc, e);
 	if (r < 0)
 		return r;

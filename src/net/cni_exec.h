@@ -17,6 +17,7 @@ struct cni_exec {
 	const char *const *env;		/* NULL-terminated */
 	const char *input;		/* stdin */
 	size_t input_len;
+	int keep_fd;			/* fd 3 of the program; 0: none */
 	const struct cni_call *call;
 };
 struct cni_output {
@@ -27,7 +28,7 @@ struct cni_output {
 void cni_output_done(struct cni_output *o);
 DEFINE_CLEANUP_VALUE(struct cni_output, cni_output_done)
 
-/* Run it to its end in a session of its own. ret_output must be empty; its err is set on failure too.
+/* Run it to its end in a session of its own; it is killed when the calling thread ends. ret_output must be empty; its err is set on failure too.
  * Fails: TIMEOUT, CANCELED, LIMIT (too much on stdout): the whole process group is then killed
  *        NOT_FOUND, SYS: it could not be started */
 int cni_exec_run(const struct cni_exec *x, struct cni_output *ret_output, struct error *e) MUST_USE;

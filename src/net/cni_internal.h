@@ -30,11 +30,15 @@ struct attachment {
 	const char *id, *ifname, *netns, *args;
 	struct json_object *runtime_config;	/* of all capabilities; or NULL */
 	struct json_object *result;		/* or NULL */
+	int lock_fd;				/* owned; 0: none */
 };
 void attachment_done(struct attachment *a);
 DEFINE_CLEANUP_VALUE(struct attachment, attachment_done)
 /* Fails: CORRUPT. */
 int attachment_parse(const char *record, struct attachment *ret, struct error *e) MUST_USE;
+/* Wait until nothing works on this attachment any more, and keep others off until attachment_done(): see
+ * cni_lock.c. */
+void attachment_lock(struct attachment *a, const struct cni_call *call);
 /* The record of a pod that has no result yet. Fails: INVALID, naming the field. */
 int attachment_record(const struct cni_config *config, const struct cni_pod *pod, struct buf *ret, struct error *e)
 	MUST_USE;

@@ -122,6 +122,7 @@ static int execute(const struct plugin_call *p, struct cni_output *output, struc
 					     .env = (const char *const *)env.v,
 					     .input = input.data,
 					     .input_len = input.len,
+					     .keep_fd = p->attachment ? p->attachment->lock_fd : 0,
 					     .call = p->call },
 			 output, e);
 	if (r == 0)

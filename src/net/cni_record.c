@@ -241,6 +241,8 @@ void attachment_done(struct attachment *a)
 {
 	cni_config_free(a->config);
 	json_free(a->record);
+	if (a->lock_fd > 0)
+		close(a->lock_fd);
 	*a = (struct attachment){ 0 };
 }
 

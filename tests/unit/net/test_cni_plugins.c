@@ -556,6 +556,39 @@ static void what_a_plugin_leaves_running_is_not_waited_for(void **state)
 	assert_int_equal(kill((pid_t)pid, SIGKILL), 0);
 }
 
+/* An ADD whose hulld is killed: a child of the plugin still works, and a DEL before it is done would miss
+ * what it makes. */
+static void a_del_waits_for_what_a_killed_caller_left_running(void **state)
+{
+	struct fixture *f = *state;
+	cleanup_free char *record = NULL, *log = NULL;
+	struct error e = ERROR_INIT;
+	int64_t start = clock_mono_ns();
+	pid_t pid;
+
+	plugin(f, "slow",
+	       "[ $CNI_COMMAND = ADD ] || exit 0\n(sleep 0.6; echo late work >>$(dirname $0)/../log) "
+	       "&\nwait; exit 1");
+	network(f, "1.0.0", "{\"type\": \"slow\"}");
+	record = prepare(f);
+	pid = fork();
+	if (pid == 0) {
+		struct cni_result *result = NULL;
+
+		_exit(cni_add(f->cni, record, &patient, &result, &e) < 0);
+	}
+	for (int i = 0; i < 500 && access(f->log, F_OK) < 0; i++)
+		usleep(10000);
+	usleep(50000);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	assert_int_equal(cni_del(f->cni, record, &patient, &e), 0);
+	assert_true(clock_mono_ns() - start < 9 * NS_PER_S);
+	log = take_log(f);
+	assert_has(log, "slow ADD");
+	assert_has(log, "late work\nslow DEL");
+}
+
 static void a_result_of_many_pages_comes_whole(void **state)
 {
 	struct fixture *f = *state;
@@ -706,6 +739,7 @@ int main(void)
 		TEST(a_plugin_that_hangs_is_killed_with_its_children),
 		TEST(a_canceled_request_ends_the_plugin),
 		TEST(what_a_plugin_leaves_running_is_not_waited_for),
+		TEST(a_del_waits_for_what_a_killed_caller_left_running),
 		TEST(a_result_of_many_pages_comes_whole),
 		TEST(a_damaged_record_is_refused),
 		TEST(status_tells_what_is_missing),
