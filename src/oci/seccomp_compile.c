@@ -236,6 +236,11 @@ int oci_seccomp_compile(const struct oci_seccomp *profile, struct buf *ret_code,
 	ctx = c.ctx = seccomp_init(profile->default_action);
 	if (!ctx)
 		return err_new(e, ERR_INVALID, "seccomp: default action %#x", profile->default_action);
+	/* A binary tree. The kernel runs a new program once for every call of every architecture, to find those that
+	 * are always allowed: for a list of 400 names in a row that takes 0.8 ms of each container's start. */
+	r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
+	if (r < 0)
+		return err_sysk(e, ERR_SYS, -r, "seccomp: ask for a binary tree");
 	r = add_architectures(&c);
 	if (r == 0)
 		r = add_rules(&c);

@@ -220,6 +220,49 @@ static void capabilities_open_more_of_the_default(void **state)
 	}
 }
 
+/* What the profile says of a call on an architecture without looking at arguments: 1 allowed, 0 not, -1 it depends
+ * on arguments, or is more than an allowance. */
+static int profile_says(const struct oci_seccomp *p, uint32_t arch, int number)
+{
+	cleanup_free char *name = seccomp_syscall_resolve_num_arch(arch, number);
+	int says = 0;
+
+	for (size_t i = 0; i < p->syscalls.n; i++) {
+		const struct oci_seccomp_rule *rule = &p->syscalls.v[i];
+
+		for (size_t j = 0; j < rule->names.n; j++) {
+			if (!str_eq(name, rule->names.v[j]))
+				continue;
+			if (rule->args.n || rule->action != SCMP_ACT_ALLOW)
+				return -1;
+			says = 1;
+		}
+	}
+	return says;
+}
+
+static void every_call_of_the_default_is_allowed_and_no_other(void **state)
+{
+	CLEANUP(oci_spec_free) struct oci_spec *spec = default_spec(oci_default_capability_mask());
+	cleanup_buf struct buf code = compiled_default(oci_default_capability_mask());
+	size_t allowed = 0;
+
+	(void)state;
+	for (size_t a = 0; a < 2 && a < spec->linux.seccomp->architecture_count; a++) {
+		struct seccomp_data data = { .arch = spec->linux.seccomp->architectures[a] };
+
+		for (data.nr = 0; data.nr < 448; data.nr++) {
+			int says = profile_says(spec->linux.seccomp, data.arch, data.nr);
+			uint32_t does = run(&code, &data);
+
+			if (says >= 0 && does != (says ? SCMP_ACT_ALLOW : EPERM_ANSWER))
+				fail_msg("arch %#x call %d: %#x", data.arch, data.nr, does);
+			allowed += says == 1;
+		}
+	}
+	assert_true(allowed > 300);
+}
+
 static void calls_newer_than_libseccomp_are_decided_too(void **state)
 {
 	cleanup_buf struct buf code = compiled_default(0);
@@ -464,6 +507,7 @@ int main(void)
 		cmocka_unit_test(the_default_blocks_what_reaches_the_host),
 		cmocka_unit_test(the_default_looks_at_arguments),
 		cmocka_unit_test(capabilities_open_more_of_the_default),
+		cmocka_unit_test(every_call_of_the_default_is_allowed_and_no_other),
 		cmocka_unit_test(calls_newer_than_libseccomp_are_decided_too),
 		cmocka_unit_test(the_default_covers_the_32_bit_machine),
 		cmocka_unit_test(conditions_on_one_argument_are_alternatives),
