@@ -25,12 +25,16 @@ struct registry_config {
 	struct registry_endpoint *mirrors; /* in order; url without a scheme is https (http for loopback) */
 	size_t mirror_count;
 	char *ca;	/* of the origin */
-	bool insecure;	/* of the origin: unverified https, and plain http where https is not spoken */
+	bool insecure;	/* of the origin: https without verifying, then plain http when nobody speaks https */
 };
 struct registries {
 	struct registry_config *v;
 	size_t n;
 };
+
+void registries_copy(const struct registries *from, struct registries *ret);
+void registries_done(struct registries *r);
+DEFINE_CLEANUP_VALUE(struct registries, registries_done)
 
 /* Check prefixes and urls. Fails: INVALID, naming the entry. */
 int registries_check(const struct registries *r, struct error *e) MUST_USE;
