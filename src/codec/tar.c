@@ -10,6 +10,7 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -32,7 +33,7 @@ static la_ssize_t feed(struct archive *a, void *arg, const void **data)
 	ssize_t n = t->read(t->arg, data, &t->read_error);
 
 	if (n < 0) {
-		archive_set_error(a, ARCHIVE_ERRNO_MISC, "input failed");
+		archive_set_error(a, EIO, "input failed");
 		return ARCHIVE_FATAL;
 	}
 	return n;

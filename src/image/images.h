@@ -44,9 +44,12 @@ struct image {
 	uint64_t unpacked_bytes; /* disk space of all its layers, shared or not */
 	struct image_config config;
 	struct strv layers;	/* absolute directories, lowest first */
+	struct strv chain_ids;	/* of the layers, "sha256:..." */
+	char *manifest_digest;	/* of the manifest for this host; "" for an imported docker archive */
 	int64_t pulled_at;	/* ns since the epoch */
 	bool pinned;		/* by images_opts.pinned: not to be collected */
-	unsigned refs;		/* images.c only */
+	unsigned refs;		/* of this snapshot; these two are images.c's own */
+	struct image_life *life; /* shared by all snapshots of this image */
 };
 
 struct image *image_hold(struct image *image); /* one more reference; returns image */
@@ -93,6 +96,7 @@ struct images_opts {
 	const char *const *pinned;	/* NULL-terminated references that are never collected; may be NULL */
 	uint64_t reserve_bytes;		/* free disk space that unpacking must leave; 0: 256 MiB */
 	uint64_t max_unpacked_bytes;	/* of one layer; 0: 64 GiB */
+	bool use_zlib;			/* inflate gzip by zlib instead of isa-l */
 };
 
 /* Load the records, remove what interrupted pulls and removals left. Records whose layer directories
@@ -158,7 +162,8 @@ void images_gc(struct images *im);
 /* Disk space and inodes of all layers, from the records. */
 void images_usage(struct images *im, uint64_t *ret_bytes, uint64_t *ret_inodes);
 
-/* The config blob as it was pulled (JSON), and the manifest; appended. Fails: NOT_FOUND, SYS. */
+/* The config blob, or the manifest, as it was pulled (JSON); appended. Fails: NOT_FOUND, SYS. */
 int images_config_json(struct images *im, const struct image *image, struct buf *b, struct error *e) MUST_USE;
+int images_manifest_json(struct images *im, const struct image *image, struct buf *b, struct error *e) MUST_USE;
 
 #endif

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* hull-unpack: the image worker that hulld starts for each pull and import. Two processes from the first
+ * moment on: the fetcher (this one), which has the network and the credentials, and the unpacker, which has
+ * the disk. Neither has what the other has; see fetcher.c and unpacker.c. */
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "image/confine.h"
+#include "image/fetcher.h"
+#include "image/jobs.h"
+#include "sys/pidfd.h"
+
+/* The unpacker's first steps. Its socket and its log are all that it keeps; the liveness pipe too, so that
+ * hulld can wait until the last process is gone. */
+static void run_unpacker(int sock, bool is_own_ns)
+{
+	int keep[2] = { WORKER_ALIVE, sock };
+	struct error e = ERROR_INIT;
+
+	close(WORKER_SOCKET);
+	fd_close_from(WORKER_ALIVE, keep, 2);
+	if (confine_basics(&e) < 0 || confine_unpacker(WORKER_LAYERS, is_own_ns, &e) < 0) {
+		log_error("confine the unpacker: %s", err_msg(&e));
+		_exit(1);
+	}
+	unpacker_main(sock, WORKER_LAYERS);
+}
+
+/* In namespaces of its own where that is allowed. */
+static int start_unpacker(int sock, struct error *e)
+{
+	static const uint64_t flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC;
+	struct proc child = PROC_INIT;
+	struct error why = ERROR_INIT;
+	bool is_own_ns = true;
+	int r = pidfd_clone(flags, &child, &why);
+
+	if (r < 0) {
+		log_debug("the unpacker has no namespaces of its own, but chroot: %s", err_msg(&why));
+		is_own_ns = false;
+		r = pidfd_clone(0, &child, e);
+	}
+	if (r == 0)
+		run_unpacker(sock, is_own_ns);
+	proc_done(&child);
+	return r < 0 ? r : 0;
+}
+
+static int usage(FILE *out, int status)
+{
+	fputs("usage: hull-unpack [LOG-LEVEL]\n\n"
+	      "The image worker of hulld, which starts it. It takes its request on fd 3.\n", out);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	enum log_level level = LOG_LEVEL_INFO;
+	struct error e = ERROR_INIT;
+	int socks[2], source_fd = WORKER_SOURCE;
+
+	if (argc == 2 && str_eq(argv[1], "--help"))
+		return usage(stdout, 0);
+	if (argc == 2 && str_eq(argv[1], "--version")) {
+		puts("hull-unpack " HULL_VERSION);
+		return 0;
+	}
+	if (argc > 2 || (argc == 2 && log_level_parse(argv[1], &level, &e) < 0) || fcntl(WORKER_SOCKET, F_GETFD) < 0 ||
+	    fcntl(WORKER_LAYERS, F_GETFD) < 0)
+		return usage(stderr, 2);
+	if (fcntl(WORKER_SOURCE, F_GETFD) < 0)
+		source_fd = -1;
+	log_setup(STDERR_FILENO, false, level);
+	signal(SIGPIPE, SIG_IGN);
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, socks) < 0)
+		err_sys(&e, "make a socket pair");
+	else if (start_unpacker(socks[1], &e) >= 0 && confine_basics(&e) >= 0) {
+		close(socks[1]);
+		return fetcher_main(WORKER_SOCKET, socks[0], WORKER_LAYERS, source_fd);
+	}
+	log_error("hull-unpack: %s", err_msg(&e));
+	return 1;
+}
