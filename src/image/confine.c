@@ -96,23 +96,31 @@ int confine_fetcher(bool has_network, const int *read_dfds, size_t count, struct
 	return filter_load(has_network ? FILTER_NETWORK : FILTER_FILES_READ, e);
 }
 
-/* The classic way in a new mount namespace: a copy of the mount at layers_dfd goes on top of itself and
- * becomes the root (pivot_root(2), "." over "."), then the old tree is let go. */
-static int own_root(int layers_dfd, struct error *e)
+/* A copy of the mount of that directory, detached. It must be made before the new mount namespace: a mount
+ * of another namespace cannot be copied. */
+int confine_clone_mount(int dfd, int *ret_tree_fd, struct error *e)
 {
 	struct mount_attr attr = { .attr_set = MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC };
 	cleanup_close int tree = -1;
 
-	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-		return err_sys(e, "make the mounts private");
-	tree = (int)syscall(SYS_open_tree, layers_dfd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	tree = (int)syscall(SYS_open_tree, dfd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 	if (tree < 0)
 		return err_sys(e, "clone the mount of the layers' directory");
 	if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
 		return err_sys(e, "set nodev, nosuid, noexec on the layers' directory");
-	if (syscall(SYS_move_mount, tree, "", layers_dfd, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+	*ret_tree_fd = take_fd(tree);
+	return 0;
+}
+
+/* In a new mount namespace: the tree goes on top of the root and becomes the root (pivot_root(2), "." over
+ * "."), then the old one is let go. */
+static int own_root(int tree_fd, struct error *e)
+{
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return err_sys(e, "make the mounts private");
+	if (syscall(SYS_move_mount, tree_fd, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0)
 		return err_sys(e, "mount the layers' directory");
-	if (fchdir(tree) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
+	if (fchdir(tree_fd) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
 		return err_sys(e, "make the layers' directory the root");
 	if (umount2(".", MNT_DETACH) < 0)
 		return err_sys(e, "let the old root go");
@@ -121,12 +129,12 @@ static int own_root(int layers_dfd, struct error *e)
 	return 0;
 }
 
-int confine_unpacker(int layers_dfd, bool is_own_ns, struct error *e)
+int confine_unpacker(int layers_dfd, int tree_fd, struct error *e)
 {
 	int r;
 
-	if (is_own_ns) {
-		r = own_root(layers_dfd, e);
+	if (tree_fd >= 0) {
+		r = own_root(tree_fd, e);
 		if (r < 0)
 			return r;
 	} else if (fchdir(layers_dfd) < 0 || chroot(".") < 0) {

@@ -17,10 +17,12 @@ int confine_basics(struct error *e) MUST_USE;
  * Landlock, seccomp (allow list). */
 int confine_fetcher(bool has_network, const int *read_dfds, size_t count, struct error *e) MUST_USE;
 
-/* The unpacker, in its own mount namespace (when is_own_ns): the root becomes layers_dfd, mounted nodev,
- * nosuid, noexec, and nothing else is mounted. Without the namespace: chroot. Keeps the capabilities of a
- * layer's process and CAP_SYS_CHROOT. */
-int confine_unpacker(int layers_dfd, bool is_own_ns, struct error *e) MUST_USE;
+/* A detached copy of the mount at dfd, nodev, nosuid, noexec. Fails: SYS. */
+int confine_clone_mount(int dfd, int *ret_tree_fd, struct error *e) MUST_USE;
+/* The unpacker: tree_fd, of confine_clone_mount(), becomes the root of its own mount namespace, and nothing
+ * else is mounted there. With tree_fd -1, no such namespace: chroot into layers_dfd. Keeps the capabilities
+ * of a layer's process, and what it takes to make one. */
+int confine_unpacker(int layers_dfd, int tree_fd, struct error *e) MUST_USE;
 
 /* The process of one layer: the directory dfd becomes its root; of capabilities CHOWN, FOWNER,
  * DAC_OVERRIDE, FSETID, MKNOD, SETFCAP stay; seccomp allows files and memory: no sockets, no exec, no

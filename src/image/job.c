@@ -190,6 +190,7 @@ void job_run(const struct job *job, int in_fd, bool has_devices, struct job_resu
 	if (n < 0)
 		r = (int)n;
 	if (r >= 0) {
+		err_clear(e);
 		r = check_digests(s, job, ret, e);
 		if (r >= 0)
 			check_diff_id(s, job, ret, e);

@@ -20,17 +20,19 @@
 
 /* The unpacker's first steps. Its socket and its log are all that it keeps; the liveness pipe too, so that
  * hulld can wait until the last process is gone. */
-static void run_unpacker(int sock, bool is_own_ns)
+static void run_unpacker(int sock, int tree_fd)
 {
-	int keep[2] = { WORKER_ALIVE, sock };
+	int keep[3] = { WORKER_ALIVE, sock < tree_fd || tree_fd < 0 ? sock : tree_fd, sock < tree_fd ? tree_fd : sock };
 	struct error e = ERROR_INIT;
 
 	close(WORKER_SOCKET);
-	fd_close_from(WORKER_ALIVE, keep, 2);
-	if (confine_basics(&e) < 0 || confine_unpacker(WORKER_LAYERS, is_own_ns, &e) < 0) {
+	fd_close_from(WORKER_ALIVE, keep, ARRAY_LEN(keep));
+	if (confine_basics(&e) < 0 || confine_unpacker(WORKER_LAYERS, tree_fd, &e) < 0) {
 		log_error("confine the unpacker: %s", err_msg(&e));
 		_exit(1);
 	}
+	if (tree_fd >= 0)
+		close(tree_fd);
 	unpacker_main(sock, WORKER_LAYERS);
 }
 
@@ -40,16 +42,19 @@ static int start_unpacker(int sock, struct error *e)
 	static const uint64_t flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC;
 	struct proc child = PROC_INIT;
 	struct error why = ERROR_INIT;
-	bool is_own_ns = true;
-	int r = pidfd_clone(flags, &child, &why);
+	cleanup_close int tree_fd = -1;
+	int r = confine_clone_mount(WORKER_LAYERS, &tree_fd, &why);
 
+	if (r >= 0)
+		r = pidfd_clone(flags, &child, &why);
 	if (r < 0) {
 		log_debug("the unpacker has no namespaces of its own, but chroot: %s", err_msg(&why));
-		is_own_ns = false;
+		if (tree_fd >= 0)
+			close(take_fd(tree_fd));
 		r = pidfd_clone(0, &child, e);
 	}
 	if (r == 0)
-		run_unpacker(sock, is_own_ns);
+		run_unpacker(sock, tree_fd);
 	proc_done(&child);
 	return r < 0 ? r : 0;
 }

@@ -116,26 +116,41 @@ static int make_parent(struct writer *w, int dfd, const char *name, struct error
 	return was_whiteout ? make_opaque(dfd, name, e) : 0;
 }
 
+/* Open a directory below the root; a symlink on the way is followed as long as it stays below. Returns 0 or
+ * -errno, and no message: most callers have a way on. */
+static int open_beneath(struct writer *w, const char *path, int *ret_fd)
+{
+	struct error why = ERROR_INIT;
+
+	return path_open_beneath(w->o->root_dfd, path, O_PATH | O_DIRECTORY, 0, false, ret_fd, &why) < 0 ? -why.sys : 0;
+}
+
+static int open_fault(int sys, const char *path, struct error *e)
+{
+	if (sys == EXDEV || sys == ELOOP)
+		return err_new(e, ERR_INVALID, "leaves the layer through the symlink \"%s\"", path);
+	return err_sysk(e, ERR_SYS, sys, "open directory \"%s\"", path);
+}
+
 /* Open path below the root, making what is missing. */
 static int open_dir(struct writer *w, char *path, int *ret_fd, struct error *e)
 {
 	cleanup_close int fd = -1;
 	int r;
 
-	for (char *slash = path; slash; slash = strchr(slash + 1, '/')) {
-		char *end = strchr(slash + (slash != path), '/');
-		char *last = slash == path ? path : slash + 1;
+	for (char *part = path, *end; part; part = end ? end + 1 : NULL) {
 		int next = -1;
 
+		end = strchr(part, '/');
 		if (end)
 			*end = '\0';
-		r = path_open_beneath(w->o->root_dfd, path, O_PATH | O_DIRECTORY, 0, false, &next, e);
-		if (r < 0 && (e->sys == ENOENT || e->sys == ENOTDIR)) {
-			r = make_parent(w, fd >= 0 ? fd : w->o->root_dfd, last, e);
-			if (r == 0)
-				r = path_open_beneath(w->o->root_dfd, path, O_PATH | O_DIRECTORY, 0, false, &next, e);
-		} else if (r < 0 && (e->sys == EXDEV || e->sys == ELOOP)) {
-			r = err_new(e, ERR_INVALID, "leaves the layer through the symlink \"%s\"", path);
+		r = open_beneath(w, path, &next);
+		if (r == -ENOENT || r == -ENOTDIR) {
+			r = make_parent(w, fd >= 0 ? fd : w->o->root_dfd, part, e);
+			if (r == 0 && (r = open_beneath(w, path, &next)) < 0)
+				r = open_fault(-r, path, e);
+		} else if (r < 0) {
+			r = open_fault(-r, path, e);
 		}
 		if (end)
 			*end = '/';
@@ -163,10 +178,9 @@ static int open_parent(struct writer *w, struct error *e)
 	*slash = '\0';
 	if (w->open_fd < 0 || !str_eq(w->open_path, w->path)) {
 		int fd;
-		struct error why = ERROR_INIT;
 
 		forget_open(w);
-		if (path_open_beneath(w->o->root_dfd, w->path, O_PATH | O_DIRECTORY, 0, false, &fd, &why) < 0) {
+		if (open_beneath(w, w->path, &fd) < 0) {
 			r = open_dir(w, w->path, &fd, e);
 			if (r < 0) {
 				*slash = '/';
@@ -450,8 +464,8 @@ static int write_hardlink(struct writer *w, const struct tar_entry *x, struct er
 	last = slash ? slash + 1 : target;
 	if (slash)
 		*slash = '\0';
-	r = path_open_beneath(w->o->root_dfd, slash ? target : ".", O_PATH | O_DIRECTORY, 0, false, &dfd, e);
-	if (r < 0 && (e->sys == EXDEV || e->sys == ELOOP))
+	r = open_beneath(w, slash ? target : ".", &dfd);
+	if (r == -EXDEV || r == -ELOOP)
 		return err_new(e, ERR_INVALID, "its hardlink target \"%.256s\" leaves the layer through a symlink", x->link);
 	if (r < 0 || fstatat(dfd, last, &a, AT_SYMLINK_NOFOLLOW) < 0)
 		return err_new(e, ERR_INVALID, "is a hardlink to \"%.256s\", which this layer does not have", x->link);
