@@ -102,6 +102,8 @@ static int stage_namespaces(struct init_container *c, struct error *e)
 	/* Only now, as a member of the container's cgroup: it becomes the namespace's root. */
 	if (c->plan->makes[OCI_NS_CGROUP] && unshare(CLONE_NEWCGROUP) < 0)
 		return err_sys(e, "make a cgroup namespace");
+	if (c->plan->late_ipc && unshare(CLONE_NEWIPC) < 0)
+		return err_sys(e, "make an ipc namespace");
 	if (c->create->new_keyring &&
 	    syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, c->create->id, 0, 0, 0) < 0 && errno != ENOSYS &&
 	    errno != EDQUOT && errno != EPERM)

@@ -52,6 +52,11 @@ static int plan_namespaces(const struct oci_create *o, struct oci_plan *p, struc
 		if (p->makes[ns] && ns != OCI_NS_CGROUP && ns != OCI_NS_TIME)
 			p->clone_flags |= (uint64_t)oci_ns_info[ns].clone_flag;
 	}
+	/* What the ipc namespace makes for itself at birth (the root of mqueue) belongs to its maker, so it has to be
+	 * the root of the user namespace, not one whose id is not mapped yet: the init unshares it. */
+	p->late_ipc = p->makes[OCI_NS_USER] && p->makes[OCI_NS_IPC];
+	if (p->late_ipc)
+		p->clone_flags &= ~(uint64_t)CLONE_NEWIPC;
 	p->in_user_ns = p->makes[OCI_NS_USER] || p->joins[OCI_NS_USER];
 	if (p->joins[OCI_NS_MOUNT])
 		return err_new(e, ERR_UNSUPPORTED, "a container in a mount namespace that exists already");

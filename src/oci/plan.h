@@ -38,6 +38,7 @@ struct plan_mount {
 struct oci_plan {
 	bool makes[OCI_NS_COUNT], joins[OCI_NS_COUNT];
 	uint64_t clone_flags;		/* CLONE_NEW* of those made by the clone itself: all but cgroup and time */
+	bool late_ipc;			/* nor the ipc namespace: the init makes it once its ids are mapped */
 	bool in_user_ns;		/* the container's user namespace is not the caller's */
 	struct plan_mount *mounts;
 	size_t mount_count;
