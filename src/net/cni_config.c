@@ -3,6 +3,7 @@
  * "Network Configuration". Members that we do not know are the plugins' and passed on. */
 #include "net/cni_config.h"
 
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <string.h>
@@ -46,6 +47,26 @@ bool cni_is_ifname(const char *s)
 
 	return len > 0 && len <= 15 && !str_eq(s, ".") && !str_eq(s, "..") &&
 	       strcspn(s, "/: \t\n\v\f\r") == len;
+}
+
+bool cni_is_ip(const char *s)
+{
+	struct in6_addr a;
+
+	return s && inet_pton(strchr(s, ':') ? AF_INET6 : AF_INET, s, &a) == 1;
+}
+
+bool cni_is_cidr(const char *s, bool need_prefix)
+{
+	cleanup_free char *copy = str_dup(s);
+	char *slash = copy ? strchr(copy, '/') : NULL;
+	uint32_t prefix = 0;
+
+	if (slash)
+		*slash = '\0';
+	if (slash ? str_to_u32(slash + 1, &prefix, NULL) < 0 : need_prefix)
+		return false;
+	return cni_is_ip(copy) && prefix <= (strchr(copy, ':') ? 128U : 32U);
 }
 
 void cni_config_free(struct cni_config *c)
@@ -340,6 +361,8 @@ int cni_config_default(const struct cni_default_opts *o, bool with_portmap, stru
 	if (!cni_is_ifname(o->bridge) || !cni_is_name(o->bridge))
 		return err_new(e, ERR_INVALID, "default network: \"%s\" cannot be the name of a bridge",
 			       o->bridge);
+	if (!cni_is_cidr(o->subnet, true))
+		return err_new(e, ERR_INVALID, "default network: \"%s\" is no subnet", o->subnet);
 	json_put_str(list, "cniVersion", cni_version_text(CNI_1_0_0));
 	/* host-local has a directory a name, so that two instances are apart in the same data_dir too. */
 	json_put_str(list, "name", o->bridge);

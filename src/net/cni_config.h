@@ -62,5 +62,8 @@ int cni_config_from_json(struct json_object *o, struct cni_config **ret, struct 
 bool cni_is_name(const char *s);
 /* dev_valid_name() of the kernel: 1 to 15 bytes, no '/', ':' or white space, not "." or "..". */
 bool cni_is_ifname(const char *s);
+/* An IP address of either version; with "/PREFIX" behind it when need_prefix, or perhaps. */
+bool cni_is_ip(const char *s);
+bool cni_is_cidr(const char *s, bool need_prefix);
 
 #endif

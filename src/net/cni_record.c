@@ -2,7 +2,6 @@
 /* Records: {"recordVersion": 1, "network": {...}, "id", "ifname", "netns", "args", "runtimeConfig",
  * "result"}. runtimeConfig holds the values of all capabilities that the pod gives; which of them a plugin
  * gets is decided when it is called. */
-#include <arpa/inet.h>
 #include <string.h>
 
 #include "base/path.h"
@@ -41,27 +40,6 @@ static int make_args(const struct cni_pod *pod, struct buf *args, struct error *
 	return r;
 }
 
-static bool is_ip(const char *text)
-{
-	struct in6_addr a;
-
-	return inet_pton(strchr(text, ':') ? AF_INET6 : AF_INET, text, &a) == 1;
-}
-
-/* An address, with "/PREFIX" behind it when need_prefix, or perhaps. */
-static bool is_cidr(const char *text, bool need_prefix)
-{
-	cleanup_free char *copy = str_dup(text);
-	char *slash = strchr(copy, '/');
-	uint32_t prefix = 0;
-
-	if (slash)
-		*slash = '\0';
-	if (slash ? str_to_u32(slash + 1, &prefix, NULL) < 0 : need_prefix)
-		return false;
-	return is_ip(copy) && prefix <= (strchr(copy, ':') ? 128U : 32U);
-}
-
 static int add_port(struct json_object *array, const struct cni_port *port, size_t i, struct error *e)
 {
 	static const char *const protocols[] = { "tcp", "udp", "sctp" };
@@ -80,7 +58,7 @@ static int add_port(struct json_object *array, const struct cni_port *port, size
 	if (!protocol)
 		return err_new(e, ERR_INVALID, "port mapping %zu: protocol \"%s\" is none of tcp, udp, sctp",
 			       i, port->protocol);
-	if (!str_is_empty(port->host_ip) && !is_ip(port->host_ip))
+	if (!str_is_empty(port->host_ip) && !cni_is_ip(port->host_ip))
 		return err_new(e, ERR_INVALID, "port mapping %zu: host address \"%s\" is no IP address", i,
 			       port->host_ip);
 	o = json_push_object(array);
@@ -108,7 +86,7 @@ static int add_dns(struct json_object *o, const struct cni_pod *pod, struct erro
 	struct json_object *dns;
 
 	for (size_t i = 0; i < pod->dns_server_count; i++)
-		if (!is_ip(pod->dns_servers[i]))
+		if (!cni_is_ip(pod->dns_servers[i]))
 			return err_new(e, ERR_INVALID, "DNS server \"%s\" is no IP address",
 				       pod->dns_servers[i]);
 	if (pod->dns_server_count + pod->dns_search_count + pod->dns_option_count == 0)
@@ -156,11 +134,11 @@ static int add_ranges(struct json_object *o, const struct cni_pod *pod, struct e
 		struct json_object *set = json_new_array(), *one = json_push_object(set);
 
 		json_push(sets, set);
-		if (!range->subnet || !is_cidr(range->subnet, true))
+		if (!cni_is_cidr(range->subnet, true))
 			return err_new(e, ERR_INVALID, "IP range %zu: \"%s\" is no subnet", i,
 				       range->subnet ? range->subnet : "");
 		for (size_t n = 0; n < ARRAY_LEN(ips); n++)
-			if (ips[n] && !is_ip(ips[n]))
+			if (ips[n] && !cni_is_ip(ips[n]))
 				return err_new(e, ERR_INVALID, "IP range %zu: \"%s\" is no IP address", i,
 					       ips[n]);
 		json_put_str(one, "subnet", range->subnet);
@@ -174,7 +152,7 @@ static int add_ranges(struct json_object *o, const struct cni_pod *pod, struct e
 static int add_ips(struct json_object *o, const struct cni_pod *pod, struct error *e)
 {
 	for (size_t i = 0; i < pod->ip_count; i++)
-		if (!is_cidr(pod->ips[i], false))
+		if (!cni_is_cidr(pod->ips[i], false))
 			return err_new(e, ERR_INVALID, "\"%s\" is no IP address", pod->ips[i]);
 	if (pod->ip_count)
 		json_put_strs(o, "ips", pod->ips, pod->ip_count);

@@ -4,7 +4,6 @@
  * pciID of interfaces, four members of routes) is optional and passed on. */
 #include "net/cni_result.h"
 
-#include <arpa/inet.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,18 +65,11 @@ static int get_text(struct json_object *o, const char *key, char **ret, struct e
 	return 1;
 }
 
-static bool is_ip(const char *text)
-{
-	struct in6_addr a;
-
-	return inet_pton(strchr(text, ':') ? AF_INET6 : AF_INET, text, &a) == 1;
-}
-
 static int get_ip(struct json_object *o, const char *key, char **ret, struct error *e)
 {
 	int r = get_text(o, key, ret, e);
 
-	if (r == 1 && !is_ip(*ret))
+	if (r == 1 && !cni_is_ip(*ret))
 		return err_new(e, ERR_CORRUPT, "\"%s\" is \"%s\", which is no IP address", key, *ret);
 	return r;
 }
@@ -90,7 +82,7 @@ static int split_cidr(char *text, uint8_t *ret_prefix, struct error *e)
 
 	if (slash)
 		*slash = '\0';
-	if (!slash || !is_ip(text) || str_to_u32(slash + 1, &prefix, NULL) < 0 ||
+	if (!slash || !cni_is_ip(text) || str_to_u32(slash + 1, &prefix, NULL) < 0 ||
 	    prefix > (strchr(text, ':') ? 128U : 32U)) {
 		if (slash)
 			*slash = '/';

@@ -41,13 +41,22 @@ static int find(struct cni *c, const char *program, char **ret_path, struct erro
 	return cni_exec_find(&dirs, program, ret_path, e);
 }
 
+static const char *tables_program(struct cni *c)
+{
+	return is_ipv6(c->subnet) ? "ip6tables" : "iptables";
+}
+
+static const char *restore_program(struct cni *c)
+{
+	return is_ipv6(c->subnet) ? "ip6tables-restore" : "iptables-restore";
+}
+
 bool rules_are_possible(struct cni *c)
 {
-	bool v6 = is_ipv6(c->subnet);
 	cleanup_free char *tables = NULL, *restore = NULL;
 
-	return find(c, v6 ? "ip6tables" : "iptables", &tables, NULL) == 0 &&
-	       find(c, v6 ? "ip6tables-restore" : "iptables-restore", &restore, NULL) == 0;
+	return find(c, tables_program(c), &tables, NULL) == 0 &&
+	       find(c, restore_program(c), &restore, NULL) == 0;
 }
 
 void rules_text(const char *bridge, const char *subnet, bool has_nat_jump, bool has_filter_jump,
@@ -69,13 +78,14 @@ void rules_text(const char *bridge, const char *subnet, bool has_nat_jump, bool 
 	buf_adds(text, "COMMIT\n");
 }
 
-/* Run iptables or iptables-restore. Returns its exit status. */
-static int run(struct cni *c, const char *program, const char *const *args, const struct buf *input,
-	       const struct cni_call *call, struct cni_output *output, struct error *e)
+/* Run iptables or iptables-restore: args[0] is which, and tells the program itself too, as all of them are
+ * one. Returns its exit status. */
+static int run(struct cni *c, const char *const *args, const struct buf *input, const struct cni_call *call,
+	       struct cni_output *output, struct error *e)
 {
 	cleanup_free char *path = NULL, *env_path = str_fmt("PATH=%s", c->path);
 	const char *const env[] = { env_path, NULL };
-	int r = find(c, program, &path, e);
+	int r = find(c, args[0], &path, e);
 
 	if (r == 0)
 		r = cni_exec_run(&(struct cni_exec){ .path = path,
@@ -86,7 +96,7 @@ static int run(struct cni *c, const char *program, const char *const *args, cons
 						     .call = call },
 				 output, e);
 	if (r < 0)
-		return err_ctx(e, "\"%s\"", program);
+		return err_ctx(e, "\"%s\"", args[0]);
 	return WIFEXITED(output->status) ? WEXITSTATUS(output->status) : 128 + WTERMSIG(output->status);
 }
 
@@ -95,13 +105,12 @@ static int look_for(struct cni *c, struct jump *jump, const struct cni_call *cal
 {
 	bool is_nat = str_eq(jump->table, "nat");
 	cleanup_free char *target = str_fmt("HULL-%s", c->bridge);
-	const char *const nat[] = { "iptables",	 "-w", WAIT_SECONDS, "-t", "nat",  "-C",
-				    jump->chain, "-s", c->subnet,    "-j", target, NULL };
-	const char *const filter[] = { "iptables", "-w",	WAIT_SECONDS, "-t",   "filter",
-				       "-C",	   jump->chain, "-j",	      target, NULL };
+	const char *const nat[] = { tables_program(c), "-w", WAIT_SECONDS, "-t", "nat",	 "-C",
+				    jump->chain,       "-s", c->subnet,	   "-j", target, NULL };
+	const char *const filter[] = { tables_program(c), "-w", WAIT_SECONDS, "-t", "filter", "-C",
+				       jump->chain,	  "-j", target,	      NULL };
 	CLEANUP(cni_output_done) struct cni_output output = { 0 };
-	int r = run(c, is_ipv6(c->subnet) ? "ip6tables" : "iptables", is_nat ? nat : filter, NULL, call,
-		    &output, e);
+	int r = run(c, is_nat ? nat : filter, NULL, call, &output, e);
 
 	if (r < 0)
 		return r;
@@ -112,18 +121,17 @@ static int look_for(struct cni *c, struct jump *jump, const struct cni_call *cal
 static int make(struct cni *c, const struct jump *nat, const struct jump *filter, const struct cni_call *call,
 		struct error *e)
 {
-	const char *const args[] = { "iptables-restore", "-w", WAIT_SECONDS, "--noflush", NULL };
+	const char *const args[] = { restore_program(c), "-w", WAIT_SECONDS, "--noflush", NULL };
 	CLEANUP(cni_output_done) struct cni_output output = { 0 };
 	cleanup_buf struct buf text = BUF_INIT;
 	char status[64];
 	int r;
 
 	rules_text(c->bridge, c->subnet, nat->is_there, filter->is_there, &text);
-	r = run(c, is_ipv6(c->subnet) ? "ip6tables-restore" : "iptables-restore", args, &text, call, &output,
-		e);
+	r = run(c, args, &text, call, &output, e);
 	if (r <= 0)
 		return r;
-	err_new(e, ERR_UNAVAILABLE, "iptables-restore ended with %s",
+	err_new(e, ERR_UNAVAILABLE, "\"%s\" ended with %s", args[0],
 		proc_status_text(output.status, status, sizeof(status)));
 	return err_hint(e, "stderr: \"%.300s\"", buf_str(&output.err));
 }

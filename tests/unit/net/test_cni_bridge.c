@@ -321,6 +321,34 @@ static void del_works_with_the_record_from_before_the_add(void **state)
 	assert_int_equal(count_veths(), 0);
 }
 
+static void a_kill_at_any_moment_of_an_add_leaks_nothing(void **state)
+{
+	struct fixture *f = *state;
+	const struct cni_pod pod = { .id = "victim", .netns_path = new_netns(f) };
+	cleanup_free char *record = prepare(f, &pod);
+	int killed = 0;
+
+	for (int round = 0; round < 24; round++) {
+		pid_t pid = fork();
+		int status;
+
+		if (pid == 0) {
+			struct cni_result *result = NULL;
+			struct error e = ERROR_INIT;
+
+			_exit(cni_add(f->cni, record, &patient, &result, &e) < 0);
+		}
+		usleep((useconds_t)(round * 700));
+		kill(pid, SIGKILL);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		killed += WIFSIGNALED(status);
+		del(f, record);
+		assert_int_equal(count_leases(f), 0);
+		assert_int_equal(count_veths(), 0);
+	}
+	assert_true(killed > 5);
+}
+
 /* A connection to a port of the host, from inside of another pod: portmap works in PREROUTING. */
 static void ports_of_the_host_are_mapped(void **state)
 {
@@ -527,6 +555,48 @@ static void pods_are_added_side_by_side(void **state)
 	assert_int_equal(count_veths(), 0);
 }
 
+static struct cni *another(struct fixture *f, const char *bridge, const char *subnet)
+{
+	return cni_open(&(struct cni_opts){
+		.conf_dir = f->conf_dir,
+		.bin_dirs = (const char *[]){ "/usr/lib/cni", NULL },
+		.fallback = { .bridge = bridge, .subnet = subnet, .data_dir = f->data_dir } });
+}
+
+static void instances_side_by_side_keep_apart(void **state)
+{
+	struct fixture *f = *state, g = { .cni = another(f, "hulltest1", "10.214.0.0/16") };
+	const struct cni_pod pods[] = { { .id = "same", .netns_path = new_netns(f) },
+					{ .id = "same", .netns_path = new_netns(f) } };
+	cleanup_free char *first = prepare(f, &pods[0]), *second = prepare(&g, &pods[1]);
+	CLEANUP(cni_result_free) struct cni_result *a = add(f, first), *b = add(&g, second);
+
+	assert_true(str_starts(a->ips[0].address, "10.213."));
+	assert_true(str_starts(b->ips[0].address, "10.214."));
+	assert_true(answers_ping(a->ips[0].address) && answers_ping(b->ips[0].address));
+	del(&g, b->record);
+	assert_true(answers_ping(a->ips[0].address));
+	assert_int_equal(count_leases(f), 1);
+	del(f, a->record);
+	cni_close(g.cni);
+}
+
+static void the_subnet_may_be_ipv6(void **state)
+{
+	struct fixture *f = *state, g = { .cni = another(f, "hulltest6", "fd00:213::/64") };
+	const struct cni_pod pod = { .id = "six", .netns_path = new_netns(f) };
+	cleanup_free char *record = prepare(&g, &pod), *rules = NULL;
+	CLEANUP(cni_result_free) struct cni_result *result = add(&g, record);
+
+	assert_int_equal(result->ip_count, 1);
+	assert_true(str_starts(result->ips[0].address, "fd00:213::"));
+	assert_string_equal(result->routes[0].dst, "::/0");
+	rules = output_of("ip6tables -t nat -S HULL-hulltest6 | grep -c MASQUERADE");
+	assert_string_equal(rules, "1");
+	del(&g, result->record);
+	cni_close(g.cni);
+}
+
 static void status_says_that_the_built_in_network_is_used(void **state)
 {
 	struct fixture *f = *state;
@@ -572,12 +642,15 @@ int main(void)
 		TEST(a_pod_gets_an_address_that_answers_and_leaves_nothing),
 		TEST(del_frees_the_address_when_the_namespace_is_gone),
 		TEST(del_works_with_the_record_from_before_the_add),
+		TEST(a_kill_at_any_moment_of_an_add_leaks_nothing),
 		TEST(ports_of_the_host_are_mapped),
 		TEST(a_failed_add_takes_back_what_was_made),
 		TEST(ptp_and_single_configurations_work_too),
 		TEST(pods_reach_the_world_even_where_forwarding_drops),
 		TEST(rules_are_made_once_and_again_after_a_flush),
 		TEST(pods_are_added_side_by_side),
+		TEST(instances_side_by_side_keep_apart),
+		TEST(the_subnet_may_be_ipv6),
 		TEST(status_says_that_the_built_in_network_is_used),
 		TEST(measure_if_asked),
 	};

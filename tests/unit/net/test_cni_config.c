@@ -242,6 +242,9 @@ static void no_configuration_differs_from_only_broken_ones(void **state)
 static void the_default_network_maps_ports_where_needed(void **state)
 {
 	const struct cni_default_opts o = { .bridge = "br9", .subnet = "10.1.0.0/16", .data_dir = "/d" };
+	const struct cni_default_opts bad_subnet = { .bridge = "br9",
+						     .subnet = "10.1.0.0",
+						     .data_dir = "/d" };
 	const struct cni_default_opts bad = { .bridge = "a bridge",
 					      .subnet = "10.1.0.0/16",
 					      .data_dir = "/d" };
@@ -259,6 +262,7 @@ static void the_default_network_maps_ports_where_needed(void **state)
 		assert_string_equal(cni_plugin_type(cni_config_plugin(c, i)), i ? "portmap" : "bridge");
 	}
 	assert_int_equal(cni_config_default(&bad, true, &none, &e), -ERR_INVALID);
+	assert_int_equal(cni_config_default(&bad_subnet, true, &none, &e), -ERR_INVALID);
 }
 
 int main(void)
