@@ -143,9 +143,13 @@ int cgroup_path_resolve(const struct cgroup_host *host, const char *path, char r
 	if (cgroup_unit_parse(path, &u, e) < 0)
 		return -ERR_INVALID;
 	/* A slice unit lies where its own name says. */
-	if (str_ends(u.unit, ".slice"))
-		return cgroup_slice_expand(u.unit, ret_path, e);
-	if (cgroup_slice_expand(u.slice, slice, e) < 0 || join(whole, e, slice, "/", u.unit) < 0)
+	if (str_ends(u.unit, ".slice")) {
+		if (cgroup_slice_expand(u.unit, whole, e) < 0)
+			return -ERR_INVALID;
+	} else if (cgroup_slice_expand(u.slice, slice, e) < 0 || join(whole, e, slice, "/", u.unit) < 0) {
+		return -ERR_INVALID;
+	}
+	if (cgroup_path_check(whole, e) < 0)
 		return -ERR_INVALID;
 	return join(ret_path, e, whole, "", "");
 }
@@ -189,11 +193,11 @@ int cgroup_path_below(const struct cgroup_host *host, const char *parent, const 
 	if (!path_is_name(prefix) || !path_is_name(name))
 		return err_new(e, ERR_INVALID, "\"%s-%s\" cannot be a cgroup's name", prefix, name);
 	if (host->driver == CGROUP_DRIVER_SYSTEMD) {
-		struct cgroup_unit_name u;
+		char resolved[CGROUP_PATH_MAX];
 
 		if (slice_of_parent(str_is_empty(parent) ? "hull.slice" : parent, slice, e) < 0 ||
 		    join(tail, e, prefix, ":", name) < 0 || join(path, e, slice, ":", tail) < 0 ||
-		    cgroup_unit_parse(path, &u, e) < 0)
+		    cgroup_path_resolve(host, path, resolved, e) < 0)
 			return -ERR_INVALID;
 		return join(ret_path, e, path, "", "");
 	}
