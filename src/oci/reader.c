@@ -41,7 +41,7 @@ int reader_ctx(struct reader *r)
 	return b.len ? err_ctx(r->e, "%s", buf_str(&b)) : err_ctx(r->e, "the document");
 }
 
-static int fail(struct reader *r, enum err_kind kind, const char *fmt, va_list ap)
+static int PRINTF(3, 0) fail(struct reader *r, enum err_kind kind, const char *fmt, va_list ap)
 {
 	char text[512];
 
