@@ -165,11 +165,12 @@ static int check_plugin(struct json_object *plugin, struct error *e)
 	if (r < 0)
 		return r;
 	if (caps) {
-		json_object_object_foreach (caps, key, value)
+		json_object_object_foreach (caps, key, value) {
 			if (!json_object_is_type(value, json_type_boolean))
 				return err_new(e, ERR_INVALID,
 					       "\"capabilities\": \"%s\" is %s, not true or false", key,
 					       json_kind_text(value));
+		}
 	}
 	/* host-device and others take an empty "ipam". */
 	if (ipam && json_object_object_get(ipam, "type") && check_type(ipam, e) < 0)
@@ -402,8 +403,9 @@ int cni_config_from_json(struct json_object *o, struct cni_config **ret, struct 
 	const char *path = NULL;
 	int r = from_object(o, true, &c, e);
 
-	if (r == 0)
-		r = json_get_str(o, "path", &path, e);
+	if (r < 0 || !c)
+		return r;
+	r = json_get_str(o, "path", &path, e);
 	if (r >= 0)
 		r = json_get_bool(o, "default", &c->is_default, e);
 	if (r < 0)

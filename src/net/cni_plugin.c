@@ -62,8 +62,9 @@ static void make_input(const struct plugin_call *p, struct buf *input)
 {
 	cleanup_json struct json_object *conf = json_new();
 
-	json_object_object_foreach (p->plugin, key, value)
+	json_object_object_foreach (p->plugin, key, value) {
 		json_put(conf, key, json_object_get(value));
+	}
 	json_put_str(conf, "cniVersion", cni_version_text(p->config->version));
 	json_put_str(conf, "name", p->config->name);
 	json_object_object_del(conf, "runtimeConfig");

@@ -222,7 +222,7 @@ static bool answers_ping(const char *address)
 		struct icmphdr header;
 		uint16_t words[8];
 	} echo = { .header = { .type = ICMP_ECHO, .un.echo.id = htons(0x4242) } };
-	unsigned char answer[256];
+	unsigned char answer[256] = { 0 };
 
 	if (s < 0 || inet_pton(AF_INET, address, &to.sin_addr) != 1)
 		return false;
@@ -232,7 +232,7 @@ static bool answers_ping(const char *address)
 		return false;
 	for (;;) {
 		const struct icmphdr *got = (const struct icmphdr *)(answer + 20);
-		struct sockaddr_in from;
+		struct sockaddr_in from = { 0 };
 		socklen_t from_len = sizeof(from);
 		ssize_t n = recvfrom(s, answer, sizeof(answer), 0, (struct sockaddr *)&from, &from_len);
 
@@ -311,10 +311,9 @@ static void del_works_with_the_record_from_before_the_add(void **state)
 	struct fixture *f = *state;
 	const struct cni_pod pod = { .id = "killed", .netns_path = new_netns(f) };
 	cleanup_free char *record = prepare(f, &pod);
-	CLEANUP(cni_result_free) struct cni_result *result = NULL;
 
 	del(f, record);
-	result = add(f, record);
+	cni_result_free(add(f, record));
 	assert_int_equal(count_leases(f), 1);
 	del(f, record);
 	assert_int_equal(count_leases(f), 0);

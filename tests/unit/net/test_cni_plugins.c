@@ -297,7 +297,6 @@ static void capabilities_go_to_those_that_declare_them(void **state)
 		.annotation_count = 1,
 	};
 	cleanup_free char *record = NULL, *log = NULL, *two = NULL, *three = NULL;
-	CLEANUP(cni_result_free) struct cni_result *result = NULL;
 
 	plugin(f, "one", ANSWER);
 	plugin(f, "two", ANSWER);
@@ -311,7 +310,7 @@ static void capabilities_go_to_those_that_declare_them(void **state)
 		"\"cgroupPath\": true,"
 		" \"io.kubernetes.cri.pod-annotations\": true, \"unheardOf\": true}}");
 	record = prepare_pod(f, &pod);
-	result = add(f, record);
+	cni_result_free(add(f, record));
 	log = take_log(f);
 	two = str_dup(strstr(log, "\ntwo ADD"));
 	three = str_dup(strstr(two, "\nthree ADD"));
