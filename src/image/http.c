@@ -2,6 +2,7 @@
 #include "image/http.h"
 
 #include <curl/curl.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -171,6 +172,7 @@ static void set_options(struct exchange *x, const struct registry_endpoint *endp
 {
 	CURL *c = x->h->curl;
 	const struct http_request *q = x->q;
+	char range[32];
 
 	curl_easy_reset(c);
 	curl_easy_setopt(c, CURLOPT_URL, q->url);
@@ -190,8 +192,11 @@ static void set_options(struct exchange *x, const struct registry_endpoint *endp
 	curl_easy_setopt(c, CURLOPT_HEADERDATA, x);
 	curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(c, CURLOPT_WRITEDATA, x);
-	if (q->range_from > 0)
-		curl_easy_setopt(c, CURLOPT_RESUME_FROM_LARGE, (curl_off_t)q->range_from);
+	/* Not CURLOPT_RESUME_FROM: with that, a server that sends all from the start is an error to curl. */
+	if (q->range_from > 0) {
+		snprintf(range, sizeof(range), "%llu-", (unsigned long long)q->range_from);
+		curl_easy_setopt(c, CURLOPT_RANGE, range);
+	}
 	if (q->form)
 		curl_easy_setopt(c, CURLOPT_POSTFIELDS, q->form);
 	set_tls(x->h, endpoint);
@@ -242,8 +247,7 @@ static int transfer_failed(struct exchange *x, CURLcode code, struct error *e)
 int http_send(struct http *h, const struct registry_endpoint *endpoint, const struct http_request *q,
 	      struct http_response *ret, struct error *e)
 {
-	CLEANUP(http_response_done) struct http_response response = { 0 };
-	struct exchange x = { .h = h, .q = q, .response = &response, .error = ERROR_INIT };
+	struct exchange x = { .h = h, .q = q, .response = ret, .error = ERROR_INIT };
 	struct curl_slist *headers = NULL;
 	CURLcode code;
 
@@ -253,12 +257,8 @@ int http_send(struct http *h, const struct registry_endpoint *endpoint, const st
 	curl_easy_setopt(h->curl, CURLOPT_HTTPHEADER, headers);
 	h->words[0] = '\0';
 	code = curl_easy_perform(h->curl);
-	curl_easy_getinfo(h->curl, CURLINFO_RESPONSE_CODE, &response.status);
+	curl_easy_getinfo(h->curl, CURLINFO_RESPONSE_CODE, &ret->status);
 	curl_easy_setopt(h->curl, CURLOPT_HTTPHEADER, NULL);
 	wipe_headers(headers);
-	if (code != CURLE_OK)
-		return transfer_failed(&x, code, e);
-	*ret = response;
-	response = (struct http_response){ 0 };
-	return 0;
+	return code == CURLE_OK ? 0 : transfer_failed(&x, code, e);
 }

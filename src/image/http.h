@@ -49,7 +49,8 @@ int http_new(const struct http_opts *o, struct http **ret, struct error *e) MUST
 void http_free(struct http *h);
 DEFINE_CLEANUP(struct http, http_free)
 
-/* Send, follow redirects, receive. Any status is success.
+/* Send, follow redirects, receive. Any status is success. ret is empty before; it is filled as the answer
+ * comes, so that a sink may look at status and headers, and is to be released also after a failure.
  * Fails: UNAVAILABLE (host and curl's words; the body may have been given in part), LIMIT, as sink did. */
 int http_send(struct http *h, const struct registry_endpoint *endpoint, const struct http_request *q,
 	      struct http_response *ret, struct error *e) MUST_USE;

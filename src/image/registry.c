@@ -101,12 +101,10 @@ static int send_patiently(struct registry *r, struct http_request *q, struct htt
 			return 0;
 		if (tries == TRIES || clock_mono_ns() - begin > SLOW_FAILURE_NS)
 			return result;
-		if (result == 0) {
-			if (ret->retry_after_s > 0)
-				pause = 1000 * (int64_t)(ret->retry_after_s < RETRY_AFTER_MAX_S ? ret->retry_after_s :
-												  RETRY_AFTER_MAX_S);
-			http_response_done(ret);
-		}
+		if (ret->retry_after_s > 0)
+			pause = 1000 * (int64_t)(ret->retry_after_s < RETRY_AFTER_MAX_S ? ret->retry_after_s :
+											  RETRY_AFTER_MAX_S);
+		http_response_done(ret);
 		log_debug("trying \"%s\" again in %lld ms: %s", q->url, (long long)pause, err_msg(e));
 		wait_ms(pause);
 	}
