@@ -6,7 +6,6 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -30,21 +29,6 @@ static int open_below(int dfd, const char *dir, const char *name, int *ret_fd, s
 	return 0;
 }
 
-/* One hulld a state directory; the lock goes with the process. */
-static int lock_state(struct node *n, struct error *e)
-{
-	n->lock_fd = openat(n->state_dfd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (n->lock_fd < 0)
-		return err_sys(e, "open \"%s/lock\"", n->config->state_dir);
-	if (flock(n->lock_fd, LOCK_EX | LOCK_NB) == 0)
-		return 0;
-	if (errno == EWOULDBLOCK)
-		return err_new(e, ERR_STATE, "another hulld uses the state directory \"%s\": give this one its own --state "
-					     "and --root, or stop the other",
-			       n->config->state_dir);
-	return err_sys(e, "lock \"%s/lock\"", n->config->state_dir);
-}
-
 static int open_directories(struct node *n, struct error *e)
 {
 	const struct node_config *c = n->config;
@@ -56,7 +40,7 @@ static int open_directories(struct node *n, struct error *e)
 		return r;
 	if (fchmod(n->state_dfd, 0700) < 0 || fchmod(n->root_dfd, 0700) < 0)
 		return err_sys(e, "make \"%s\" and \"%s\" private", c->state_dir, c->root_dir);
-	if ((r = lock_state(n, e)) < 0 || (r = open_below(n->state_dfd, c->state_dir, "pods", &n->pods_dfd, e)) < 0 ||
+	if ((r = open_below(n->state_dfd, c->state_dir, "pods", &n->pods_dfd, e)) < 0 ||
 	    (r = open_below(n->root_dfd, c->root_dir, "containers", &n->containers_dfd, e)) < 0)
 		return r;
 	return netns_dir_prepare(c->netns_dir, e);
@@ -197,7 +181,7 @@ static struct node *node_new(const struct node_config *config)
 	struct node *n = NEW(struct node);
 
 	n->config = config;
-	n->root_dfd = n->state_dfd = n->pods_dfd = n->containers_dfd = n->lock_fd = -1;
+	n->root_dfd = n->state_dfd = n->pods_dfd = n->containers_dfd = -1;
 	pthread_mutex_init(&n->save, NULL);
 	pthread_mutex_init(&n->lock, NULL);
 	pthread_cond_init(&n->changed, NULL);
@@ -289,7 +273,7 @@ static void drop_objects(struct node *n)
 
 void node_close(struct node *n)
 {
-	int *const fds[] = { &n->root_dfd, &n->state_dfd, &n->pods_dfd, &n->containers_dfd, &n->lock_fd };
+	int *const fds[] = { &n->root_dfd, &n->state_dfd, &n->pods_dfd, &n->containers_dfd };
 
 	for (size_t pos = 0;;) {
 		struct sandbox *s = map_next(&n->sandboxes, &pos, NULL);
@@ -300,8 +284,10 @@ void node_close(struct node *n)
 	}
 	watch_stop(n);
 	drop_objects(n);
-	images_close(n->images);
-	cni_close(n->cni);
+	if (n->images)
+		images_close(n->images);
+	if (n->cni)
+		cni_close(n->cni);
 	store_close(n->store);
 	cgroup_host_free(n->cgroups);
 	idrange_free(n->ranges);

@@ -10,8 +10,9 @@
 struct node;
 
 /* Open the directories, the database, the images; connect to the monitors of pods that live on, undo
- * what an earlier hulld left half done. config is borrowed until node_close().
- * Fails: STATE (another hulld has the directories), CORRUPT (the database), SYS. */
+ * what an earlier hulld left half done. The caller holds the locks of root and state directory: nobody
+ * else is in them. config is borrowed until node_close().
+ * Fails: CORRUPT (the database), SYS. */
 int node_open(const struct node_config *config, struct node **ret_node, struct error *e) MUST_USE;
 
 /* Use what can be changed while running: registries, CNI directories, handlers' policies, log level.

@@ -68,7 +68,7 @@ struct features {
 
 struct node {
 	const struct node_config *config;
-	int root_dfd, state_dfd, pods_dfd, containers_dfd, lock_fd;
+	int root_dfd, state_dfd, pods_dfd, containers_dfd;
 	char *helper_pod, *helper_unpack;
 	struct store *store;
 	struct images *images;
