@@ -4,10 +4,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/mem.h"
 #include "hull/hull.h"
+#include "sys/exeseal.h"
 
 static const struct {
 	const char *name;
@@ -107,6 +110,7 @@ int main(int argc, char **argv)
 		{ .name = "help", .letter = 'h', .flag = &g.help },
 	};
 	struct error e = ERROR_INIT;
+	cleanup_free char **saved = mem_dup(argv, sizeof(*argv) * ((size_t)argc + 1));
 	int n = options_take(argc, argv, words, ARRAY_LEN(words), 1, &e);
 
 	if (n >= 0 && g.version) {
@@ -120,6 +124,11 @@ int main(int argc, char **argv)
 
 		n = r < 0 ? r : n;
 	}
+	/* Those commands whose children live in a container. */
+	if (n > 0 && (str_eq(argv[1], "create") || str_eq(argv[1], "run") || str_eq(argv[1], "exec")) &&
+	    exe_seal(saved, &e) < 0 && e.kind != ERR_DENIED)
+		n = -(int)e.kind;
+	prctl(PR_SET_NAME, "hull");
 	if (n < 0) {
 		fprintf(stderr, "hull: %s\n", err_msg(&e));
 		return 1;

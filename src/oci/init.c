@@ -49,18 +49,16 @@ static int write_checked(int proc_dfd, const char *path, const char *value, stru
 	return 0;
 }
 
-/* "net.ipv4.ip_forward" or "net/ipv4/ip_forward"; with the first form a '/' stands for a '.' in a name
- * (net.ipv4.conf.eth0/100.rp_filter), as sysctl(8) has it. */
-static int set_sysctl(int proc_dfd, const struct oci_kv *kv, struct error *e)
+static int set_sysctl(int proc_dfd, const struct sysctl_item *item, struct error *e)
 {
-	cleanup_free char *path = str_fmt("sys/%s", kv->key);
-	char *key = path + strlen("sys/");
-	size_t dot = strcspn(key, "."), slash = strcspn(key, "/");
+	char below_sys[SYSCTL_NAME_MAX + 1];
+	cleanup_free char *path = NULL;
+	int r;
 
-	if (dot < slash)
-		for (char *p = key; *p; p++)
-			*p = *p == '.' ? '/' : *p == '/' ? '.' : *p;
-	return write_checked(proc_dfd, path, kv->value, e);
+	sysctl_path(item->name, below_sys);
+	path = str_fmt("sys/%s", below_sys);
+	r = write_checked(proc_dfd, path, item->value, e);
+	return r < 0 ? err_ctx(e, "sysctl \"%s\"", item->name) : 0;
 }
 
 /* Not dumpable, our own files in /proc belong to the host's root, whom a user namespace does not know: the
@@ -111,11 +109,8 @@ static int stage_namespaces(struct init_container *c, struct error *e)
 	r = set_names(s, e);
 	if (r >= 0 && c->plan->makes[OCI_NS_TIME])
 		r = set_time_offsets(c, e);
-	for (size_t i = 0; i < s->linux.sysctl.n && r >= 0; i++) {
-		r = set_sysctl(c->p.proc_dfd, &s->linux.sysctl.v[i], e);
-		if (r < 0)
-			err_ctx(e, "sysctl \"%s\"", s->linux.sysctl.v[i].key);
-	}
+	for (size_t i = 0; i < c->plan->sysctl_count && r >= 0; i++)
+		r = set_sysctl(c->p.proc_dfd, &c->plan->sysctls[i], e);
 	return r;
 }
 

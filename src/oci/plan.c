@@ -15,6 +15,9 @@ void oci_plan_done(struct oci_plan *p)
 	for (size_t i = 0; i < p->mount_count; i++)
 		free(p->mounts[i].destination);
 	free(p->mounts);
+	for (size_t i = 0; i < p->sysctl_count; i++)
+		free((char *)(uintptr_t)p->sysctls[i].name);
+	free(p->sysctls);
 	*p = OCI_PLAN_INIT;
 }
 
@@ -71,6 +74,39 @@ static int plan_namespaces(const struct oci_create *o, struct oci_plan *p, struc
 		return err_new(e, ERR_INVALID, "a hostname without a uts namespace would be the host's");
 	if (!p->makes[OCI_NS_TIME] && l->time_offsets.n)
 		return err_new(e, ERR_INVALID, "linux.timeOffsets without a new time namespace");
+	return 0;
+}
+
+/* "net.ipv4.ip_forward", or "net/ipv4/ip_forward" as sysctl(8) takes it too: the first separator decides. */
+static char *dotted_name(const char *key)
+{
+	char *name = str_dup(key);
+
+	if (strcspn(key, "/") < strcspn(key, "."))
+		for (char *c = name; *c; c++)
+			*c = *c == '/' ? '.' : *c == '.' ? '/' : *c;
+	return name;
+}
+
+static int plan_sysctls(const struct oci_spec *s, struct oci_plan *p, struct error *e)
+{
+	const struct sysctl_scope own = {
+		.user = p->makes[OCI_NS_USER] || p->joins[OCI_NS_USER],
+		.net = p->makes[OCI_NS_NETWORK] || p->joins[OCI_NS_NETWORK],
+		.ipc = p->makes[OCI_NS_IPC] || p->joins[OCI_NS_IPC],
+		.uts = p->makes[OCI_NS_UTS] || p->joins[OCI_NS_UTS],
+	};
+
+	p->sysctls = mem_array(s->linux.sysctl.n + 1, sizeof(*p->sysctls));
+	for (size_t i = 0; i < s->linux.sysctl.n; i++) {
+		struct sysctl_item *item = &p->sysctls[p->sysctl_count++];
+		int r;
+
+		*item = (struct sysctl_item){ dotted_name(s->linux.sysctl.v[i].key), s->linux.sysctl.v[i].value };
+		r = sysctl_check(item->name, item->value, &own, e);
+		if (r < 0)
+			return err_ctx(e, "linux.sysctl");
+	}
 	return 0;
 }
 
@@ -179,6 +215,8 @@ int oci_plan_make(const struct oci_create *o, struct oci_plan *ret, struct error
 	if (!o->rootfs && !s->has_root)
 		return err_new(e, ERR_INVALID, "the spec has no root file system");
 	r = plan_namespaces(o, &p, e);
+	if (r >= 0)
+		r = plan_sysctls(s, &p, e);
 	if (r < 0)
 		return r;
 	p.readonly_root = (s->has_root && s->root.readonly) || (o->rootfs && o->rootfs->readonly);

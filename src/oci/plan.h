@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "oci/runtime.h"
+#include "userns/sysctl.h"
 
 /* Who makes the detached mount that is later attached at the destination, and of what. */
 enum plan_mount_kind {
@@ -46,13 +47,17 @@ struct oci_plan {
 	bool binds_dev;			/* the spec binds a /dev: nothing is made in there */
 	bool has_devpts;
 	bool readonly_root;
+	struct sysctl_item *sysctls;	/* of the spec, checked; names in dotted form, ours */
+	size_t sysctl_count;
 };
 #define OCI_PLAN_INIT ((struct oci_plan){ 0 })
 void oci_plan_done(struct oci_plan *p);
 DEFINE_CLEANUP_VALUE(struct oci_plan, oci_plan_done)
 
 /* Fails: INVALID      no process, no root, no new mount namespace; a mount over "/", inside of /proc, or with a
- *                     relative destination; ids that cannot be mapped; a new user namespace without maps
+ *                     relative destination; ids that cannot be mapped; a new user namespace without maps; a
+ *                     sysctl that is no name
+ *        DENIED       a sysctl of no namespace that the container has of its own
  *        UNSUPPORTED  joining a mount namespace, remounts */
 int oci_plan_make(const struct oci_create *o, struct oci_plan *ret, struct error *e) MUST_USE;
 

@@ -18,6 +18,7 @@
 #include "base/path.h"
 #include "base/str.h"
 #include "oci/identity.h"
+#include "oci/mounts.h"
 #include "oci/sync.h"
 
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -67,17 +68,10 @@ int process_become_root(const struct init_process *p, struct error *e)
 int process_enter_cwd(const struct init_process *p, int root_fd, struct error *e)
 {
 	const char *cwd = p->process->cwd;
-	struct error first = ERROR_INIT;
 	cleanup_close int fd = -1;
 	char real[PATH_MAX];
-	int r = path_open_in_root(root_fd, cwd, O_PATH | O_DIRECTORY, 0, &fd, &first);
+	int r = mount_target(root_fd, cwd, true, &fd, e);
 
-	if (r < 0 && first.sys == ENOENT) {
-		r = path_mkdir_in_root(root_fd, cwd, 0755, (uid_t)-1, (gid_t)-1, &fd, e);
-	} else if (r < 0) {
-		if (e)
-			*e = first;
-	}
 	if (r < 0)
 		return err_ctx(e, "working directory \"%s\"", cwd);
 	if (fchdir(fd) < 0)

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A program that makes containers forks into them, and what is forked can be reached there as
+ * /proc/PID/exe. A container's root that is the host's root could open that for writing once it does not run
+ * any more, and so replace the program on the host (CVE-2019-5736). Run from a read-only mount of itself, the
+ * file cannot be opened for writing through that link by anybody. */
+#ifndef HULL_SYS_EXESEAL_H
+#define HULL_SYS_EXESEAL_H
+
+#include "base/error.h"
+
+/* Execute ourselves again, with the same arguments, environment and fds, from a detached read-only clone of the
+ * mount that holds our file; nothing is copied. Returns 0 at once when that has been done already (or the file is
+ * on a read-only mount anyhow). To be called first thing in main().
+ * Fails: DENIED  we may not clone mounts: then no container's root is the host's root either
+ *        SYS */
+int exe_seal(char **argv, struct error *e) MUST_USE;
+
+#endif
