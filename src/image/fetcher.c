@@ -70,7 +70,7 @@ static int send_event(struct fetcher *f, struct json_object *doc, struct error *
 	int r;
 
 	pthread_mutex_lock(&f->lock);
-	r = wire_send(&f->wire, doc, e);
+	r = wire_send_doc(&f->wire, doc, e);
 	pthread_mutex_unlock(&f->lock);
 	return r;
 }

@@ -253,7 +253,7 @@ static int ask_for_layers(struct pull *p, struct error *e)
 	for (size_t i = 0; i < p->layer_count; i++)
 		if (p->layers[i].is_claimed)
 			json_push(list, json_object_new_uint64(i));
-	return wire_send(&p->worker.wire, o, e);
+	return wire_send_doc(&p->worker.wire, o, e);
 }
 
 /* Let the worker fetch what is claimed, and put it into place. */
@@ -459,7 +459,7 @@ static int send_pull(struct pull *p, const struct image_ref *ref, const struct i
 	json_put_str(o, "reference", ref->digest ? ref->digest : ref->tag);
 	json_put_u64(o, "auth_bytes", worker_auth_bytes(auth));
 	add_limits(p->im, o);
-	r = wire_send(&p->worker.wire, o, e);
+	r = wire_send_doc(&p->worker.wire, o, e);
 	return r < 0 ? r : worker_send_auth(&p->worker, auth, e);
 }
 
@@ -562,7 +562,7 @@ static int send_op(struct pull *p, const char *op, struct error *e)
 
 	json_put_str(o, "op", op);
 	add_limits(p->im, o);
-	return wire_send(&p->worker.wire, o, e);
+	return wire_send_doc(&p->worker.wire, o, e);
 }
 
 static int run_import(struct pull *p, const struct images_import *o, struct strv *ret_ids, struct error *e)

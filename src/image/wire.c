@@ -32,7 +32,7 @@ int wire_send_bytes(struct wire *w, const void *data, size_t n, struct error *e)
 	return 0;
 }
 
-int wire_send(struct wire *w, struct json_object *doc, struct error *e)
+int wire_send_doc(struct wire *w, struct json_object *doc, struct error *e)
 {
 	cleanup_buf struct buf line = BUF_INIT;
 

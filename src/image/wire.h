@@ -35,7 +35,7 @@ void wire_done(struct wire *w);		/* does not close the fd */
 DEFINE_CLEANUP_VALUE(struct wire, wire_done)
 
 /* Fails: SYS. */
-int wire_send(struct wire *w, struct json_object *doc, struct error *e) MUST_USE;
+int wire_send_doc(struct wire *w, struct json_object *doc, struct error *e) MUST_USE;
 int wire_send_bytes(struct wire *w, const void *data, size_t n, struct error *e) MUST_USE;
 
 /* Wait until input is there or cancel_fd (or -1) is readable. Fails: CANCELED, TIMEOUT, SYS. */
