@@ -788,9 +788,13 @@ static void unref_all(struct map *images)
 
 void images_close(struct images *im)
 {
-	int *const fds[] = { &im->root_dfd, &im->layers_dfd, &im->blobs_dfd, &im->tmp_dfd };
 	struct layer *layer;
 	size_t pos = 0;
+
+	if (!im)
+		return;
+
+	int *const fds[] = { &im->root_dfd, &im->layers_dfd, &im->blobs_dfd, &im->tmp_dfd };
 
 	unref_all(&im->images);
 	unref_all(&im->removed);
