@@ -48,8 +48,8 @@ static const char *path_text(const struct frame *f, char *out, size_t size)
 	return out + at;
 }
 
-__attribute__((format(printf, 3, 4)))
-static int bad(const struct frame *f, struct error *e, const char *fmt, ...)
+__attribute__((format(printf, 3, 4))) static int bad(const struct frame *f, struct error *e, const char *fmt,
+						     ...)
 {
 	char path[PATH_TEXT_SIZE], what[128];
 	const char *p = path_text(f, path, sizeof(path));
