@@ -6,14 +6,11 @@
 
 enum { LONG = 1, STREAM = 2 };
 
-#define ROW(service, name, request, response, handler, flags)              \
-	{                                                                  \
-		.path = "/runtime.v1." service "/" #name,                  \
-		.req = &runtime__v1__##request##__descriptor,                      \
-		.resp = &runtime__v1__##response##__descriptor,                    \
-		.fn = (handler),                                           \
-		.is_long = ((flags) & LONG) != 0,                          \
-		.is_stream = ((flags) & STREAM) != 0,                      \
+#define ROW(service, name, request, response, handler, flags)                                           \
+	{                                                                                               \
+		.path = "/runtime.v1." service "/" #name, .req = &runtime__v1__##request##__descriptor, \
+		.resp = &runtime__v1__##response##__descriptor, .fn = (handler),                        \
+		.is_long = ((flags)&LONG) != 0, .is_stream = ((flags)&STREAM) != 0,                     \
 	}
 #define RUNTIME(name, stem, ...) ROW("RuntimeService", name, stem##_request, stem##_response, __VA_ARGS__)
 #define IMAGE(name, stem, ...) ROW("ImageService", name, stem##_request, stem##_response, __VA_ARGS__)
@@ -51,7 +48,8 @@ const struct cri_method cri_methods[] = {
 	RUNTIME(CheckpointContainer, checkpoint_container, NULL, LONG),
 	RUNTIME(CheckpointPod, checkpoint_pod, NULL, LONG),
 	RUNTIME(RestorePod, restore_pod, NULL, LONG),
-	ROW("RuntimeService", GetContainerEvents, get_events_request, container_event_response, NULL, LONG | STREAM),
+	ROW("RuntimeService", GetContainerEvents, get_events_request, container_event_response, NULL,
+	    LONG | STREAM),
 	RUNTIME(ListMetricDescriptors, list_metric_descriptors, NULL, 0),
 	RUNTIME(ListPodSandboxMetrics, list_pod_sandbox_metrics, NULL, 0),
 	RUNTIME(StreamPodSandboxMetrics, stream_pod_sandbox_metrics, NULL, LONG | STREAM),

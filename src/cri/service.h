@@ -20,11 +20,11 @@
 struct node;
 
 struct call {
-	struct arena *arena;	/* lives until the answer is packed */
-	int64_t deadline_ns;	/* grpc-timeout, on the monotonic clock (base/clock.h); 0: none */
-	int cancel_fd;		/* readable (poll, never read it) once the client does not wait any more;
-				 * -1: cannot be canceled */
-	const char *method;	/* "RunPodSandbox" */
+	struct arena *arena; /* lives until the answer is packed */
+	int64_t deadline_ns; /* grpc-timeout, on the monotonic clock (base/clock.h); 0: none */
+	int cancel_fd;	     /* readable (poll, never read it) once the client does not wait any more;
+			      * -1: cannot be canceled */
+	const char *method;  /* "RunPodSandbox" */
 	/* Streaming methods: send one message to the client (a pointer to a message struct). It is
 	 * packed before the function returns; blocks while the client takes none (back pressure).
 	 * Fails: CANCELED, TIMEOUT (the deadline), LIMIT, INTERNAL. Use call_send(). */
@@ -38,11 +38,11 @@ int call_send(struct call *call, const void *message, struct error *e) MUST_USE;
 typedef int (*cri_handler)(struct node *n, struct call *call, const void *req, void *resp, struct error *e);
 
 struct cri_method {
-	const char *path;	/* "/runtime.v1.RuntimeService/Version" */
+	const char *path; /* "/runtime.v1.RuntimeService/Version" */
 	const ProtobufCMessageDescriptor *req, *resp;
-	cri_handler fn;		/* NULL: answers UNIMPLEMENTED */
-	bool is_long;		/* may take seconds: counted against a limit of its own */
-	bool is_stream;		/* answers by call_send() only; resp is unused */
+	cri_handler fn; /* NULL: answers UNIMPLEMENTED */
+	bool is_long;	/* may take seconds: counted against a limit of its own */
+	bool is_stream; /* answers by call_send() only; resp is unused */
 };
 
 #define CRI_METHOD_COUNT 43

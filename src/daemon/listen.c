@@ -24,10 +24,11 @@ int listen_path(const char *listen, const char **ret_path, struct error *e)
 	else if (str_starts(path, "unix:"))
 		path += strlen("unix:");
 	if (!path_is_clean_abs(path))
-		return err_new(e, ERR_INVALID, "listen address \"%.200s\" is not unix:// and an absolute path", listen);
+		return err_new(e, ERR_INVALID,
+			       "listen address \"%.200s\" is not unix:// and an absolute path", listen);
 	if (strlen(path) >= sizeof(((struct sockaddr_un *)0)->sun_path))
-		return err_new(e, ERR_INVALID, "listen address \"%.200s\": the path is longer than %zu bytes", listen,
-			       sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
+		return err_new(e, ERR_INVALID, "listen address \"%.200s\": the path is longer than %zu bytes",
+			       listen, sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
 	*ret_path = path;
 	return 0;
 }
@@ -41,12 +42,14 @@ static int check_is_stale(const struct sockaddr_un *addr, struct error *e)
 	if (lstat(addr->sun_path, &st) < 0)
 		return err_sys(e, "look at \"%s\"", addr->sun_path);
 	if (!S_ISSOCK(st.st_mode))
-		return err_new(e, ERR_EXISTS, "listen on \"%s\": there is something that is not a socket", addr->sun_path);
+		return err_new(e, ERR_EXISTS, "listen on \"%s\": there is something that is not a socket",
+			       addr->sun_path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return err_sys(e, "make a socket");
 	if (connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) == 0 || errno == EAGAIN)
-		return err_new(e, ERR_EXISTS, "listen on \"%s\": another process answers there", addr->sun_path);
+		return err_new(e, ERR_EXISTS, "listen on \"%s\": another process answers there",
+			       addr->sun_path);
 	if (errno != ECONNREFUSED)
 		return err_sys(e, "try the socket \"%s\"", addr->sun_path);
 	return 0;
@@ -103,7 +106,8 @@ int listen_lock(const char *dir, const char *name, int *ret_fd, struct error *e)
 		n = read(fd, pid, sizeof(pid) - 1);
 		pid[n > 0 ? n : 0] = '\0';
 		pid[strcspn(pid, "\n")] = '\0';
-		return err_new(e, ERR_STATE, "\"%s\" is in use by another hulld (pid %s)", dir, *pid ? pid : "unknown");
+		return err_new(e, ERR_STATE, "\"%s\" is in use by another hulld (pid %s)", dir,
+			       *pid ? pid : "unknown");
 	}
 	snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
 	if (ftruncate(fd, 0) < 0 || pwrite(fd, pid, strlen(pid), 0) < 0)

@@ -30,7 +30,8 @@ void output_free(struct output *o)
 	free(o);
 }
 
-static void post(struct request *r, struct buf *message, bool is_end, enum grpc_status status, const char *text)
+static void post(struct request *r, struct buf *message, bool is_end, enum grpc_status status,
+		 const char *text)
 {
 	struct output *o = NEW(struct output);
 
@@ -180,7 +181,7 @@ static void run_request(struct job *job, int cancel_fd)
 	log_end(r, rc, &e);
 	log_field("call", NULL);
 	if (rc < 0)
-		post(r, NULL, true, grpc_status_of_kind((enum err_kind)-rc), err_msg(&e));
+		post(r, NULL, true, grpc_status_of_kind((enum err_kind) - rc), err_msg(&e));
 	else
 		post(r, r->method->is_stream ? NULL : &out, true, GRPC_OK, NULL);
 }

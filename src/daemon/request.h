@@ -39,9 +39,9 @@ struct request {
 	void *ops_arg;
 	struct node *node;
 	const struct cri_method *method;
-	struct buf message;	/* of the client; given back once unpacked */
+	struct buf message; /* of the client; given back once unpacked */
 	int64_t deadline_ns, start_ns;
-	uint64_t number;	/* for the log */
+	uint64_t number; /* for the log */
 
 	/* Of the I/O thread: */
 	struct grpc_stream *stream; /* NULL: closed */
@@ -51,9 +51,9 @@ struct request {
 	/* Back pressure of streaming methods: */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	size_t unsent;	/* bytes posted and not yet on their way */
-	bool is_gone;	/* nobody waits for the answer any more */
-	bool is_large;	/* moved so much memory that some should go back to the kernel */
+	size_t unsent; /* bytes posted and not yet on their way */
+	bool is_gone;  /* nobody waits for the answer any more */
+	bool is_large; /* moved so much memory that some should go back to the kernel */
 };
 
 /* A request with two references: the I/O thread's and the worker's. message is taken. */

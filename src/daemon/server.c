@@ -65,12 +65,12 @@ struct conn {
 	struct server *server;
 	struct conn *next, *prev;
 	struct grpc_conn *grpc;
-	struct buf out;		/* pulled and not yet taken by the socket */
+	struct buf out; /* pulled and not yet taken by the socket */
 	size_t out_at;
 	int64_t accepted_ns, heard_ns, stalled_ns; /* stalled_ns: since when out does not move; 0 */
-	int64_t pinged_ns;	/* a ping is out since then; 0 */
+	int64_t pinged_ns;			   /* a ping is out since then; 0 */
 	bool is_dead, is_dirty, is_closing;
-	bool is_watched_out;	/* epoll reports room in the socket */
+	bool is_watched_out; /* epoll reports room in the socket */
 };
 
 struct server {
@@ -86,13 +86,13 @@ struct server {
 	uint64_t next_number;
 	size_t request_bytes;
 	int64_t now_ns;
-	int64_t stop_ns;	/* when the next step of draining is due; 0: serving */
+	int64_t stop_ns; /* when the next step of draining is due; 0: serving */
 	int stop_step;
-	bool has_large;		/* memory to give back */
+	bool has_large; /* memory to give back */
 	char *read_buf;
 
 	struct source wake;
-	pthread_mutex_t lock;	/* of: */
+	pthread_mutex_t lock; /* of: */
 	struct output *outputs, **outputs_end;
 };
 
@@ -637,6 +637,9 @@ static void after_batch(struct server *s)
 	struct error e = ERROR_INIT;
 	struct conn *next;
 
+	/* First, because what it says must be flushed. */
+	if (s->stop_ns && s->stop_ns <= s->now_ns)
+		drain_step(s);
 	for (struct conn *c = s->conns; c; c = next) {
 		int64_t due = conn_deadline(c);
 
@@ -650,8 +653,6 @@ static void after_batch(struct server *s)
 		else
 			update_watch(s, c);
 	}
-	if (s->stop_ns && s->stop_ns <= s->now_ns)
-		drain_step(s);
 	if (s->has_large && s->request_count == 0) {
 		s->has_large = false;
 		if (server_run_task(s, trim, NULL, &e) < 0)
@@ -730,6 +731,18 @@ int server_listen(struct server *s, int listen_fd, struct error *e)
 int server_watch(struct server *s, int fd, server_watch_fn fn, void *arg, struct error *e)
 {
 	return add_watch(s, SOURCE_WATCH, fd, fn, arg, e);
+}
+
+bool server_is_stuck(struct server *s)
+{
+	int64_t until = clock_mono_ns() + NS_PER_S;
+
+	while (workers_running_count(s->workers) > 0) {
+		if (clock_mono_ns() >= until)
+			return true;
+		usleep(10 * 1000);
+	}
+	return false;
 }
 
 void server_free(struct server *s)

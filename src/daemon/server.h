@@ -16,13 +16,13 @@
 
 struct server_limits {
 	unsigned max_connections;
-	size_t max_request_bytes;	/* of all requests that have not arrived completely */
-	int64_t handshake_ns;		/* from accept to the client's SETTINGS */
-	int64_t idle_ns;		/* a connection without calls is then said goodbye */
-	int64_t keepalive_ns;		/* silence on a connection with calls: then a ping */
-	int64_t stall_ns;		/* a client that takes no bytes, or answers no ping, is cut off */
-	int64_t drain_ns;		/* what calls get to end in after server_stop() */
-	int64_t cancel_ns;		/* and then, once canceled */
+	size_t max_request_bytes; /* of all requests that have not arrived completely */
+	int64_t handshake_ns;	  /* from accept to the client's SETTINGS */
+	int64_t idle_ns;	  /* a connection without calls is then said goodbye */
+	int64_t keepalive_ns;	  /* silence on a connection with calls: then a ping */
+	int64_t stall_ns;	  /* a client that takes no bytes, or answers no ping, is cut off */
+	int64_t drain_ns;	  /* what calls get to end in after server_stop() */
+	int64_t cancel_ns;	  /* and then, once canceled */
 	struct grpc_server_limits grpc;
 	struct workers_opts workers;
 };
@@ -52,6 +52,8 @@ int server_run_task(struct server *s, void (*fn)(void *arg), void *arg, struct e
 int server_run(struct server *s, struct error *e) MUST_USE;
 /* Begin to drain: no new connections or calls; what runs may end. From the I/O thread (a watch). */
 void server_stop(struct server *s);
+/* After server_run(): do calls still run that do not heed their cancellation? */
+bool server_is_stuck(struct server *s);
 /* Waits for the workers. */
 void server_free(struct server *s);
 DEFINE_CLEANUP(struct server, server_free)

@@ -26,7 +26,7 @@ struct workers {
 	struct workers_opts opts;
 	pthread_attr_t attr;
 	pthread_mutex_t lock;
-	pthread_cond_t work; /* there is a job, or no more will come */
+	pthread_cond_t work;  /* there is a job, or no more will come */
 	pthread_cond_t ended; /* a thread ended */
 	struct queue queues[JOB_CLASS_COUNT];
 	unsigned threads, idle;
@@ -233,6 +233,17 @@ unsigned workers_thread_count(struct workers *w)
 
 	pthread_mutex_lock(&w->lock);
 	n = w->threads;
+	pthread_mutex_unlock(&w->lock);
+	return n;
+}
+
+unsigned workers_running_count(struct workers *w)
+{
+	unsigned n = 0;
+
+	pthread_mutex_lock(&w->lock);
+	for (int c = 0; c < JOB_CLASS_COUNT; c++)
+		n += w->queues[c].running + w->queues[c].waiting;
 	pthread_mutex_unlock(&w->lock);
 	return n;
 }

@@ -34,13 +34,13 @@ struct workers_opts {
 	int64_t idle_ns;	       /* after which the others end */
 	size_t stack_bytes;
 };
-#define WORKERS_OPTS_DEFAULT                                              \
-	((struct workers_opts){                                           \
-		.max = { 16, 256, 64 },                                   \
-		.max_queued = 4096,                                       \
-		.keep = 2,                                                \
-		.idle_ns = INT64_C(10) * 1000 * 1000 * 1000,              \
-		.stack_bytes = 256 * 1024,                                \
+#define WORKERS_OPTS_DEFAULT                                 \
+	((struct workers_opts){                              \
+		.max = { 16, 256, 64 },                      \
+		.max_queued = 4096,                          \
+		.keep = 2,                                   \
+		.idle_ns = INT64_C(10) * 1000 * 1000 * 1000, \
+		.stack_bytes = 256 * 1024,                   \
 	})
 
 struct workers;
@@ -56,5 +56,7 @@ void workers_free(struct workers *w);
 
 /* For tests and the verbose status. */
 unsigned workers_thread_count(struct workers *w);
+/* Jobs that run or wait. */
+unsigned workers_running_count(struct workers *w);
 
 #endif

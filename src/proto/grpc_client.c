@@ -43,22 +43,14 @@ struct grpc_client {
 };
 
 static const enum err_kind kinds[GRPC_STATUS_COUNT] = {
-	[GRPC_CANCELLED] = ERR_CANCELED,
-	[GRPC_UNKNOWN] = ERR_INTERNAL,
-	[GRPC_INVALID_ARGUMENT] = ERR_INVALID,
-	[GRPC_DEADLINE_EXCEEDED] = ERR_TIMEOUT,
-	[GRPC_NOT_FOUND] = ERR_NOT_FOUND,
-	[GRPC_ALREADY_EXISTS] = ERR_EXISTS,
-	[GRPC_PERMISSION_DENIED] = ERR_DENIED,
-	[GRPC_RESOURCE_EXHAUSTED] = ERR_LIMIT,
-	[GRPC_FAILED_PRECONDITION] = ERR_STATE,
-	[GRPC_ABORTED] = ERR_STATE,
-	[GRPC_OUT_OF_RANGE] = ERR_INVALID,
-	[GRPC_UNIMPLEMENTED] = ERR_UNSUPPORTED,
-	[GRPC_INTERNAL] = ERR_INTERNAL,
-	[GRPC_UNAVAILABLE] = ERR_UNAVAILABLE,
-	[GRPC_DATA_LOSS] = ERR_CORRUPT,
-	[GRPC_UNAUTHENTICATED] = ERR_AUTH,
+	[GRPC_CANCELLED] = ERR_CANCELED,	[GRPC_UNKNOWN] = ERR_INTERNAL,
+	[GRPC_INVALID_ARGUMENT] = ERR_INVALID,	[GRPC_DEADLINE_EXCEEDED] = ERR_TIMEOUT,
+	[GRPC_NOT_FOUND] = ERR_NOT_FOUND,	[GRPC_ALREADY_EXISTS] = ERR_EXISTS,
+	[GRPC_PERMISSION_DENIED] = ERR_DENIED,	[GRPC_RESOURCE_EXHAUSTED] = ERR_LIMIT,
+	[GRPC_FAILED_PRECONDITION] = ERR_STATE, [GRPC_ABORTED] = ERR_STATE,
+	[GRPC_OUT_OF_RANGE] = ERR_INVALID,	[GRPC_UNIMPLEMENTED] = ERR_UNSUPPORTED,
+	[GRPC_INTERNAL] = ERR_INTERNAL,		[GRPC_UNAVAILABLE] = ERR_UNAVAILABLE,
+	[GRPC_DATA_LOSS] = ERR_CORRUPT,		[GRPC_UNAUTHENTICATED] = ERR_AUTH,
 };
 
 enum err_kind grpc_kind_of_status(int status)
@@ -73,8 +65,8 @@ static struct running *running_of(struct grpc_client *c, int32_t stream_id)
 	return c->running && c->running->stream_id == stream_id ? c->running : NULL;
 }
 
-static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t name_len,
-		     const uint8_t *value, size_t value_len, uint8_t flags, void *arg)
+static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
+		     size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags, void *arg)
 {
 	struct running *r = running_of(arg, frame->hd.stream_id);
 	const char *text = (const char *)value;
@@ -97,7 +89,8 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 	return 0;
 }
 
-static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data, size_t len, void *arg)
+static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data, size_t len,
+		   void *arg)
 {
 	struct running *r = running_of(arg, id);
 	size_t used;
@@ -277,8 +270,8 @@ static void abandon(struct grpc_client *c, struct running *r)
 
 static int run(struct grpc_client *c, struct running *r, struct error *e)
 {
-	struct pollfd p[2] = { { .fd = c->fd }, { .fd = r->call->cancel_fd > 0 ? r->call->cancel_fd : -1,
-						   .events = POLLIN } };
+	struct pollfd p[2] = { { .fd = c->fd },
+			       { .fd = r->call->cancel_fd > 0 ? r->call->cancel_fd : -1, .events = POLLIN } };
 	int rc, n;
 
 	while (!r->is_closed && r->result == 0) {
@@ -314,7 +307,8 @@ static int conclude(struct grpc_client *c, const struct running *r, struct error
 	if (r->has_status)
 		return err_new(e, grpc_kind_of_status(r->status), "%s", grpc_status_name(r->status));
 	if (r->http_status && (r->http_status != 200 || r->is_refused))
-		return err_new(e, ERR_CORRUPT, "\"%s\" does not speak gRPC: HTTP status %d", c->path, r->http_status);
+		return err_new(e, ERR_CORRUPT, "\"%s\" does not speak gRPC: HTTP status %d", c->path,
+			       r->http_status);
 	return err_new(e, ERR_UNAVAILABLE, "the call ended without a status: %s",
 		       nghttp2_http2_strerror(r->reset_code));
 }
@@ -322,8 +316,13 @@ static int conclude(struct grpc_client *c, const struct running *r, struct error
 static int submit(struct grpc_client *c, struct running *r, struct error *e)
 {
 	static const char *const fixed[][2] = {
-		{ ":method", "POST" },	      { ":scheme", "http" },	 { ":path", NULL }, { ":authority", "localhost" },
-		{ "content-type", "application/grpc" }, { "te", "trailers" }, { "user-agent", "hull/" HULL_VERSION },
+		{ ":method", "POST" },
+		{ ":scheme", "http" },
+		{ ":path", NULL },
+		{ ":authority", "localhost" },
+		{ "content-type", "application/grpc" },
+		{ "te", "trailers" },
+		{ "user-agent", "hull/" HULL_VERSION },
 		{ "grpc-timeout", NULL },
 	};
 	nghttp2_data_provider source = { .source.ptr = r, .read_callback = read_request };
@@ -337,8 +336,8 @@ static int submit(struct grpc_client *c, struct running *r, struct error *e)
 
 		if (!value)
 			value = i == 2 ? r->call->path : timeout;
-		nv[i] = (nghttp2_nv){ (uint8_t *)fixed[i][0], (uint8_t *)value, strlen(fixed[i][0]), strlen(value),
-				      NGHTTP2_NV_FLAG_NONE };
+		nv[i] = (nghttp2_nv){ (uint8_t *)fixed[i][0], (uint8_t *)value, strlen(fixed[i][0]),
+				      strlen(value), NGHTTP2_NV_FLAG_NONE };
 	}
 	r->stream_id = nghttp2_submit_request(c->session, NULL, nv, n, &source, NULL);
 	if (r->stream_id < 0)
@@ -392,7 +391,9 @@ int grpc_client_unary(struct grpc_client *c, const char *path, const void *reque
 {
 	cleanup_buf struct buf packed = BUF_INIT;
 	struct unary u = { .response = BUF_INIT };
-	struct grpc_call call = { .path = path, .deadline_ns = deadline_ns, .on_message = keep_message, .arg = &u };
+	struct grpc_call call = {
+		.path = path, .deadline_ns = deadline_ns, .on_message = keep_message, .arg = &u
+	};
 	int r;
 
 	r = pb_pack(request, GRPC_MESSAGE_MAX, &packed, e);

@@ -23,11 +23,11 @@ void grpc_client_free(struct grpc_client *c);
 DEFINE_CLEANUP(struct grpc_client, grpc_client_free)
 
 struct grpc_call {
-	const char *path;	/* "/runtime.v1.RuntimeService/Version" */
-	const void *request;	/* packed, without prefix */
+	const char *path;    /* "/runtime.v1.RuntimeService/Version" */
+	const void *request; /* packed, without prefix */
 	size_t request_len;
-	int64_t deadline_ns;	/* on the monotonic clock, also told to the server; 0: none */
-	int cancel_fd;		/* readable: give the call up; 0 or less: none */
+	int64_t deadline_ns; /* on the monotonic clock, also told to the server; 0: none */
+	int cancel_fd;	     /* readable: give the call up; 0 or less: none */
 	/* Each message of the answer, in order; an error of it ends the call. NULL: dropped. */
 	int (*on_message)(void *arg, const void *data, size_t len, struct error *e);
 	void *arg;

@@ -9,10 +9,10 @@
 #include "base/clock.h"
 
 static const char *const status_names[GRPC_STATUS_COUNT] = {
-	"OK",		    "Canceled",		  "Unknown",	   "InvalidArgument", "DeadlineExceeded",
-	"NotFound",	    "AlreadyExists",	  "PermissionDenied", "ResourceExhausted",
-	"FailedPrecondition", "Aborted",	  "OutOfRange",	   "Unimplemented",   "Internal",
-	"Unavailable",	    "DataLoss",		  "Unauthenticated",
+	"OK",	    "Canceled",	       "Unknown",	   "InvalidArgument",	"DeadlineExceeded",
+	"NotFound", "AlreadyExists",   "PermissionDenied", "ResourceExhausted", "FailedPrecondition",
+	"Aborted",  "OutOfRange",      "Unimplemented",	   "Internal",		"Unavailable",
+	"DataLoss", "Unauthenticated",
 };
 
 const char *grpc_status_name(int status)
@@ -111,12 +111,8 @@ static const struct {
 	char unit;
 	int64_t ns;
 } units[] = {
-	{ 'n', 1 },
-	{ 'u', 1000 },
-	{ 'm', NS_PER_MS },
-	{ 'S', NS_PER_S },
-	{ 'M', 60 * NS_PER_S },
-	{ 'H', 3600 * NS_PER_S },
+	{ 'n', 1 },	   { 'u', 1000 },	   { 'm', NS_PER_MS },
+	{ 'S', NS_PER_S }, { 'M', 60 * NS_PER_S }, { 'H', 3600 * NS_PER_S },
 };
 
 int grpc_timeout_parse(const char *text, size_t len, int64_t *ret_ns, struct error *e)
@@ -183,7 +179,8 @@ static int hex_digit(char c)
 void grpc_message_unescape(const char *text, size_t len, struct buf *out)
 {
 	for (size_t i = 0; i < len; i++) {
-		if (text[i] == '%' && i + 2 < len && hex_digit(text[i + 1]) >= 0 && hex_digit(text[i + 2]) >= 0) {
+		if (text[i] == '%' && i + 2 < len && hex_digit(text[i + 1]) >= 0 &&
+		    hex_digit(text[i + 2]) >= 0) {
 			buf_addc(out, (char)(hex_digit(text[i + 1]) << 4 | hex_digit(text[i + 2])));
 			i += 2;
 		} else {

@@ -74,8 +74,8 @@ struct grpc_conn {
 
 /* --- headers out --- */
 
-#define NV(n, v)                                                                          \
-	((nghttp2_nv){ (uint8_t *)(n), (uint8_t *)(v), sizeof(n) - 1, sizeof(v) - 1,      \
+#define NV(n, v)                                                                     \
+	((nghttp2_nv){ (uint8_t *)(n), (uint8_t *)(v), sizeof(n) - 1, sizeof(v) - 1, \
 		       NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE })
 
 struct trailers {
@@ -122,8 +122,8 @@ static void set_status(struct grpc_stream *s, enum grpc_status status, const cha
 	s->status_text = text && *text ? str_ndup(text, STATUS_TEXT_MAX) : NULL;
 }
 
-__attribute__((format(printf, 4, 5)))
-static void refuse(struct grpc_stream *s, const char *http_status, enum grpc_status status, const char *fmt, ...)
+__attribute__((format(printf, 4, 5))) static void refuse(struct grpc_stream *s, const char *http_status,
+							 enum grpc_status status, const char *fmt, ...)
 {
 	char text[512];
 	va_list ap;
@@ -171,12 +171,12 @@ static const struct {
 	const char *name;
 	void (*take)(struct grpc_stream *s, const char *value, size_t len);
 } known_headers[] = {
-	{ ":path", on_path },		{ ":method", on_method },	{ "content-type", on_content_type },
-	{ "te", on_te },		{ "grpc-timeout", on_timeout },
+	{ ":path", on_path }, { ":method", on_method },	      { "content-type", on_content_type },
+	{ "te", on_te },      { "grpc-timeout", on_timeout },
 };
 
-static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t name_len,
-		     const uint8_t *value, size_t value_len, uint8_t flags, void *arg)
+static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
+		     size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags, void *arg)
 {
 	struct grpc_conn *c = arg;
 	struct grpc_stream *s = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
@@ -204,8 +204,9 @@ static void check_headers(struct grpc_stream *s)
 
 	s->state = STREAM_BODY;
 	if (s->has_bad_headers)
-		refuse(s, "431", GRPC_RESOURCE_EXHAUSTED, "the request header has more than %d fields or %u bytes",
-		       HEADER_FIELDS_MAX, c->limits->max_header_bytes);
+		refuse(s, "431", GRPC_RESOURCE_EXHAUSTED,
+		       "the request header has more than %d fields or %u bytes", HEADER_FIELDS_MAX,
+		       c->limits->max_header_bytes);
 	else if (!s->is_post)
 		refuse(s, "405", GRPC_INTERNAL, "gRPC calls use the method POST");
 	else if (!s->is_grpc)
@@ -217,8 +218,8 @@ static void check_headers(struct grpc_stream *s)
 	else if (!s->path || !c->ops->is_known(c->arg, s->path))
 		refuse(s, "200", GRPC_UNIMPLEMENTED, "unknown method \"%.200s\"", s->path ? s->path : "");
 	else if (c->queued > c->limits->max_queued_bytes)
-		refuse(s, "200", GRPC_RESOURCE_EXHAUSTED, "%zu bytes of answers wait to be read on this connection",
-		       c->queued);
+		refuse(s, "200", GRPC_RESOURCE_EXHAUSTED,
+		       "%zu bytes of answers wait to be read on this connection", c->queued);
 }
 
 /* --- bodies in --- */
@@ -230,7 +231,8 @@ static void give_back(struct grpc_stream *s)
 	s->reserved = 0;
 }
 
-static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data, size_t len, void *arg)
+static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data, size_t len,
+		   void *arg)
 {
 	struct grpc_conn *c = arg;
 	struct grpc_stream *s = nghttp2_session_get_stream_user_data(session, id);
@@ -253,9 +255,9 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
 	r = grpc_reader_feed(&s->in, data, len, &used, &e);
 	if (r < 0)
 		refuse(s, "200",
-		       r == -ERR_LIMIT	     ? GRPC_RESOURCE_EXHAUSTED :
-		       r == -ERR_UNSUPPORTED ? GRPC_UNIMPLEMENTED :
-					       GRPC_INVALID_ARGUMENT,
+		       r == -ERR_LIMIT	       ? GRPC_RESOURCE_EXHAUSTED
+		       : r == -ERR_UNSUPPORTED ? GRPC_UNIMPLEMENTED
+					       : GRPC_INVALID_ARGUMENT,
 		       "%s", err_msg(&e));
 	else if (used < len)
 		refuse(s, "200", GRPC_INVALID_ARGUMENT, "more than one message in a unary call");
@@ -618,8 +620,8 @@ void grpc_conn_shutdown_notice(struct grpc_conn *c)
 
 void grpc_conn_shutdown(struct grpc_conn *c)
 {
-	nghttp2_submit_goaway(c->session, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(c->session),
-			      NGHTTP2_NO_ERROR, NULL, 0);
+	nghttp2_submit_goaway(c->session, NGHTTP2_FLAG_NONE,
+			      nghttp2_session_get_last_proc_stream_id(c->session), NGHTTP2_NO_ERROR, NULL, 0);
 }
 
 void grpc_conn_ping(struct grpc_conn *c)

@@ -41,19 +41,19 @@ struct grpc_server_ops {
 };
 
 struct grpc_server_limits {
-	uint32_t max_streams;		/* concurrent calls of a connection */
-	uint32_t max_header_bytes;	/* of a request, names and values */
-	size_t max_message_bytes;	/* of a request */
-	size_t max_queued_bytes;	/* answers that a connection does not fetch: beyond, calls are refused */
-	int64_t request_timeout_ns;	/* from a request's header to the end of its message */
+	uint32_t max_streams;	    /* concurrent calls of a connection */
+	uint32_t max_header_bytes;  /* of a request, names and values */
+	size_t max_message_bytes;   /* of a request */
+	size_t max_queued_bytes;    /* answers that a connection does not fetch: beyond, calls are refused */
+	int64_t request_timeout_ns; /* from a request's header to the end of its message */
 };
-#define GRPC_SERVER_LIMITS_DEFAULT                                        \
-	((struct grpc_server_limits){                                     \
-		.max_streams = 1024,                                      \
-		.max_header_bytes = 16 * 1024,                            \
-		.max_message_bytes = GRPC_MESSAGE_MAX,                    \
-		.max_queued_bytes = 64 * 1024 * 1024,                     \
-		.request_timeout_ns = INT64_C(30) * 1000 * 1000 * 1000,   \
+#define GRPC_SERVER_LIMITS_DEFAULT                                      \
+	((struct grpc_server_limits){                                   \
+		.max_streams = 1024,                                    \
+		.max_header_bytes = 16 * 1024,                          \
+		.max_message_bytes = GRPC_MESSAGE_MAX,                  \
+		.max_queued_bytes = 64 * 1024 * 1024,                   \
+		.request_timeout_ns = INT64_C(30) * 1000 * 1000 * 1000, \
 	})
 
 /* ops and limits are borrowed for the life of the connection. Fails: INTERNAL. */
@@ -65,7 +65,8 @@ DEFINE_CLEANUP(struct grpc_conn, grpc_conn_free)
 
 /* Bytes that came at now_ns. Fails: INVALID (not HTTP/2, or a fatal violation): close after sending what
  * is left. */
-int grpc_conn_feed(struct grpc_conn *c, const void *data, size_t len, int64_t now_ns, struct error *e) MUST_USE;
+int grpc_conn_feed(struct grpc_conn *c, const void *data, size_t len, int64_t now_ns,
+		   struct error *e) MUST_USE;
 /* The next bytes to send: their count, 0 when there are none now. Valid until the next call on c.
  * Fails: INTERNAL. */
 ssize_t grpc_conn_pull(struct grpc_conn *c, const uint8_t **ret_data, struct error *e);

@@ -38,7 +38,8 @@ static int version(struct node *n, struct call *call, const void *request, void 
 	return 0;
 }
 
-static int stop_container(struct node *n, struct call *call, const void *request, void *response, struct error *e)
+static int stop_container(struct node *n, struct call *call, const void *request, void *response,
+			  struct error *e)
 {
 	const Runtime__V1__StopContainerRequest *req = request;
 	struct pollfd p = { .fd = call->cancel_fd, .events = POLLIN };
@@ -56,7 +57,8 @@ static int stop_container(struct node *n, struct call *call, const void *request
 	return r;
 }
 
-static int list_images(struct node *n, struct call *call, const void *request, void *response, struct error *e)
+static int list_images(struct node *n, struct call *call, const void *request, void *response,
+		       struct error *e)
 {
 	const Runtime__V1__ListImagesRequest *req = request;
 	Runtime__V1__ListImagesResponse *resp = response;
@@ -94,17 +96,21 @@ static int events(struct node *n, struct call *call, const void *request, void *
 	return 0;
 }
 
-#define ROW(service, name, request, response, handler, ...)                                     \
-	{ "/runtime.v1." service "/" name, &runtime__v1__##request##__descriptor,               \
-	  &runtime__v1__##response##__descriptor, handler, __VA_ARGS__ }
+#define ROW(service, name, request, response, handler, ...)                             \
+	{                                                                               \
+		"/runtime.v1." service "/" name, &runtime__v1__##request##__descriptor, \
+			&runtime__v1__##response##__descriptor, handler, __VA_ARGS__    \
+	}
 
 static const struct cri_method methods[] = {
 	ROW("RuntimeService", "Version", version_request, version_response, version, false, false),
 	ROW("RuntimeService", "Status", status_request, status_response, NULL, false, false),
-	ROW("RuntimeService", "StopContainer", stop_container_request, stop_container_response, stop_container, true,
+	ROW("RuntimeService", "StopContainer", stop_container_request, stop_container_response,
+	    stop_container, true, false),
+	ROW("RuntimeService", "GetContainerEvents", get_events_request, container_event_response, events,
+	    true, true),
+	ROW("ImageService", "ListImages", list_images_request, list_images_response, list_images, false,
 	    false),
-	ROW("RuntimeService", "GetContainerEvents", get_events_request, container_event_response, events, true, true),
-	ROW("ImageService", "ListImages", list_images_request, list_images_response, list_images, false, false),
 };
 
 static void on_signal(void *arg, int fd)
@@ -133,7 +139,8 @@ static int serve(const char *socket_path, struct error *e)
 
 	l->max_connections = (unsigned)env_number("MAX_CONNECTIONS", l->max_connections);
 	l->handshake_ns = env_number("HANDSHAKE_MS", l->handshake_ns / NS_PER_MS) * NS_PER_MS;
-	l->grpc.request_timeout_ns = env_number("REQUEST_MS", l->grpc.request_timeout_ns / NS_PER_MS) * NS_PER_MS;
+	l->grpc.request_timeout_ns =
+		env_number("REQUEST_MS", l->grpc.request_timeout_ns / NS_PER_MS) * NS_PER_MS;
 	l->stall_ns = env_number("STALL_MS", l->stall_ns / NS_PER_MS) * NS_PER_MS;
 	l->drain_ns = env_number("DRAIN_MS", l->drain_ns / NS_PER_MS) * NS_PER_MS;
 	l->workers.max[JOB_SHORT] = (unsigned)env_number("MAX_SHORT", l->workers.max[JOB_SHORT]);

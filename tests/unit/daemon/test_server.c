@@ -74,12 +74,14 @@ static int events(struct node *n, struct call *call, const void *request, void *
 }
 
 static const struct cri_method methods[] = {
-	{ VERSION, &runtime__v1__version_request__descriptor, &runtime__v1__version_response__descriptor, version, 0, 0 },
-	{ STOP, &runtime__v1__stop_container_request__descriptor, &runtime__v1__stop_container_response__descriptor,
-	  stop, true, 0 },
-	{ EVENTS, &runtime__v1__get_events_request__descriptor, &runtime__v1__container_event_response__descriptor,
-	  events, true, true },
-	{ STATUS, &runtime__v1__status_request__descriptor, &runtime__v1__status_response__descriptor, NULL, 0, 0 },
+	{ VERSION, &runtime__v1__version_request__descriptor, &runtime__v1__version_response__descriptor,
+	  version, 0, 0 },
+	{ STOP, &runtime__v1__stop_container_request__descriptor,
+	  &runtime__v1__stop_container_response__descriptor, stop, true, 0 },
+	{ EVENTS, &runtime__v1__get_events_request__descriptor,
+	  &runtime__v1__container_event_response__descriptor, events, true, true },
+	{ STATUS, &runtime__v1__status_request__descriptor, &runtime__v1__status_response__descriptor, NULL,
+	  0, 0 },
 };
 
 static void on_stop(void *arg, int fd)
@@ -144,15 +146,17 @@ static struct grpc_client *client(void)
 	return c;
 }
 
-static int ask(struct grpc_client *c, struct arena *a, const char *text, char **ret_text, int *status, struct error *e)
+static int ask(struct grpc_client *c, struct arena *a, const char *text, char **ret_text, int *status,
+	       struct error *e)
 {
-	Runtime__V1__VersionRequest *req = PB_NEW(a, Runtime__V1__VersionRequest, runtime__v1__version_request);
+	Runtime__V1__VersionRequest *req =
+		PB_NEW(a, Runtime__V1__VersionRequest, runtime__v1__version_request);
 	void *resp;
 	int r;
 
 	req->version = arena_str(a, text);
-	r = grpc_client_unary(c, VERSION, req, &runtime__v1__version_response__descriptor, deadline_in_ms(5000), a,
-			      &resp, status, e);
+	r = grpc_client_unary(c, VERSION, req, &runtime__v1__version_response__descriptor,
+			      deadline_in_ms(5000), a, &resp, status, e);
 	if (r == 0)
 		*ret_text = ((Runtime__V1__VersionResponse *)resp)->version;
 	return r;
