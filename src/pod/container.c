@@ -180,7 +180,7 @@ static int check_create(struct monitor *m, const struct req_container *q, struct
 		return err_new(e, ERR_LIMIT, "the pod has %d containers already", MONITOR_CONTAINERS_MAX);
 	if (q->bundle_dfd < 0)
 		return err_new(e, ERR_INVALID, "the request has no bundle directory");
-	return 0;
+	return logfile_check(q->log_fd, e);
 }
 
 /* An fd of the message becomes ours. */

@@ -4,11 +4,25 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
+
+int logfile_check(int fd, struct error *e)
+{
+	struct stat st;
+
+	if (fd < 0)
+		return 0;
+	if (fstat(fd, &st) < 0)
+		return err_sys(e, "stat the log file");
+	if (!S_ISREG(st.st_mode) && !S_ISCHR(st.st_mode))
+		return err_new(e, ERR_INVALID, "the log is neither a regular file nor a character device");
+	return 0;
+}
 
 void logfile_done(struct logfile *f)
 {

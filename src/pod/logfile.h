@@ -17,6 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/error.h"
+
 #define LOG_PART_MAX 16384
 
 struct logfile {
@@ -25,6 +27,9 @@ struct logfile {
 	uint64_t lost;	/* records that were not written */
 };
 #define LOGFILE_OFF ((struct logfile){ .fd = -1 })
+/* Whether fd is fit to be a log: a pipe or socket that nobody reads would stop us, and with us all of the
+ * pod. -1 is fine. Fails: INVALID, SYS. */
+int logfile_check(int fd, struct error *e) MUST_USE;
 void logfile_done(struct logfile *f);
 /* Continue in fd, which is taken over. */
 void logfile_swap(struct logfile *f, int fd);

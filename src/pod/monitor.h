@@ -220,6 +220,8 @@ void sandbox_init_exited(struct monitor *m);
 /* shm.c, in a worker */
 int shm_create(uint64_t size_bytes, unsigned uid, unsigned gid, int *ret_tree_fd, int *ret_mnt_fd,
 	       struct error *e) MUST_USE;
+/* The way of older kernels: a new mount namespace with nothing in it but the tree. */
+int shm_hold(int tree_fd, int *ret_mnt_fd, struct error *e) MUST_USE;
 /* The tree for one more container: shm_fd itself, or a clone from the holding mount namespace. */
 int shm_open_tree(const struct sandbox *s, int *ret_tree_fd, struct error *e) MUST_USE;
 

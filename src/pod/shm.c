@@ -7,9 +7,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/mount.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -22,17 +20,12 @@
 
 static bool can_clone_detached(int tree_fd)
 {
-	cleanup_close int fd = -1;
+	cleanup_close int fd = open_tree(tree_fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 
-	/* For tests of the fallback on a kernel that does not need it. */
-	if (getenv("HULL_POD_SHM_NAMESPACE"))
-		return false;
-	fd = open_tree(tree_fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 	return fd >= 0;
 }
 
-/* Make tree_fd the root of a new mount namespace and return that. */
-static int hold_in_namespace(int tree_fd, int *ret_mnt_fd, struct error *e)
+int shm_hold(int tree_fd, int *ret_mnt_fd, struct error *e)
 {
 	struct proc child = PROC_INIT;
 	struct error answer = ERROR_INIT;
@@ -43,8 +36,8 @@ static int hold_in_namespace(int tree_fd, int *ret_mnt_fd, struct error *e)
 		return r;
 	r = pidfd_clone(CLONE_NEWNS, &child, e);
 	if (r == 0) {
-		root_enter(tree_fd, &answer) < 0 ? (void)0 : err_clear(&answer);
-		fd_write_full(pipe_fd[1], &answer, sizeof(answer));
+		(void)!root_enter(tree_fd, &answer);
+		(void)!fd_write_full(pipe_fd[1], &answer, sizeof(answer));
 		pause();
 		_exit(0);
 	}
@@ -75,7 +68,7 @@ int shm_create(uint64_t size_bytes, unsigned uid, unsigned gid, int *ret_tree_fd
 	if (r < 0)
 		return r;
 	if (!can_clone_detached(tree))
-		return hold_in_namespace(tree, ret_mnt_fd, e);
+		return shm_hold(tree, ret_mnt_fd, e);
 	*ret_tree_fd = take_fd(tree);
 	return 0;
 }

@@ -239,6 +239,9 @@ int op_reopen_log(struct conn *conn, struct wire_msg *msg, struct error *e)
 		return r;
 	if (q.log_fd < 0)
 		return err_new(e, ERR_INVALID, "the request has no log file");
+	r = logfile_check(q.log_fd, e);
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < msg->fd_count; i++)
 		if (msg->fds[i] == q.log_fd) {
 			logfile_swap(&c->log, q.log_fd);
