@@ -174,12 +174,19 @@ static int open_given(const struct mounts_env *env, const struct plan_mount *pm,
 {
 	cleanup_close int tree = -1;
 	struct stat sb;
-	int r = mount_clone(env->create->mount_fds[pm->tree].tree_fd, "", true, true, &tree, e);
+	int given = env->create->mount_fds[pm->tree].tree_fd;
+	struct error cannot_clone = ERROR_INIT;
+	int r = mount_clone(given, "", true, true, &tree, &cannot_clone);
 
-	if (r < 0)
-		return e && e->sys == EINVAL ? err_hint(e, "before Linux 6.15 a detached mount cannot be cloned: "
-							"attach it in a mount namespace") : r;
-	r = set_attrs(env, pm, tree, e);
+	if (r < 0 && cannot_clone.sys != EINVAL) {
+		if (e)
+			*e = cannot_clone;
+		return r;
+	}
+	if (r < 0) /* before Linux 6.15: the caller's own detached tree goes in, which works once */
+		r = fd_dup(given, &tree, e);
+	if (r >= 0)
+		r = set_attrs(env, pm, tree, e);
 	if (r < 0)
 		return r;
 	if (fstat(tree, &sb) < 0)

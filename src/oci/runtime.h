@@ -21,7 +21,7 @@
 struct oci_mount_fd {
 	const char *destination;	/* compared with the spec's after cleaning */
 	int tree_fd;			/* borrowed. Before Linux 6.15 only a mount that is attached in the caller's
-					 * mount namespace can be cloned */
+					 * mount namespace can be cloned; a detached one is then used up */
 };
 #define OCI_MOUNT_FDS_MAX 8
 
