@@ -52,6 +52,17 @@ static void close_fd(int *fd)
 	*fd = -1;
 }
 
+void container_unlist(struct container *c)
+{
+	struct monitor *m = c->m;
+
+	for (size_t i = 0; i < m->container_count; i++)
+		if (m->containers[i] == c) {
+			m->containers[i] = m->containers[--m->container_count];
+			break;
+		}
+}
+
 void container_free(struct container *c)
 {
 	struct monitor *m = c->m;
@@ -67,11 +78,7 @@ void container_free(struct container *c)
 	close_fd(&c->oom_fd);
 	close_fd(&c->cgroup_fd);
 	close_fd(&c->stdin_fd);
-	for (size_t i = 0; i < m->container_count; i++)
-		if (m->containers[i] == c) {
-			m->containers[i] = m->containers[--m->container_count];
-			break;
-		}
+	container_unlist(c);
 	free(c->cgroup_error);
 	free(c->cgroup_path);
 	free(c);

@@ -137,6 +137,8 @@ struct container *container_find(struct monitor *m, const char *id);
 /* Look again at who waits for this container. May free it. */
 void container_settle(struct container *c);
 void container_changed(struct container *c, enum monitor_event_type event);
+/* Out of the table; and all of it. */
+void container_unlist(struct container *c);
 void container_free(struct container *c);
 /* SIGKILL to everything in it. */
 void container_kill(struct container *c);

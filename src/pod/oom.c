@@ -76,21 +76,49 @@ static bool read_beside(int fd, const char *name, const char *key, uint64_t *ret
 	return errno == 0;
 }
 
+/* v1 has no count of OOMs by limit, and its failcnt stays 0 on kernels of today (6.18). But use that came up to the
+ * limit says the same; the kernel charges in batches of 64 pages, so it may stop a little below. */
+static bool came_up_to(const struct container *c, const char *use_file, const char *limit_file, uint64_t *ret_limit)
+{
+	const uint64_t batch = 64 * 4096;
+	uint64_t use = 0, limit = 0;
+
+	if (!read_beside(c->oom_fd, use_file, NULL, &use) || !read_beside(c->oom_fd, limit_file, NULL, &limit))
+		return false;
+	if (limit >= INT64_MAX / 2)
+		return false;
+	*ret_limit = limit;
+	return use + batch >= limit;
+}
+
+static void find_limit_v1(const struct container *c, struct oom_facts *f)
+{
+	f->has_limit_hits = true;
+	f->limit_hits = came_up_to(c, "memory.max_usage_in_bytes", "memory.limit_in_bytes", &f->limit_bytes) ||
+			came_up_to(c, "memory.memsw.max_usage_in_bytes", "memory.memsw.limit_in_bytes", &f->limit_bytes);
+}
+
+/* "oom N": how often this cgroup's own limit was what was hit (cgroup-v2.rst, memory.events). */
+static void find_limit_v2(const struct container *c, struct oom_facts *f)
+{
+	uint64_t limit = 0;
+
+	f->has_limit_hits = read_beside(c->oom_fd, "memory.events", "\noom ", &f->limit_hits);
+	if (read_beside(c->oom_fd, "memory.max", NULL, &limit)) /* 0 stands for "max" */
+		f->limit_bytes = limit;
+}
+
 void oom_judge(struct container *c)
 {
 	struct oom_facts f = { .parent = c->m->sandbox.cgroup_parent,
 			       .init_was_killed = c->st.signal == SIGKILL || c->st.exit_code == 128 + SIGKILL };
-	uint64_t v = 0;
-	bool is_v2;
 
 	if (c->oom_fd < 0 || cgroup_oom_kills(c->oom_fd, &f.kills, NULL) < 0 || f.kills == 0)
 		return;
-	is_v2 = c->m->cgroups && cgroup_host_mode(c->m->cgroups) == CGROUP_V2;
-	/* "oom N": how often this cgroup's own limit was what was hit (cgroup-v2.rst, memory.events). */
-	f.has_limit_hits = is_v2 ? read_beside(c->oom_fd, "memory.events", "\noom ", &f.limit_hits)
-				 : read_beside(c->oom_fd, "memory.failcnt", NULL, &f.limit_hits);
-	if (read_beside(c->oom_fd, is_v2 ? "memory.max" : "memory.limit_in_bytes", NULL, &v) && v < INT64_MAX / 2)
-		f.limit_bytes = v;
+	if (c->m->cgroups && cgroup_host_mode(c->m->cgroups) == CGROUP_V2)
+		find_limit_v2(c, &f);
+	else
+		find_limit_v1(c, &f);
 	c->st.oom_kills = f.kills;
 	c->st.oom_killed = oom_describe(&f, c->st.message, sizeof(c->st.message));
 	if (f.kills > c->oom_seen) {

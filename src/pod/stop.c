@@ -102,30 +102,33 @@ static void reply_status(struct conn *conn, const struct container *c)
 	conn_reply(conn, &rep);
 }
 
-/* Forgotten as soon as nothing of it is left; a cgroup that cannot be removed keeps it. */
-static void settle_delete(struct container *c)
+/* Its cgroup cannot be removed. A delete can be tried again; a stop of the sandbox goes on without. */
+static void delete_failed(struct container *c)
 {
 	struct monitor *m = c->m;
 	struct conn *conn;
 
-	if (c->cgroup_fate == CGROUP_FAILED) {
-		while ((conn = conn_waiting(m, NULL, OP_DELETE, c)))
-			conn_reply_error(conn, c->cgroup_error);
-		if (!m->is_stopping)
-			c->is_forgetting = false;
-		else if (m->stop_error.kind == 0)
-			m->stop_error = *c->cgroup_error;
-		if (!m->is_stopping)
-			return;
-	} else if (c->cgroup_fate != CGROUP_NONE) {
-		return;
-	}
 	while ((conn = conn_waiting(m, NULL, OP_DELETE, c)))
-		conn_reply(conn, &REP_INIT);
+		conn_reply_error(conn, c->cgroup_error);
+	if (!m->is_stopping)
+		c->is_forgetting = false;
+	else if (m->stop_error.kind == 0)
+		m->stop_error = *c->cgroup_error;
+}
+
+/* Nothing of it is left. The answer comes last: who has it finds the record and the events as it says. */
+static void forget(struct container *c)
+{
+	struct monitor *m = c->m;
+	struct conn *conn;
+
+	container_unlist(c);
+	status_write(m);
 	if (!c->is_abandoned)
 		event_send(m, MONITOR_EVENT_DELETED, c);
+	while ((conn = conn_waiting(m, NULL, OP_DELETE, c)))
+		conn_reply(conn, &REP_INIT);
 	container_free(c);
-	status_write(m);
 	sandbox_stop_step(m);
 }
 
@@ -137,8 +140,12 @@ void container_settle(struct container *c)
 		return;
 	while ((conn = conn_waiting(c->m, NULL, OP_STOP, c)))
 		reply_status(conn, c);
-	if (c->is_forgetting)
-		settle_delete(c);
+	if (!c->is_forgetting)
+		return;
+	if (c->cgroup_fate == CGROUP_FAILED)
+		delete_failed(c);
+	if (c->cgroup_fate == CGROUP_NONE || (c->cgroup_fate == CGROUP_FAILED && c->m->is_stopping))
+		forget(c);
 }
 
 static int find_object(struct conn *conn, struct wire_msg *msg, struct req_object *q, struct container **ret,
