@@ -70,8 +70,9 @@ bool cgroup_host_hierarchy(const struct cgroup_host *host, size_t i, const char 
 			   const char **ret_v1_option);
 
 /* The path of a container's cgroup below a parent as CRI or OCI gives it, in the driver's form:
- * cgroupfs: <parent>/<prefix>-<name>; systemd: <last slice of parent>:<prefix>:<name>. An empty parent is
- * "/hull" (cgroupfs) or "hull.slice" (systemd). Fails: INVALID. */
+ * cgroupfs, or a parent that is the path of a scope (cgroup/systemd.h): <parent>/<prefix>-<name>; systemd:
+ * <last slice of parent>:<prefix>:<name>. An empty parent is "/hull" (cgroupfs) or "hull.slice" (systemd).
+ * Fails: INVALID. */
 int cgroup_path_below(const struct cgroup_host *host, const char *parent, const char *prefix,
 		      const char *name, char ret_path[CGROUP_PATH_MAX], struct error *e) MUST_USE;
 /* The cgroupfs path that a path of either form stands for: "/a.slice/a-b.slice/hull-x.scope". */

@@ -270,6 +270,10 @@ int cgroup_host_open(enum cgroup_driver driver, struct cgroup_host **ret_host, s
 {
 	cleanup_buf struct buf text = BUF_INIT;
 
+	/* sd_booted(3) */
+	if (driver == CGROUP_DRIVER_SYSTEMD && access("/run/systemd/system", F_OK) < 0)
+		return err_new(e, ERR_UNSUPPORTED,
+			       "the cgroup driver is \"systemd\", but systemd does not run this machine; use \"cgroupfs\"");
 	if (file_read(AT_FDCWD, "/proc/self/mountinfo", MOUNTINFO_MAX, &text, e) < 0)
 		return err_ctx(e, "find the cgroup hierarchies");
 	return cgroup_host_open_text(buf_str(&text), driver, ret_host, e);

@@ -21,7 +21,6 @@ struct cgroup_host {
 	int v2;				/* index of the v2 hierarchy, or -1 */
 	int anchor;			/* index of the v1 hierarchy in which processes are looked for, or -1 */
 	int by_controller[CGROUP_CONTROLLER_COUNT];	/* index, or -1 */
-	const struct cgroup_unit_ops *units;		/* systemd driver, see systemd.h */
 };
 
 /* Everything but opening: the hierarchies that a mountinfo text names; of several mounts of one hierarchy

@@ -192,7 +192,8 @@ int cgroup_path_below(const struct cgroup_host *host, const char *parent, const 
 
 	if (!path_is_name(prefix) || !path_is_name(name))
 		return err_new(e, ERR_INVALID, "\"%s-%s\" cannot be a cgroup's name", prefix, name);
-	if (host->driver == CGROUP_DRIVER_SYSTEMD) {
+	/* In a scope that was delegated to us there are no units, only directories. */
+	if (host->driver == CGROUP_DRIVER_SYSTEMD && !(parent && parent[0] == '/' && str_ends(parent, ".scope"))) {
 		char resolved[CGROUP_PATH_MAX];
 
 		if (slice_of_parent(str_is_empty(parent) ? "hull.slice" : parent, slice, e) < 0 ||

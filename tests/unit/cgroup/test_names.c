@@ -185,6 +185,9 @@ static void container_paths_below_a_kubelets_parent(void **state)
 	assert_string_equal(out, "kubepods-burstable-pod1_2.slice:hull:c");
 	assert_int_equal(cgroup_path_below(&systemd, "", "hull", "c", out, &err), 0);
 	assert_string_equal(out, "hull.slice:hull:c");
+	/* In the pod's delegated scope. */
+	assert_int_equal(cgroup_path_below(&systemd, "/a.slice/hull-p.scope", "hull", "c", out, &err), 0);
+	assert_string_equal(out, "/a.slice/hull-p.scope/hull-c");
 	/* A slice that would lie elsewhere than the path says. */
 	assert_int_equal(cgroup_path_below(&systemd, "/x.slice/kubepods-pod1.slice", "hull", "c", out, &err), -ERR_INVALID);
 	assert_int_equal(cgroup_path_below(&systemd, "/a//b", "hull", "c", out, &err), -ERR_INVALID);
