@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 #include "base/mem.h"
+#include "base/str.h"
 
 /* One block: the struct, then its arrays, each aligned alike. */
 struct cgroup_lists {
@@ -36,6 +37,41 @@ static void fill_blkio(const struct oci_resources *r, struct cgroup_blkio *at)
 	at = add_rates(at, BLKIO_WRITE_BPS, r->block_io.write_bps.v, r->block_io.write_bps.n);
 	at = add_rates(at, BLKIO_READ_IOPS, r->block_io.read_iops.v, r->block_io.read_iops.n);
 	add_rates(at, BLKIO_WRITE_IOPS, r->block_io.write_iops.v, r->block_io.write_iops.n);
+}
+
+/* What every container may use, whatever the rules before say (OCI "Default Devices"; runc appends the like): nodes
+ * may be made (only /dev's own can be opened), the default devices and terminals work. */
+static const struct cgroup_device default_rules[] = {
+	{ true, 'c', -1, -1, "m" },  { true, 'b', -1, -1, "m" },    { true, 'c', 1, 3, "rwm" },
+	{ true, 'c', 1, 5, "rwm" },  { true, 'c', 1, 7, "rwm" },    { true, 'c', 1, 8, "rwm" },
+	{ true, 'c', 1, 9, "rwm" },  { true, 'c', 5, 0, "rwm" },    { true, 'c', 5, 2, "rwm" },
+	{ true, 'c', 136, -1, "rwm" },
+};
+
+static bool has_rule(const struct cgroup_device *list, size_t n, const struct cgroup_device *rule)
+{
+	bool found = false;
+
+	for (size_t i = 0; i < n; i++) {
+		/* A denial behind it takes it back. */
+		if (!list[i].allow)
+			found = false;
+		else if (list[i].type == rule->type && list[i].major == rule->major && list[i].minor == rule->minor &&
+			 str_eq(list[i].access, rule->access))
+			found = true;
+	}
+	return found;
+}
+
+/* Behind the n rules of the spec; without any, nothing is filtered. Returns how many there are then. */
+static size_t add_default_rules(struct cgroup_device *list, size_t n)
+{
+	size_t all = n;
+
+	for (size_t i = 0; n && i < ARRAY_LEN(default_rules); i++)
+		if (!has_rule(list, n, &default_rules[i]))
+			list[all++] = default_rules[i];
+	return all;
 }
 
 static void fill_device(const struct oci_device_rule *rule, struct cgroup_device *d)
@@ -87,7 +123,7 @@ static void fill_numbers(const struct oci_resources *r, struct cgroup_resources 
 int cgroup_resources_of(const struct oci_resources *r, struct cgroup_resources *ret, struct cgroup_lists **ret_lists,
 			struct error *e)
 {
-	size_t devices = r->devices.n, blkio = blkio_count(r), huge = r->hugepage_limits.n, unified = r->unified.n;
+	size_t devices = r->devices.n + ARRAY_LEN(default_rules), blkio = blkio_count(r), huge = r->hugepage_limits.n, unified = r->unified.n;
 	struct cgroup_device *d;
 	struct cgroup_blkio *b;
 	struct cgroup_hugepage *h;
@@ -107,8 +143,9 @@ int cgroup_resources_of(const struct oci_resources *r, struct cgroup_resources *
 	h = (struct cgroup_hugepage *)(void *)(d + devices);
 	u = (struct cgroup_unified *)(void *)(h + huge);
 	fill_blkio(r, b);
-	for (size_t i = 0; i < devices; i++)
+	for (size_t i = 0; i < r->devices.n; i++)
 		fill_device(&r->devices.v[i], &d[i]);
+	devices = add_default_rules(d, r->devices.n);
 	for (size_t i = 0; i < huge; i++)
 		h[i] = (struct cgroup_hugepage){ r->hugepage_limits.v[i].page_size, r->hugepage_limits.v[i].limit };
 	for (size_t i = 0; i < unified; i++)

@@ -15,6 +15,7 @@
 #include "base/path.h"
 #include "base/proc.h"
 #include "sys/caps.h"
+#include "sys/mountapi.h"
 #include "userns/userns.h"
 
 void box_sh(const char *fmt, ...)
@@ -36,12 +37,31 @@ bool box_is_possible(void)
 	       access("/bin/busybox", X_OK) == 0;
 }
 
+bool box_can_clone_detached(void)
+{
+	cleanup_close int tree = -1, clone = -1;
+	struct error e = ERROR_INIT;
+
+	return mount_new("tmpfs", NULL, 0, 0, &tree, &e) >= 0 && mount_clone(tree, "", false, true, &clone, &e) >= 0;
+}
+
+bool box_can_idmap(const struct box *b)
+{
+	cleanup_close int tree = -1, map_fd = -1;
+	struct idmap map = IDMAP_INIT;
+	struct error e = ERROR_INIT;
+
+	return idmap_add(&map, (struct idmap_extent){ 0, 700000, 65536 }, &e) == 0 &&
+	       userns_mapping_fd(&map, &map, &map_fd, &e) >= 0 && mount_clone(b->dfd, "", false, true, &tree, &e) >= 0 &&
+	       mount_change(tree, false, &(struct mount_change){ .idmap = true, .userns_fd = map_fd }, &e) >= 0;
+}
+
 void box_make(struct box *b)
 {
 	struct error e = ERROR_INIT;
 
 	*b = (struct box){ .dfd = -1, .root_dfd = -1 };
-	strcpy(b->dir, "/tmp/hull-test-oci-XXXXXX");
+	snprintf(b->dir, sizeof(b->dir), "%s/hull-test-oci-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
 	assert_non_null(mkdtemp(b->dir));
 	assert_int_equal(chmod(b->dir, 0755), 0);
 	box_sh("cd %s && mkdir -p rootfs/bin rootfs/proc rootfs/dev rootfs/sys rootfs/tmp rootfs/etc && "

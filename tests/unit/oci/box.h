@@ -20,7 +20,6 @@ struct box {
 	struct buf config;	/* of the last box_spec() */
 	struct oci_spec *spec;
 	struct cgroup_host *cgroups;
-	bool has_nodes_of_host;
 };
 
 /* Whether containers can be made here at all: CAP_SYS_ADMIN in the initial user namespace, and busybox. */
@@ -31,6 +30,17 @@ bool box_is_possible(void);
 			print_message("skipped: needs root in the initial user namespace, and /bin/busybox static\n"); \
 			skip();                                                           \
 		}                                                                         \
+	} while (0)
+
+/* Linux 6.15; and what the file system of the test's directory can do (tmpfs: 6.3). */
+bool box_can_clone_detached(void);
+bool box_can_idmap(const struct box *b);
+#define NEED(condition, what)                                     \
+	do {                                                      \
+		if (!(condition)) {                               \
+			print_message("skipped: needs " what "\n"); \
+			skip();                                   \
+		}                                                 \
 	} while (0)
 
 void box_make(struct box *b);

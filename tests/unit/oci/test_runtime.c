@@ -445,6 +445,7 @@ static void test_an_idmapped_volume_keeps_the_hosts_ids(void **state)
 
 	(void)state;
 	NEED_BOX();
+	NEED(box_can_idmap(&box), "a file system with id-mapped mounts");
 	box_sh("mkdir -p %s/mapped && chown 5:6 %s/mapped && chmod 0777 %s/mapped", box.dir, box.dir, box.dir);
 	mounts = str_fmt(",{\"destination\":\"/vol\",\"type\":\"bind\",\"source\":\"%s/mapped\",\"options\":[\"rbind\",\"rw\"]" MAPPINGS "}",
 			 box.dir);
@@ -469,6 +470,7 @@ static void test_flags_of_the_host_stay_in_a_user_namespace(void **state)
 
 	(void)state;
 	NEED_BOX();
+	NEED(box_can_clone_detached(), "Linux 6.15 to clone a detached mount");
 	assert_int_equal(mount_new("tmpfs", &size, 1, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, &tree, &e), 0);
 	o.mount_fds[0] = (struct oci_mount_fd){ "/vol", tree };
 	o.mount_fd_count = 1;
@@ -496,6 +498,7 @@ static void test_a_given_tree_serves_many_containers(void **state)
 
 	(void)state;
 	NEED_BOX();
+	NEED(box_can_clone_detached(), "Linux 6.15 to clone a detached mount");
 	assert_int_equal(mount_new("tmpfs", params, 1, 0, &tree, &e), 0);
 	o.mount_fds[0] = (struct oci_mount_fd){ "/dev/shm/", tree };
 	o.mount_fd_count = 1;
@@ -545,6 +548,7 @@ static void test_an_overlay_of_idmapped_layers(void **state)
 
 	(void)state;
 	NEED_BOX();
+	NEED(box_can_idmap(&box), "a file system with id-mapped mounts");
 	box_sh("cd %s && rm -rf layers ov && mkdir -p layers/aa/etc layers/bb ov/upper ov/work && cp -a rootfs/. layers/bb/ && "
 	       "echo top > layers/aa/etc/which && echo base > layers/bb/etc/which && echo base > layers/bb/etc/only && "
 	       "chown 7:7 layers/bb/etc/only && chown %d:%d ov/upper ov/work", box.dir, HOST_ID, HOST_ID);
