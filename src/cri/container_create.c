@@ -258,6 +258,9 @@ static int make_layer(struct node *n, const struct container *c, const struct co
 
 		if (mkdirat(n->containers_dfd, path, i ? 0755 : 0700) < 0)
 			return err_sys(e, "make \"%s/containers/%s\"", n->config->root_dir, path);
+		/* Whatever our umask: this is what "/" looks like inside. */
+		if (i && fchmodat(n->containers_dfd, path, 0755, 0) < 0)
+			return err_sys(e, "set the mode of \"%s/containers/%s\"", n->config->root_dir, path);
 		if (i && fchownat(n->containers_dfd, path, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
 			return err_sys(e, "give \"%s/containers/%s\" to %u:%u", n->config->root_dir, path, uid, gid);
 	}
