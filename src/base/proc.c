@@ -29,9 +29,13 @@ struct child_arg {
 	int sys;		/* and with which errno; 0 while all is well */
 };
 
+/* The child leaves from the middle of its frames, by execve(2). The sanitizer's marks on that stack are in our
+ * memory and would stay, for whatever is mapped there next. */
+#define CHILD_CODE __attribute__((no_sanitize_address))
+
 /* Place the given fds at 0 .. fd_count-1. Sources may lie in that range themselves, so all are first
  * moved above it. */
-static int place_fds(const struct proc_opts *o)
+CHILD_CODE static int place_fds(const struct proc_opts *o)
 {
 	int moved[PROC_FDS_MAX];
 
@@ -52,7 +56,7 @@ static int place_fds(const struct proc_opts *o)
 	return close_range((unsigned int)o->fd_count, UINT_MAX, 0);
 }
 
-static void default_signals(void)
+CHILD_CODE static void default_signals(void)
 {
 	struct sigaction dfl = { .sa_handler = SIG_DFL };
 	sigset_t none;
@@ -64,7 +68,7 @@ static void default_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static int child_main(void *p)
+CHILD_CODE static int child_main(void *p)
 {
 	static const char *const no_env[] = { NULL };
 	struct child_arg *arg = p;
