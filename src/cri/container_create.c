@@ -257,12 +257,12 @@ static int make_layer(struct node *n, const struct container *c, const struct co
 		cleanup_free char *path = str_fmt("%s%s", c->rec->id, parts[i]);
 
 		if (mkdirat(n->containers_dfd, path, i ? 0755 : 0700) < 0)
-			return err_sys(e, "make \"%s/containers/%s\"", n->config->root_dir, path);
+			return err_sys(e, "make \"%s/containers/%s\"", node_config(n)->root_dir, path);
 		/* Whatever our umask: this is what "/" looks like inside. */
 		if (i && fchmodat(n->containers_dfd, path, 0755, 0) < 0)
-			return err_sys(e, "set the mode of \"%s/containers/%s\"", n->config->root_dir, path);
+			return err_sys(e, "set the mode of \"%s/containers/%s\"", node_config(n)->root_dir, path);
 		if (i && fchownat(n->containers_dfd, path, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
-			return err_sys(e, "give \"%s/containers/%s\" to %u:%u", n->config->root_dir, path, uid, gid);
+			return err_sys(e, "give \"%s/containers/%s\" to %u:%u", node_config(n)->root_dir, path, uid, gid);
 	}
 	return 0;
 }
@@ -329,8 +329,8 @@ static int build(struct node *n, struct container *c, const struct image *image,
 		 struct error *e)
 {
 	cleanup_free const char **lowers = mem_array(image->layers.n + 1, sizeof(char *));
-	cleanup_free char *upper = str_fmt("%s/containers/%s/upper", n->config->root_dir, c->rec->id);
-	cleanup_free char *work = str_fmt("%s/containers/%s/work", n->config->root_dir, c->rec->id);
+	cleanup_free char *upper = str_fmt("%s/containers/%s/upper", node_config(n)->root_dir, c->rec->id);
+	cleanup_free char *work = str_fmt("%s/containers/%s/work", node_config(n)->root_dir, c->rec->id);
 	struct oci_rootfs rootfs = OCI_ROOTFS_INIT;
 	struct monitor_container m = { .id = c->rec->id,
 				       .bundle_dfd = bundle_dfd,

@@ -93,7 +93,7 @@ static void add_annotations(const struct container_plan *p, struct json_object *
 {
 	struct json_object *a = json_put_object(spec, "annotations");
 	const PB(PodSandboxConfig) *pod = p->sandbox->rec->config;
-	const struct node_config *config = p->node->config;
+	const struct node_config *config = node_config(p->node);
 	const PB(ImageSpec) *image = p->config->image;
 
 	for (size_t i = 0; i < pod->n_annotations; i++)

@@ -189,9 +189,9 @@ int cri_image_fs_info(struct node *n, struct call *call, const void *request, vo
 	(void)e;
 	images_usage(n->images, &bytes, &inodes);
 	resp->image_filesystems = arena_array(call->arena, 1, sizeof(*resp->image_filesystems));
-	resp->image_filesystems[resp->n_image_filesystems++] = usage(call, n->config->root_dir, bytes, inodes);
+	resp->image_filesystems[resp->n_image_filesystems++] = usage(call, node_config(n)->root_dir, bytes, inodes);
 	resp->container_filesystems = arena_array(call->arena, 1, sizeof(*resp->container_filesystems));
 	resp->container_filesystems[resp->n_container_filesystems++] =
-		usage(call, n->config->root_dir, bytes, inodes);
+		usage(call, node_config(n)->root_dir, bytes, inodes);
 	return 0;
 }

@@ -31,7 +31,7 @@ static int open_below(int dfd, const char *dir, const char *name, int *ret_fd, s
 
 static int open_directories(struct node *n, struct error *e)
 {
-	const struct node_config *c = n->config;
+	const struct node_config *c = node_config(n);
 	int r;
 
 	/* 0700: layers and bundles are handed over by fd, nobody has to walk here (CVE-2024-25621). */
@@ -65,10 +65,10 @@ static int find_helper(struct node *n, const char *name, const char *built_in, c
 	ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	cleanup_free char *dir = NULL, *sibling = NULL;
 
-	if (n->config->helper_dir) {
-		*ret = find_below(n->config->helper_dir, name);
+	if (node_config(n)->helper_dir) {
+		*ret = find_below(node_config(n)->helper_dir, name);
 		if (!*ret)
-			return err_new(e, ERR_NOT_FOUND, "helper_dir \"%s\" has no program \"%s\"", n->config->helper_dir, name);
+			return err_new(e, ERR_NOT_FOUND, "helper_dir \"%s\" has no program \"%s\"", node_config(n)->helper_dir, name);
 		return 0;
 	}
 	if ((*ret = find_below(HULL_LIBEXEC, name)))
@@ -127,12 +127,12 @@ static bool image_is_used(void *ctx, const char *image_id)
 
 static int open_images(struct node *n, struct error *e)
 {
-	const char *pinned[] = { n->config->sandbox_image, NULL };
+	const char *pinned[] = { node_config(n)->sandbox_image, NULL };
 	struct images_opts o = { .root_dfd = n->root_dfd,
-				 .root_path = n->config->root_dir,
+				 .root_path = node_config(n)->root_dir,
 				 .helper = n->helper_unpack,
 				 .store = { .ctx = n, .apply = images_apply, .each = images_each },
-				 .registries = &n->config->registries,
+				 .registries = &node_config(n)->registries,
 				 .is_used = image_is_used,
 				 .is_used_ctx = n,
 				 .pinned = pinned };
@@ -157,7 +157,7 @@ static struct cni *open_cni(const struct node_config *c)
 /* The blocks for "userns: always": configured, or the user's own of /etc/subuid and /etc/subgid. */
 static void load_pool(struct node *n)
 {
-	const struct node_config *c = n->config;
+	const struct node_config *c = node_config(n);
 	struct idrange_pool uids = IDRANGE_POOL_INIT, gids = IDRANGE_POOL_INIT;
 	struct error e = ERROR_INIT;
 
@@ -191,7 +191,7 @@ static struct node *node_new(const struct node_config *config)
 
 static int open_all(struct node *n, struct error *e)
 {
-	bool systemd = str_eq(n->config->cgroup_driver, "systemd");
+	bool systemd = str_eq(node_config(n)->cgroup_driver, "systemd");
 	int r;
 
 	if ((r = open_directories(n, e)) < 0 ||
@@ -200,10 +200,10 @@ static int open_all(struct node *n, struct error *e)
 	    (r = cgroup_host_open(systemd ? CGROUP_DRIVER_SYSTEMD : CGROUP_DRIVER_CGROUPFS, &n->cgroups, e)) < 0 ||
 	    (r = store_open(n->root_dfd, "hull.db", &n->store, e)) < 0 || (r = open_images(n, e)) < 0)
 		return r;
-	probe_features(n->root_dfd, n->config->root_dir, &n->features);
+	probe_features(n->root_dfd, node_config(n)->root_dir, &n->features);
 	if (!n->features.user_namespaces)
 		log_warn("pods cannot have user namespaces here: %s", n->features.missing);
-	n->cni = open_cni(n->config);
+	n->cni = open_cni(node_config(n));
 	load_pool(n);
 	if ((r = watch_start(n, e)) < 0)
 		return r;
@@ -232,7 +232,7 @@ static void warn_fixed(const char *key, const char *before, const char *after)
 
 int node_reload(struct node *n, const struct node_config *config, struct error *e)
 {
-	const struct node_config *old = n->config;
+	const struct node_config *old = node_config(n);
 
 	(void)e;
 	warn_fixed("listen", old->listen, config->listen);
@@ -242,9 +242,7 @@ int node_reload(struct node *n, const struct node_config *config, struct error *
 	warn_fixed("cgroup_driver", old->cgroup_driver, config->cgroup_driver);
 	warn_fixed("cni.conf_dir", old->cni_conf_dir, config->cni_conf_dir);
 	images_set_registries(n->images, &config->registries);
-	pthread_mutex_lock(&n->lock);
-	n->config = config;
-	pthread_mutex_unlock(&n->lock);
+	__atomic_store_n(&n->config, config, __ATOMIC_RELEASE);
 	return 0;
 }
 

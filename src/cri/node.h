@@ -15,8 +15,8 @@ struct node;
  * Fails: CORRUPT (the database), SYS. */
 int node_open(const struct node_config *config, struct node **ret_node, struct error *e) MUST_USE;
 
-/* Use what can be changed while running: registries, CNI directories, handlers' policies, log level.
- * Names what cannot, in the log. The old config is no longer used when it returns. */
+/* Use what can be changed while running: registries, handlers' policies, defaults of new pods. Names what
+ * cannot, in the log. Requests that run go on with the old one: both are borrowed until node_close(). */
 int node_reload(struct node *node, const struct node_config *config, struct error *e) MUST_USE;
 
 /* Stop the threads and close; pods go on. */

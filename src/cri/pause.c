@@ -11,23 +11,23 @@
 static int check_image(struct node *n, struct error *e)
 {
 	cleanup_image struct image *image = NULL;
-	int r = images_find(n->images, n->config->sandbox_image, &image, e);
+	int r = images_find(n->images, node_config(n)->sandbox_image, &image, e);
 
 	if (r < 0)
 		return err_ctx(e, "sandbox_image");
 	if (image->config.entrypoint.n == 0 && image->config.cmd.n == 0)
 		return err_new(e, ERR_INVALID, "sandbox_image \"%s\" has neither entrypoint nor cmd: nothing to run",
-			       n->config->sandbox_image);
+			       node_config(n)->sandbox_image);
 	return 0;
 }
 
 static int ensure_image(struct node *n, const struct call *call, struct error *e)
 {
 	cleanup_image struct image *image = NULL;
-	struct images_pull pull = { .ref = n->config->sandbox_image,
+	struct images_pull pull = { .ref = node_config(n)->sandbox_image,
 				    .cancel_fd = -1,
 				    .deadline_ns = call->deadline_ns };
-	int r = images_find(n->images, n->config->sandbox_image, &image, e);
+	int r = images_find(n->images, node_config(n)->sandbox_image, &image, e);
 
 	if (r == -ERR_NOT_FOUND && (r = images_pull(n->images, &pull, &image, e)) < 0)
 		return err_ctx(e, "pull sandbox_image");
@@ -75,12 +75,12 @@ int pause_create(struct node *n, struct sandbox *s, struct call *call, struct er
 	config->metadata = PB_ANSWER(call, ContainerMetadata, container_metadata);
 	config->metadata->name = arena_str(call->arena, "pause (of the sandbox)");
 	config->image = PB_ANSWER(call, ImageSpec, image_spec);
-	config->image->image = arena_str(call->arena, n->config->sandbox_image);
+	config->image->image = arena_str(call->arena, node_config(n)->sandbox_image);
 	config->linux = PB_ANSWER(call, LinuxContainerConfig, linux_container_config);
 	config->linux->security_context = security(call, s);
 	config->linux->resources = PB_ANSWER(call, LinuxContainerResources, linux_container_resources);
 	config->linux->resources->cpu_shares = 2;
-	config->linux->resources->oom_score_adj = n->config->restrict_oom_score_adj ? 0 : -998;
+	config->linux->resources->oom_score_adj = node_config(n)->restrict_oom_score_adj ? 0 : -998;
 	if ((r = container_create(n, s, config, true, call, &c, e)) < 0)
 		return err_ctx(e, "pause container");
 	pthread_mutex_lock(&n->lock);

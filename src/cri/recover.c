@@ -86,7 +86,7 @@ static void claim_ids(struct node *n, struct sandbox *s)
 	cleanup_free char *pod = str_fmt("%s/%s/%s", m->namespace_, m->name, m->uid);
 	struct error e = ERROR_INIT;
 	struct idmap *map = NEW(struct idmap);
-	bool shared = s->rec->idmap_all && n->config->node_uids.n > 0;
+	bool shared = s->rec->idmap_all && node_config(n)->node_uids.n > 0;
 
 	if (SANDBOX_HAS_USERNS(s->rec) && !shared &&
 	    (rec_get_map(s->rec->uids, s->rec->n_uids, map, &e) < 0 ||

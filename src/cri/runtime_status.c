@@ -36,11 +36,11 @@ static PB(RuntimeCondition) *condition(struct call *call, const char *type, bool
 
 static void add_handlers(struct node *n, struct call *call, PB(StatusResponse) *resp)
 {
-	resp->runtime_handlers = arena_array(call->arena, n->config->handler_count, sizeof(*resp->runtime_handlers));
-	for (size_t i = 0; i < n->config->handler_count; i++) {
+	resp->runtime_handlers = arena_array(call->arena, node_config(n)->handler_count, sizeof(*resp->runtime_handlers));
+	for (size_t i = 0; i < node_config(n)->handler_count; i++) {
 		PB(RuntimeHandler) *h = PB_ANSWER(call, RuntimeHandler, runtime_handler);
 
-		h->name = arena_str(call->arena, n->config->handlers[i].name);
+		h->name = arena_str(call->arena, node_config(n)->handlers[i].name);
 		h->features = PB_ANSWER(call, RuntimeHandlerFeatures, runtime_handler_features);
 		h->features->recursive_read_only_mounts = n->features.recursive_read_only;
 		h->features->user_namespaces = n->features.user_namespaces;
@@ -73,13 +73,13 @@ static void add_info(struct node *n, struct call *call, const struct cni_status 
 	struct json_object *config = json_put_object(info, "config"), *probes = json_put_object(info, "features");
 	struct json_object *cni = json_put_object(info, "cni"), *handlers = json_put_object(config, "runtimes");
 
-	json_put_str(config, "root", n->config->root_dir);
-	json_put_str(config, "state", n->config->state_dir);
-	json_put_str(config, "netnsDir", n->config->netns_dir);
-	json_put_str(config, "sandboxImage", n->config->sandbox_image ? n->config->sandbox_image : "");
-	for (size_t i = 0; i < n->config->handler_count; i++)
-		json_put_str(json_put_object(handlers, n->config->handlers[i].name), "userns",
-			     policy_name(n->config->handlers[i].userns));
+	json_put_str(config, "root", node_config(n)->root_dir);
+	json_put_str(config, "state", node_config(n)->state_dir);
+	json_put_str(config, "netnsDir", node_config(n)->netns_dir);
+	json_put_str(config, "sandboxImage", node_config(n)->sandbox_image ? node_config(n)->sandbox_image : "");
+	for (size_t i = 0; i < node_config(n)->handler_count; i++)
+		json_put_str(json_put_object(handlers, node_config(n)->handlers[i].name), "userns",
+			     policy_name(node_config(n)->handlers[i].userns));
 	json_put_str(config, "cgroupDriver",
 		     cgroup_host_driver(n->cgroups) == CGROUP_DRIVER_SYSTEMD ? "systemd" : "cgroupfs");
 	json_put_str(config, "cgroupMode", cgroup_mode_name(cgroup_host_mode(n->cgroups)));

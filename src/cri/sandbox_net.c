@@ -14,7 +14,7 @@ static const char *const protocols[] = { "tcp", "udp", "sctp" };
 /* A deadline of the request, but never later than the node's own for the network. */
 static struct cni_call net_call(struct node *n, const struct call *call)
 {
-	int64_t own = deadline_in_ms((int64_t)n->config->cni_timeout_s * 1000);
+	int64_t own = deadline_in_ms((int64_t)node_config(n)->cni_timeout_s * 1000);
 
 	if (call && call->deadline_ns && call->deadline_ns < own)
 		own = call->deadline_ns;

@@ -14,9 +14,9 @@ void sandbox_plan_done(struct sandbox_plan *p)
 
 static int find_handler(struct node *n, const char *name, const struct handler_config **ret, struct error *e)
 {
-	for (size_t i = 0; i < n->config->handler_count; i++)
-		if (str_eq(n->config->handlers[i].name, name)) {
-			*ret = &n->config->handlers[i];
+	for (size_t i = 0; i < node_config(n)->handler_count; i++)
+		if (str_eq(node_config(n)->handlers[i].name, name)) {
+			*ret = &node_config(n)->handlers[i];
 			return 0;
 		}
 	return err_new(e, ERR_INVALID, "runtime_handler \"%.64s\" is not configured on this node (runtimes in the "
@@ -67,10 +67,10 @@ static int plan_policy(struct node *n, const PB(PodSandboxConfig) *config, struc
 		return 0;
 	}
 	if (p->handler->userns == USERNS_NODE) {
-		if (n->config->node_uids.n == 0 || n->config->node_gids.n == 0)
+		if (node_config(n)->node_uids.n == 0 || node_config(n)->node_gids.n == 0)
 			return err_new(e, ERR_INVALID, "userns is \"node\", but userns.node_mapping is not configured");
-		p->uids = n->config->node_uids;
-		p->gids = n->config->node_gids;
+		p->uids = node_config(n)->node_uids;
+		p->gids = node_config(n)->node_gids;
 		snprintf(p->note, sizeof(p->note), "the node's mapping (userns: node)");
 	} else if (!n->has_pool) {
 		snprintf(p->note, sizeof(p->note), "none in spite of the node's policy: %.200s", n->pool_note);
@@ -154,9 +154,9 @@ int sandbox_plan_sysctls(struct node *n, const PB(PodSandboxConfig) *config, str
 	/* Nothing is set on the host's network, nor over what the pod itself asks for. */
 	if (!p->new_net)
 		return 0;
-	if (n->config->enable_unprivileged_ports && !sets_sysctl(config, SYSCTL_UNPRIVILEGED_PORT_START))
+	if (node_config(n)->enable_unprivileged_ports && !sets_sysctl(config, SYSCTL_UNPRIVILEGED_PORT_START))
 		p->sysctls[p->sysctl_count++] = (struct sysctl_item){ SYSCTL_UNPRIVILEGED_PORT_START, "0" };
-	if (n->config->enable_unprivileged_icmp && !sets_sysctl(config, SYSCTL_PING_GROUP_RANGE)) {
+	if (node_config(n)->enable_unprivileged_icmp && !sets_sysctl(config, SYSCTL_PING_GROUP_RANGE)) {
 		struct error why = ERROR_INIT;
 
 		/* A map that lies past what the kernel takes for this sysctl only costs unprivileged ping. */

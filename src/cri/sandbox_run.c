@@ -177,10 +177,10 @@ static int name_own_cgroup(struct node *n, struct sandbox *s, struct error *e)
 static int make_directory(struct node *n, struct sandbox *s, struct error *e)
 {
 	if (mkdirat(n->pods_dfd, s->rec->id, 0700) < 0)
-		return err_sys(e, "make the pod's directory \"%s/pods/%s\"", n->config->state_dir, s->rec->id);
+		return err_sys(e, "make the pod's directory \"%s/pods/%s\"", node_config(n)->state_dir, s->rec->id);
 	s->pod_dfd = openat(n->pods_dfd, s->rec->id, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (s->pod_dfd < 0)
-		return err_sys(e, "open the pod's directory \"%s/pods/%s\"", n->config->state_dir, s->rec->id);
+		return err_sys(e, "open the pod's directory \"%s/pods/%s\"", node_config(n)->state_dir, s->rec->id);
 	return 0;
 }
 
@@ -189,15 +189,15 @@ static int start_monitor(struct node *n, struct sandbox *s, const struct sandbox
 	const struct monitor_spawn_opts spawn = { .helper = n->helper_pod,
 						  .pod_dfd = s->pod_dfd,
 						  .id = s->rec->id,
-						  .log_level = n->config->log_level,
+						  .log_level = node_config(n)->log_level,
 						  .log_fd = -1,
-						  .log_json = str_eq(n->config->log_format, "json") };
+						  .log_json = str_eq(node_config(n)->log_format, "json") };
 	const struct monitor_sandbox box = { .id = s->rec->id,
 					     .new_user = p->new_user,
 					     .new_net = p->new_net,
 					     .new_ipc = p->new_ipc,
 					     .new_uts = p->new_uts,
-					     .shared_pid = p->shared_pid && !n->config->sandbox_image,
+					     .shared_pid = p->shared_pid && !node_config(n)->sandbox_image,
 					     .uids = &p->uids,
 					     .gids = &p->gids,
 					     .hostname = s->rec->config->hostname,
@@ -229,7 +229,7 @@ static int plan_pin(struct node *n, struct sandbox *s, struct error *e)
 	int r;
 
 	netns_random_name(name);
-	path = str_fmt("%s/%s", n->config->netns_dir, name);
+	path = str_fmt("%s/%s", node_config(n)->netns_dir, name);
 	rec_set(&s->rec->netns_path, path);
 	if ((r = journal_open(s->pod_dfd, &j, e)) < 0)
 		return r;
@@ -258,7 +258,7 @@ static int create(struct node *n, struct sandbox *s, struct sandbox_plan *p, str
 	    (p->new_net && (r = plan_pin(n, s, e)) < 0) || (r = note_own_cgroup(s, e)) < 0 ||
 	    (r = sandbox_files_write(s, e)) < 0 || (r = start_monitor(n, s, p, e)) < 0 ||
 	    (p->new_net && (r = sandbox_net_up(n, s, call, e)) < 0) ||
-	    (n->config->sandbox_image && (r = pause_create(n, s, call, e)) < 0))
+	    (node_config(n)->sandbox_image && (r = pause_create(n, s, call, e)) < 0))
 		return r;
 	pthread_mutex_lock(&n->lock);
 	s->rec->state = HULL__RECORD__SANDBOX_STATE__SANDBOX_IS_READY;

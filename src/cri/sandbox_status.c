@@ -115,7 +115,7 @@ static void add_info(struct node *n, struct sandbox *s, struct call *call, PB(Po
 	json_put_i64(info, "pid", ready ? (st.init_pid ? st.init_pid : st.monitor_pid) : 0);
 	json_put_i64(info, "monitorPid", ready ? st.monitor_pid : 0);
 	json_put_str(info, "processStatus", ready ? "running" : "deleted");
-	json_put_str(info, "image", n->config->sandbox_image ? n->config->sandbox_image : "");
+	json_put_str(info, "image", node_config(n)->sandbox_image ? node_config(n)->sandbox_image : "");
 	json_put_str(info, "snapshotter", "overlayfs");
 	json_put_str(info, "runtimeHandler", s->rec->runtime_handler);
 	json_put_str(info, "runtimeType", "io.hull.pod.v1");

@@ -91,7 +91,7 @@ static void add_pod_files(const struct container_plan *p, struct json_object *li
 
 		if (is_asked(p->config, files[i][0]))
 			continue;
-		source = str_fmt("%s/pods/%s/%s", p->node->config->state_dir, p->sandbox->rec->id, files[i][1]);
+		source = str_fmt("%s/pods/%s/%s", node_config(p->node)->state_dir, p->sandbox->rec->id, files[i][1]);
 		add_mount(list, files[i][0], "bind", source,
 			  s && s->readonly_rootfs ? "rbind,rprivate,ro" : "rbind,rprivate,rw");
 	}

@@ -239,7 +239,7 @@ static void add_oom_score(const struct container_plan *p, struct json_object *pr
 
 	if (!res)
 		return;
-	if (p->node->config->restrict_oom_score_adj &&
+	if (node_config(p->node)->restrict_oom_score_adj &&
 	    file_read(AT_FDCWD, "/proc/self/oom_score_adj", 32, &b, NULL) == 0) {
 		long own = strtol(buf_str(&b), NULL, 10);
 

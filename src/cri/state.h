@@ -67,7 +67,7 @@ struct features {
 };
 
 struct node {
-	const struct node_config *config;
+	const struct node_config *config; /* by node_config() */
 	int root_dfd, state_dfd, pods_dfd, containers_dfd;
 	char *helper_pod, *helper_unpack;
 	struct store *store;
@@ -88,6 +88,12 @@ struct node {
 	char pool_note[256];	/* why there is none */
 	struct watch *watch;
 };
+
+/* The configuration in force; one that was replaced by a reload stays valid (node.h). */
+static inline const struct node_config *node_config(const struct node *n)
+{
+	return __atomic_load_n(&n->config, __ATOMIC_ACQUIRE);
+}
 
 /* --- objects (state.c) ---------------------------------------------------------------------------- */
 

@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "base/path.h"
 #include "cri/node.h"
 #include "daemon/listen.h"
@@ -22,7 +23,9 @@
 #include "daemon/server.h"
 
 struct daemon {
-	struct daemon_config config;
+	struct daemon_config *config;	/* in force */
+	struct daemon_config **all;	/* it and those before it: requests may still use them */
+	size_t count;
 	const struct config_flags *flags;
 	int state_lock_fd, root_lock_fd, listen_fd, signal_fd, watchdog_fd;
 	char *socket_path; /* once we listen there */
@@ -42,22 +45,31 @@ static void use_log_config(const struct daemon_config *c)
 
 /* --- reload, in a worker thread --- */
 
+/* Owned by d from now on; freed at the end. A configuration is small, and reloads are rare. */
+static void keep_config(struct daemon *d, struct daemon_config *config)
+{
+	d->all = mem_regrow(d->all, d->count + 1, sizeof(struct daemon_config *));
+	d->all[d->count++] = config;
+	d->config = config;
+}
+
 static int reload(struct daemon *d, struct error *e)
 {
-	struct daemon_config next, old;
-	int r = config_load(d->flags, &next, e);
+	struct daemon_config *next = NEW(struct daemon_config);
+	int r = config_load(d->flags, next, e);
 
-	if (r < 0)
-		return r;
-	r = node_reload(d->node, &next.node, e);
 	if (r < 0) {
-		config_done(&next);
+		free(next);
 		return r;
 	}
-	use_log_config(&next);
-	old = d->config;
-	d->config = next;
-	config_done(&old);
+	r = node_reload(d->node, &next->node, e);
+	if (r < 0) {
+		config_done(next);
+		free(next);
+		return r;
+	}
+	use_log_config(next);
+	keep_config(d, next);
 	return 0;
 }
 
@@ -158,7 +170,7 @@ static void raise_fd_limit(void)
 
 static int make_dirs(struct daemon *d, struct error *e)
 {
-	const struct node_config *n = &d->config.node;
+	const struct node_config *n = &d->config->node;
 	const char *path, *slash;
 	int r;
 
@@ -180,7 +192,7 @@ static int make_dirs(struct daemon *d, struct error *e)
 
 static int take_places(struct daemon *d, struct error *e)
 {
-	const struct node_config *n = &d->config.node;
+	const struct node_config *n = &d->config->node;
 	const char *path;
 	int r;
 
@@ -203,7 +215,7 @@ static int serve(struct daemon *d, struct error *e)
 	struct server_opts opts = { cri_methods, CRI_METHOD_COUNT, d->node, server_limits_default };
 	int r;
 
-	config_limits(&d->config, &opts.limits);
+	config_limits(d->config, &opts.limits);
 	r = server_new(&opts, &d->server, e);
 	if (r == 0)
 		r = watch_signals(d, e);
@@ -211,7 +223,7 @@ static int serve(struct daemon *d, struct error *e)
 		r = server_listen(d->server, take_fd(d->listen_fd), e);
 	if (r < 0)
 		return r;
-	log_info("hulld %s serves %s", HULL_VERSION, d->config.node.listen);
+	log_info("hulld %s serves %s", HULL_VERSION, d->config->node.listen);
 	notify_ready();
 	return server_run(d->server, e);
 }
@@ -228,13 +240,16 @@ static void close_all(struct daemon *d)
 		if (*fds[i] >= 0)
 			close(*fds[i]);
 	free(d->socket_path);
-	config_done(&d->config);
+	for (size_t i = 0; i < d->count; i++) {
+		config_done(d->all[i]);
+		free(d->all[i]);
+	}
+	free(d->all);
 }
 
 int daemon_run(struct daemon_config *config, const struct config_flags *flags, struct error *e)
 {
 	struct daemon d = {
-		.config = *config,
 		.flags = flags,
 		.state_lock_fd = -1,
 		.root_lock_fd = -1,
@@ -244,16 +259,17 @@ int daemon_run(struct daemon_config *config, const struct config_flags *flags, s
 	};
 	int r;
 
+	keep_config(&d, mem_dup(config, sizeof(*config)));
 	*config = (struct daemon_config){ 0 };
 	server_tune_malloc();
-	use_log_config(&d.config);
+	use_log_config(d.config);
 	umask(0077);
 	block_signals();
 	raise_fd_limit();
 	notify_setup();
 	r = take_places(&d, e);
 	if (r == 0)
-		r = node_open(&d.config.node, &d.node, e);
+		r = node_open(&d.config->node, &d.node, e);
 	if (r == 0)
 		r = serve(&d, e);
 	if (d.server && server_is_stuck(d.server)) {
