@@ -193,8 +193,6 @@ static int plan_mount(const struct oci_create *o, const struct oci_mount *m, str
 	}
 	if (str_eq(pm->destination, "/proc") && pm->kind != PLAN_BIND && !str_eq(pm->type, "proc"))
 		return err_new(e, ERR_INVALID, "mount on \"/proc\": only a proc file system may be there");
-	if (pm->kind == PLAN_BIND && str_is_empty(m->source))
-		return err_new(e, ERR_INVALID, "bind mount on \"%s\" has no source", m->destination);
 	plan_attrs(p, pm);
 	p->makes_dev |= pm->kind == PLAN_DEV;
 	p->binds_dev |= str_eq(pm->destination, "/dev") && pm->kind != PLAN_DEV;

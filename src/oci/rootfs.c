@@ -292,8 +292,9 @@ static int overlay_by_path(const struct layers *l, int *ret_fd, struct error *e)
 	return 0;
 }
 
-/* Kernels before 6.13 do not know "lowerdir+" with an fd, those before 6.15 take no detached layer: both
- * say EINVAL; so does overlayfs about layers that do not fit together, and will say it again. */
+/* Kernels before 6.5 have no fd parameters for overlayfs at all (EOPNOTSUPP), those before 6.13 do not know
+ * "lowerdir+" with an fd, those before 6.15 take no detached layer: both say EINVAL. So does overlayfs about
+ * layers that do not fit together, and will say it again. */
 static int overlay_of_layers(const struct layers *l, int *ret_fd, struct error *e)
 {
 	cleanup_close int tree = -1;
@@ -301,7 +302,7 @@ static int overlay_of_layers(const struct layers *l, int *ret_fd, struct error *
 	struct error first = ERROR_INIT;
 	int r = overlay_by_fd(l, &tree, &first);
 
-	if (r < 0 && first.sys == EINVAL)
+	if (r < 0 && (first.sys == EINVAL || first.sys == EOPNOTSUPP))
 		r = overlay_by_path(l, &tree, e);
 	else if (r < 0 && e)
 		*e = first;
