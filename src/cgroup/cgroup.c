@@ -331,16 +331,16 @@ static int check_enabled(const struct maker *m, uint32_t needed, struct error *e
 {
 	const struct cgroup_hier *h;
 	char names[128] = "";
+	size_t n = 0;
 
 	if (m->host->v2 < 0)
 		return 0;
 	h = &m->host->hier[m->host->v2];
 	for (unsigned c = 0; c < CGROUP_CONTROLLER_COUNT; c++)
 		if (needed & h->controllers & ~m->v2_on & 1u << c && cgroup_v2_name(c)) {
-			strcat(names, *names ? " " : "");
-			strcat(names, cgroup_v2_name(c));
+			n += (size_t)snprintf(names + n, sizeof(names) - n, "%s%s", n ? " " : "", cgroup_v2_name(c));
 		}
-	if (!*names)
+	if (n == 0)
 		return 0;
 	if (m->v2_sys == EBUSY)
 		return err_new(e, ERR_STATE,

@@ -85,8 +85,8 @@ int cgroup_path_resolve(const struct cgroup_host *host, const char *path, char r
 struct cgroup_device {
 	bool allow;
 	char type;		/* 'a' all, 'b' block, 'c' character */
-	int64_t major, minor;	/* -1: any */
 	char access[4];		/* of "rwm"; empty means all */
+	int64_t major, minor;	/* -1: any */
 };
 struct cgroup_hugepage {
 	const char *page_size;	/* "2MB", "1GB": as in the name of the file */
@@ -254,22 +254,19 @@ struct cgroup_psi {
 struct cgroup_stats {
 	int64_t time_ns;	/* CLOCK_REALTIME of the reading */
 
-	bool has_cpu;
+	bool has_cpu, has_memory, has_swap, has_pids, has_io;
+
 	uint64_t cpu_usage_ns, cpu_user_ns, cpu_system_ns;
 	uint64_t cpu_periods, cpu_throttled, cpu_throttled_ns;
 
-	bool has_memory;
 	uint64_t memory_usage, memory_peak, memory_working_set, memory_rss, memory_cache;
 	uint64_t memory_faults, memory_major_faults;
 	uint64_t memory_limit;	/* CGROUP_NO_LIMIT: none of its own */
 
-	bool has_swap;
 	uint64_t swap_usage, swap_limit;	/* swap alone, on v1 too */
 
-	bool has_pids;
 	uint64_t pids, pids_limit;
 
-	bool has_io;
 	uint64_t io_read_bytes, io_write_bytes, io_reads, io_writes;
 
 	struct cgroup_psi cpu_psi, memory_psi, io_psi;

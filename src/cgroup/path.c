@@ -126,8 +126,8 @@ int cgroup_unit_parse(const char *path, struct cgroup_unit_name *ret, struct err
 int cgroup_path_resolve(const struct cgroup_host *host, const char *path, char ret_path[CGROUP_PATH_MAX],
 			struct error *e)
 {
-	char slice[CGROUP_PATH_MAX], whole[CGROUP_PATH_MAX];
-	struct cgroup_unit_name u;
+	char slice[CGROUP_PATH_MAX] = "", whole[CGROUP_PATH_MAX] = "";
+	struct cgroup_unit_name u = { 0 };
 
 	if (!cgroup_path_is_unit(path)) {
 		/* OCI config-linux.md, cgroupsPath: a relative path is interpreted by the runtime; as runc's,
@@ -159,9 +159,8 @@ int cgroup_path_resolve(const struct cgroup_host *host, const char *path, char r
  * converted as the kubelet itself does: "/kubepods/burstable/pod1-2" is kubepods-burstable-pod1_2.slice. */
 static int slice_of_parent(const char *parent, char out[256], struct error *e)
 {
-	char expanded[CGROUP_PATH_MAX], name[CGROUP_PATH_MAX];
+	char expanded[CGROUP_PATH_MAX] = "", name[CGROUP_PATH_MAX];
 	const char *last = strrchr(parent, '/');
-	size_t n = 0;
 
 	last = last ? last + 1 : parent;
 	if (str_ends(last, ".slice")) {
@@ -170,12 +169,10 @@ static int slice_of_parent(const char *parent, char out[256], struct error *e)
 		if (strlen(parent) + sizeof(".slice") > sizeof(name) || !path_is_clean_abs(parent))
 			return err_new(e, ERR_INVALID, "cgroup parent \"%s\" is neither a slice nor an absolute path",
 				       parent);
-		for (const char *s = parent + 1; *s; s++)
-			name[n++] = *s;
-		name[n] = '\0';
+		snprintf(name, sizeof(name), "%s", parent + 1);
 		for (char *s = name; *s; s++)
 			*s = *s == '-' ? '_' : *s == '/' ? '-' : *s;
-		strcpy(name + n, ".slice");
+		memcpy(name + strlen(parent + 1), ".slice", sizeof(".slice"));
 	}
 	if (cgroup_slice_expand(name, expanded, e) < 0)
 		return err_ctx(e, "cgroup parent \"%s\" with the systemd driver", parent);
@@ -188,13 +185,13 @@ static int slice_of_parent(const char *parent, char out[256], struct error *e)
 int cgroup_path_below(const struct cgroup_host *host, const char *parent, const char *prefix, const char *name,
 		      char ret_path[CGROUP_PATH_MAX], struct error *e)
 {
-	char slice[256], tail[CGROUP_PATH_MAX], path[CGROUP_PATH_MAX];
+	char slice[256] = "", tail[CGROUP_PATH_MAX] = "", path[CGROUP_PATH_MAX] = "";
 
 	if (!path_is_name(prefix) || !path_is_name(name))
 		return err_new(e, ERR_INVALID, "\"%s-%s\" cannot be a cgroup's name", prefix, name);
 	/* In a scope that was delegated to us there are no units, only directories. */
 	if (host->driver == CGROUP_DRIVER_SYSTEMD && !(parent && parent[0] == '/' && str_ends(parent, ".scope"))) {
-		char resolved[CGROUP_PATH_MAX];
+		char resolved[CGROUP_PATH_MAX] = "";
 
 		if (slice_of_parent(str_is_empty(parent) ? "hull.slice" : parent, slice, e) < 0 ||
 		    join(tail, e, prefix, ":", name) < 0 || join(path, e, slice, ":", tail) < 0 ||

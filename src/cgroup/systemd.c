@@ -55,13 +55,17 @@ static int load(struct lib *ret, struct error *e)
 	/* Never closed: the next call finds it loaded, and libsystemd does not like to be unloaded. */
 	void *so = dlopen("libsystemd.so.0", RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
 
-	if (!so)
-		return err_new(e, ERR_UNSUPPORTED, "the systemd cgroup driver needs libsystemd: %s", dlerror());
+	if (!so) {
+		err_new(e, ERR_UNSUPPORTED, "the systemd cgroup driver needs libsystemd: %s", dlerror());
+		return -ERR_UNSUPPORTED;
+	}
 	for (size_t i = 0; i < ARRAY_LEN(symbols); i++) {
 		void *symbol = dlsym(so, symbols[i].name);
 
-		if (!symbol)
-			return err_new(e, ERR_UNSUPPORTED, "libsystemd has no %s", symbols[i].name);
+		if (!symbol) {
+			err_new(e, ERR_UNSUPPORTED, "libsystemd has no %s", symbols[i].name);
+			return -ERR_UNSUPPORTED;
+		}
 		memcpy((char *)ret + symbols[i].at, &symbol, sizeof(symbol));
 	}
 	return 0;

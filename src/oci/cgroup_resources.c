@@ -42,10 +42,10 @@ static void fill_blkio(const struct oci_resources *r, struct cgroup_blkio *at)
 /* What every container may use, whatever the rules before say (OCI "Default Devices"; runc appends the like): nodes
  * may be made (only /dev's own can be opened), the default devices and terminals work. */
 static const struct cgroup_device default_rules[] = {
-	{ true, 'c', -1, -1, "m" },  { true, 'b', -1, -1, "m" },    { true, 'c', 1, 3, "rwm" },
-	{ true, 'c', 1, 5, "rwm" },  { true, 'c', 1, 7, "rwm" },    { true, 'c', 1, 8, "rwm" },
-	{ true, 'c', 1, 9, "rwm" },  { true, 'c', 5, 0, "rwm" },    { true, 'c', 5, 2, "rwm" },
-	{ true, 'c', 136, -1, "rwm" },
+	{ true, 'c', "m", -1, -1 },  { true, 'b', "m", -1, -1 },    { true, 'c', "rwm", 1, 3 },
+	{ true, 'c', "rwm", 1, 5 },  { true, 'c', "rwm", 1, 7 },    { true, 'c', "rwm", 1, 8 },
+	{ true, 'c', "rwm", 1, 9 },  { true, 'c', "rwm", 5, 0 },    { true, 'c', "rwm", 5, 2 },
+	{ true, 'c', "rwm", 136, -1 },
 };
 
 static bool has_rule(const struct cgroup_device *list, size_t n, const struct cgroup_device *rule)

@@ -729,9 +729,9 @@ static void open_devices(void *arg)
 }
 
 static const struct cgroup_device some_devices[] = {
-	{ false, 'a', -1, -1, "rwm" }, { true, 'c', 1, 3, "rw" }, { true, 'c', 1, 7, "rw" }, { false, 'c', 1, 7, "w" },
+	{ false, 'a', "rwm", -1, -1 }, { true, 'c', "rw", 1, 3 }, { true, 'c', "rw", 1, 7 }, { false, 'c', "w", 1, 7 },
 };
-static const struct cgroup_device all_devices[] = { { true, 'a', -1, -1, "rwm" } };
+static const struct cgroup_device all_devices[] = { { true, 'a', "rwm", -1, -1 } };
 
 static void open_zero(void *arg)
 {

@@ -233,9 +233,9 @@ static void unified_overrides_the_structured_fields(void **state)
 static void device_rules_of_v1(void **state)
 {
 	struct cgroup_device d[] = {
-		{ false, 'a', -1, -1, "rwm" }, { true, 'c', 1, 3, "rw" }, { true, 'b', 8, -1, "" },
+		{ false, 'a', "rwm", -1, -1 }, { true, 'c', "rw", 1, 3 }, { true, 'b', "", 8, -1 },
 	};
-	struct cgroup_device bad_type = { true, 'x', 1, 3, "r" }, bad_access = { true, 'c', 1, 3, "rx" };
+	struct cgroup_device bad_type = { true, 'x', "r", 1, 3 }, bad_access = { true, 'c', "rx", 1, 3 };
 
 	(void)state;
 	assert_string_equal(v1(RES(.devices = d, .device_count = 3)),
