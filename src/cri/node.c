@@ -32,6 +32,7 @@ static int open_below(int dfd, const char *dir, const char *name, int *ret_fd, s
 static int open_directories(struct node *n, struct error *e)
 {
 	const struct node_config *c = node_config(n);
+	cleanup_close int seccomp_dfd = -1;
 	int r;
 
 	/* 0700: layers and bundles are handed over by fd, nobody has to walk here (CVE-2024-25621). */
@@ -41,8 +42,10 @@ static int open_directories(struct node *n, struct error *e)
 	if (fchmod(n->state_dfd, 0700) < 0 || fchmod(n->root_dfd, 0700) < 0)
 		return err_sys(e, "make \"%s\" and \"%s\" private", c->state_dir, c->root_dir);
 	if ((r = open_below(n->state_dfd, c->state_dir, "pods", &n->pods_dfd, e)) < 0 ||
-	    (r = open_below(n->root_dfd, c->root_dir, "containers", &n->containers_dfd, e)) < 0)
+	    (r = open_below(n->root_dfd, c->root_dir, "containers", &n->containers_dfd, e)) < 0 ||
+	    (r = open_below(n->state_dfd, c->state_dir, "seccomp", &seccomp_dfd, e)) < 0)
 		return r;
+	n->seccomp_dir = str_fmt("%s/seccomp", c->state_dir);
 	return netns_dir_prepare(c->netns_dir, e);
 }
 
@@ -291,6 +294,7 @@ void node_close(struct node *n)
 	idrange_free(n->ranges);
 	free(n->helper_pod);
 	free(n->helper_unpack);
+	free(n->seccomp_dir);
 	free(n->pod_cidr);
 	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
 		if (*fds[i] >= 0)

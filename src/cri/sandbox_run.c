@@ -208,7 +208,8 @@ static int start_monitor(struct node *n, struct sandbox *s, const struct sandbox
 					     .oom_score_adj = -998,
 					     .cgroup_parent = s->rec->cgroup_parent,
 					     .systemd_cgroup = cgroup_host_driver(n->cgroups) ==
-							       CGROUP_DRIVER_SYSTEMD };
+							       CGROUP_DRIVER_SYSTEMD,
+					     .seccomp_cache_dir = n->seccomp_dir };
 	struct monitor_call call = sandbox_call_ms(s, MONITOR_TIMEOUT_MS);
 	int r = monitor_spawn(&spawn, &s->monitor, e);
 
