@@ -56,6 +56,10 @@ int sandbox_net_down(struct node *n, struct sandbox *s, struct error *e) MUST_US
 /* The pause container of a node with sandbox_image (pause.c). */
 int pause_create(struct node *n, struct sandbox *s, struct call *call, struct error *e) MUST_USE;
 
+/* Where pods without a cgroup_parent have their cgroups: cgroupfs and systemd driver. */
+#define OWN_CGROUPS "/hull"
+#define OWN_SLICE "/hull.slice"
+
 /* Kinds of journal entries. */
 #define JOURNAL_NETNS "netns"	/* argument: path of the pin */
 #define JOURNAL_CGROUP "cgroup" /* path */

@@ -146,32 +146,22 @@ static int claim_ids(struct node *n, struct sandbox *s, struct sandbox_plan *p, 
 	return r < 0 ? err_ctx(e, "claim the pod's id range") : 0;
 }
 
-static void choose_cgroup(struct sandbox *s)
+/* The kubelet's, or one of the pod's own. */
+static void choose_cgroup(struct node *n, struct sandbox *s)
 {
 	const PB(LinuxPodSandboxConfig) *l = s->rec->config->linux;
+	cleanup_free char *own = NULL;
 
 	if (l && !str_is_empty(l->cgroup_parent)) {
 		rec_set(&s->rec->cgroup_parent, l->cgroup_parent);
 		return;
 	}
-	rec_set(&s->rec->cgroup_parent, "");
-	s->rec->owns_cgroup = true;
-}
-
-/* A pod without a cgroup parent gets one of its own below /hull (hull.slice). */
-static int name_own_cgroup(struct node *n, struct sandbox *s, struct error *e)
-{
-	cleanup_free char *parent = NULL;
-
-	if (!s->rec->owns_cgroup)
-		return 0;
-	(void)e;
 	if (cgroup_host_driver(n->cgroups) == CGROUP_DRIVER_SYSTEMD)
-		parent = str_fmt("/hull.slice/hull-pod%.32s.slice", s->rec->id);
+		own = str_fmt(OWN_SLICE "/hull-pod%.32s.slice", s->rec->id);
 	else
-		parent = str_fmt("/hull/%s", s->rec->id);
-	rec_set(&s->rec->cgroup_parent, parent);
-	return 0;
+		own = str_fmt(OWN_CGROUPS "/%s", s->rec->id);
+	rec_set(&s->rec->cgroup_parent, own);
+	s->rec->owns_cgroup = true;
 }
 
 static int make_directory(struct node *n, struct sandbox *s, struct error *e)
@@ -254,7 +244,7 @@ static int create(struct node *n, struct sandbox *s, struct sandbox_plan *p, str
 	int r;
 
 	if ((r = claim_ids(n, s, p, e)) < 0 ||
-	    (r = sandbox_plan_sysctls(n, s->rec->config, p, e)) < 0 || (r = name_own_cgroup(n, s, e)) < 0 ||
+	    (r = sandbox_plan_sysctls(n, s->rec->config, p, e)) < 0 ||
 	    (r = sandbox_save(n, s, e)) < 0 || (r = make_directory(n, s, e)) < 0 ||
 	    (p->new_net && (r = plan_pin(n, s, e)) < 0) || (r = note_own_cgroup(s, e)) < 0 ||
 	    (r = sandbox_files_write(s, e)) < 0 || (r = start_monitor(n, s, p, e)) < 0 ||
@@ -314,7 +304,7 @@ int cri_run_pod_sandbox(struct node *n, struct call *call, const void *request, 
 	if ((r = sandbox_plan(n, req->config, req->runtime_handler, &p, e)) < 0)
 		return r;
 	s = sandbox_new(new_record(req, &p));
-	choose_cgroup(s);
+	choose_cgroup(n, s);
 	key = sandbox_key(req->config->metadata);
 	r = reserve(n, s, key, call, &id, e);
 	if (r != 0) {

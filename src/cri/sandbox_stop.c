@@ -19,6 +19,16 @@
 #define STOP_TIMEOUT_MS 60000
 #define KILL_TIMEOUT_MS 10000
 
+/* A pod's own cgroup is below /hull (hull.slice), which goes with the last pod. */
+static unsigned own_parents(const char *path)
+{
+	const char *last = strrchr(path, '/');
+
+	return str_starts(path, OWN_CGROUPS "/") && last == path + strlen(OWN_CGROUPS) ? 1
+	       : str_starts(path, OWN_SLICE "/") && last == path + strlen(OWN_SLICE)   ? 1
+										       : 0;
+}
+
 static int undo_cgroup(struct node *n, const char *path, struct error *e)
 {
 	CLEANUP(cgroup_free) struct cgroup *cg = NULL;
@@ -30,7 +40,7 @@ static int undo_cgroup(struct node *n, const char *path, struct error *e)
 		return r;
 	if ((r = cgroup_kill(cg, KILL_TIMEOUT_MS, e)) < 0)
 		return r;
-	return cgroup_remove(n->cgroups, path, 0, e);
+	return cgroup_remove(n->cgroups, path, own_parents(path), e);
 }
 
 struct undo {
