@@ -233,6 +233,7 @@ static int prepare_confinement(struct build *b, struct error *e)
 		.personality = l->personality.domain,
 		.in_user_ns = b->plan.in_user_ns,
 		.restrict_oom_score = b->o->restrict_oom_score,
+		.die_with_parent = b->o->die_with_parent,
 		.seccomp_cache_dfd = b->o->seccomp_cache_dfd,
 	};
 

@@ -21,6 +21,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/ioprio.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/personality.h>
@@ -217,8 +218,13 @@ int confine_inside(const struct confine *c, struct confine_child *child, struct 
 			return r;
 	}
 	r = set_ids_and_caps(c, e);
-	if (r < 0 || !c->no_new_privs)
+	if (r < 0)
 		return r;
+	/* Behind the last change of credentials, which clears it. A profile that forbids it has its way. */
+	if (c->die_with_parent)
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (!c->no_new_privs)
+		return 0;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return err_sys(e, "set no_new_privs");
 	return set_seccomp(c, e);

@@ -28,7 +28,7 @@ struct confine {
 	size_t group_count;
 	bool skip_setgroups;
 	uint64_t caps[OCI_CAP_SET_COUNT];
-	bool no_new_privs;
+	bool no_new_privs, die_with_parent;
 	uint32_t umask;
 	bool personality_is_set;
 	unsigned long personality;

@@ -150,6 +150,7 @@ static int prepare(struct exec_build *b, struct error *e)
 		.personality = l->personality.domain,
 		.in_user_ns = b->p.in_user_ns,
 		.restrict_oom_score = b->o->restrict_oom_score,
+		.die_with_parent = b->o->die_with_parent,
 		.seccomp_cache_dfd = b->o->seccomp_cache_dfd,
 	};
 	struct idmap *uids = NULL;

@@ -42,6 +42,7 @@ struct oci_create {
 	bool no_pivot;			/* MS_MOVE and chroot in place of pivot_root (initramfs) */
 	bool new_keyring;		/* a session keyring of its own (runc's default) */
 	bool restrict_oom_score;	/* see confine.h */
+	bool die_with_parent;		/* see confine.h; the parent is the one that clone_parent says */
 	int seccomp_cache_dfd;		/* see confine.h; -1: none. Borrowed */
 	int preserve_fds;		/* fds 3 .. 3 + n - 1 of the caller go to the container's process */
 	int gate_listen_fd;		/* a listening SOCK_SEQPACKET socket at which init waits for its
@@ -95,6 +96,7 @@ struct oci_exec {
 	struct cgroup *cgroup;		/* entered; NULL: the caller's */
 	bool clone_parent;		/* as in oci_create */
 	bool restrict_oom_score;
+	bool die_with_parent;
 	int seccomp_cache_dfd;
 	int preserve_fds;
 };
