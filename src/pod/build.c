@@ -123,6 +123,7 @@ int build_container(void *arg, struct worker_result *res, struct error *e)
 	o.cgroup_path = b->q->cgroup_path;
 	o.clone_parent = true;
 	o.new_keyring = true;
+	o.die_with_parent = true;
 	o.restrict_oom_score = b->m->sandbox.is_oom_score_restricted;
 	o.seccomp_cache_dfd = b->m->sandbox.seccomp_cache_dfd;
 	r = oci_create(&o, &init, e);

@@ -106,6 +106,7 @@ static int run_exec(void *arg, struct worker_result *res, struct error *e)
 	memcpy(o.stdio, b->q->stdio, sizeof(o.stdio));
 	o.cgroup = cg;
 	o.clone_parent = true;
+	o.die_with_parent = true;
 	o.restrict_oom_score = b->c->m->sandbox.is_oom_score_restricted;
 	o.seccomp_cache_dfd = b->c->m->sandbox.seccomp_cache_dfd;
 	r = oci_exec(&o, &init, e);

@@ -86,6 +86,7 @@ static _Noreturn void init_main(const struct init_opts *o, int pipe_fd)
 	sigemptyset(&wanted);
 	sigaddset(&wanted, SIGTERM);
 	sigaddset(&wanted, SIGINT);
+	memory_trim(true);
 	do
 		sig = sigwaitinfo(&wanted, NULL);
 	while (sig < 0);

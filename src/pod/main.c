@@ -24,6 +24,18 @@ static int check_fds(void)
 	       fstat(MONITOR_FD_POD_DIR, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
+/* Our log is hulld's stderr. If that is a pipe whose reader has stopped, it must not stop us: opened anew it is
+ * an open file of our own, and can be made not to block. A socket cannot be opened; it stays as it is. */
+static void open_log(void)
+{
+	int fd = open("/proc/self/fd/2", O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	dup2(fd, STDERR_FILENO);
+	close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	static char id[MONITOR_ID_MAX + 1], field[14];
@@ -47,6 +59,7 @@ int main(int argc, char **argv)
 	log_setup(STDERR_FILENO, str_eq(argv[3], "json"), level);
 	log_field("pod", field);
 	fd_close_from(MONITOR_FD_POD_DIR + 1, NULL, 0);
+	open_log();
 	fcntl(MONITOR_FD_LISTEN, F_SETFD, FD_CLOEXEC);
 	fcntl(MONITOR_FD_POD_DIR, F_SETFD, FD_CLOEXEC);
 	setsid(); /* a leader already when hulld started us */

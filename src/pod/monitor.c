@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
@@ -18,6 +19,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "base/str.h"
 #include "pod/monitor.h"
 
@@ -47,12 +49,41 @@ void title_set(const char *name, const char *id)
 
 /* ---- start --------------------------------------------------------------------------------------- */
 
+#define OOM_SCORE "/proc/self/oom_score_adj"
+/* A container takes up to nine fds here. */
+#define FILES_WANTED 16384
+
 /* As hard to kill by the OOM killer as we may be: without CAP_SYS_RESOURCE a score cannot go below the one
  * that was there (proc(5)), and then hulld's own has to do. */
-static void lower_oom_score(void)
+static void lower_oom_score(struct monitor *m)
 {
-	if (file_poke(AT_FDCWD, "/proc/self/oom_score_adj", "-999", 4, NULL) < 0)
+	cleanup_buf struct buf before = BUF_INIT;
+
+	if (file_read(AT_FDCWD, OOM_SCORE, sizeof(m->oom_score_before) - 1, &before, NULL) < 0)
+		return;
+	memcpy(m->oom_score_before, buf_str(&before), before.len);
+	if (file_poke(AT_FDCWD, OOM_SCORE, "-999", 4, NULL) < 0)
 		log_debug("the OOM score stays as it is: %s", strerror(errno));
+}
+
+static void raise_files(struct monitor *m)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &m->files_before) < 0)
+		return;
+	limit = m->files_before;
+	if (limit.rlim_cur < FILES_WANTED)
+		limit.rlim_cur = limit.rlim_max < FILES_WANTED ? limit.rlim_max : FILES_WANTED;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+void monitor_restore(const struct monitor *m)
+{
+	if (m->files_before.rlim_max > 0)
+		setrlimit(RLIMIT_NOFILE, &m->files_before);
+	if (m->oom_score_before[0])
+		(void)!file_poke(AT_FDCWD, OOM_SCORE, m->oom_score_before, strlen(m->oom_score_before), NULL);
 }
 
 static void on_signal(struct source *s, uint32_t events)
@@ -109,19 +140,39 @@ static int monitor_open(struct monitor *m, int listen_fd, int pod_dfd, const cha
 	return r < 0 ? r : source_add(m, &m->listen, listen_fd, EPOLLIN, conn_accept, e);
 }
 
+/* The first whole page of the heap; the page before has thread-local storage too, in a static program. */
+static void *heap_start;
+
+static void *first_heap_page(void)
+{
+	void *early = mem_alloc(1);
+	uintptr_t page = ((uintptr_t)early + 4095) & ~(uintptr_t)4095;
+
+	free(early);
+	return page < (uintptr_t)sbrk(0) ? (void *)page : NULL; /* not where malloc maps: under the sanitizers */
+}
+
 /* ---- memory -------------------------------------------------------------------------------------- */
 
-/* Pages of the stack below us that earlier calls used, and free heap, go back to the kernel. What is left
- * of a node's memory is multiplied by its pods. */
-static void on_trim_time(struct timer *t)
+/* Pages of the stack below us that earlier calls used, and free heap, go back to the kernel: what a monitor
+ * keeps is multiplied by the pods of a node. */
+void memory_trim(bool all)
 {
 	const uintptr_t page = 4096, span = 128 * 1024;
 	uintptr_t here = (uintptr_t)__builtin_frame_address(0) & ~(page - 1);
 
-	(void)t;
-	malloc_trim(0);
+	if (all && heap_start)
+		madvise(heap_start, (size_t)((char *)sbrk(0) - (char *)heap_start), MADV_DONTNEED);
+	else
+		malloc_trim(0);
 	/* This frame and what it calls are in the two pages above. */
 	madvise((void *)(here - span - page), span, MADV_DONTNEED);
+}
+
+static void on_trim_time(struct timer *t)
+{
+	(void)t;
+	memory_trim(false);
 }
 
 /* ---- the loop ------------------------------------------------------------------------------------ */
@@ -164,7 +215,9 @@ int monitor_run(int listen_fd, int pod_dfd, const char *id)
 	static struct monitor m;
 	struct error err = ERROR_INIT;
 
-	lower_oom_score();
+	heap_start = first_heap_page();
+	lower_oom_score(&m);
+	raise_files(&m);
 	if (monitor_open(&m, listen_fd, pod_dfd, id, &err) < 0) {
 		log_error("start the monitor: %s", err_msg(&err));
 		return 1;

@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include "cgroup/cgroup.h"
@@ -253,6 +254,8 @@ struct monitor {
 	struct worker *workers;
 	struct timer *timers;
 	struct timer stop_timer, trim_timer;
+	struct rlimit files_before;	/* RLIMIT_NOFILE and the OOM score that we were started with */
+	char oom_score_before[8];
 	struct source listen, signals;
 	struct error stop_error; /* the first thing that a stop could not undo */
 };
@@ -274,6 +277,10 @@ void event_writable(struct conn *conn);
 /* monitor.c: the life of the process. listen_fd is a listening socket, pod_dfd the pod's directory; both
  * are taken over. Returns the exit code. */
 int monitor_run(int listen_fd, int pod_dfd, const char *id);
+/* In a worker: what the monitor changed for itself and its children shall not have (OOM score, limits). */
+void monitor_restore(const struct monitor *m);
+/* Give memory to the kernel that is not in use now; with all, also the heap, which is never used again. */
+void memory_trim(bool all);
 /* Show this name and id in ps(1). */
 void title_keep(int argc, char **argv);
 void title_set(const char *name, const char *id);

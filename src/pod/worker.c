@@ -60,6 +60,7 @@ static _Noreturn void worker_main(const struct monitor *m, int sock, worker_fn f
 	for (int i = 0; i < WORKER_FDS; i++)
 		res.fd[i] = -1;
 	close_resident(m);
+	monitor_restore(m);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	prctl(PR_SET_NAME, "hull-pod-work");

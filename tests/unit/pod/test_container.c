@@ -414,7 +414,9 @@ static void the_record_survives_a_kill_of_the_monitor(void **state)
 	START_POD(NULL);
 	pod_run(p, &(struct pod_run){ .id = "ended", .script = "exit 9" });
 	pod_run(p, &(struct pod_run){ .id = "runs", .script = "exec sleep 7654325" });
+	pod_run(p, &(struct pod_run){ .id = "alone", .script = "exec sleep 7654326", .pid_mode = MONITOR_PID_CONTAINER });
 	pod_wait_exited(p, "ended", NULL);
+	POD_WAIT_UNTIL(pod_count_processes("sleep 7654326 ") == 1);
 	proc_kill(&p->proc);
 	assert_int_equal(monitor_read_status_file(p->dfd, &s, &e), 0);
 	assert_int_equal(s.state, MONITOR_POD_READY);
@@ -424,8 +426,9 @@ static void the_record_survives_a_kill_of_the_monitor(void **state)
 	c = monitor_status_find(&s, "runs");
 	assert_non_null(c);
 	assert_int_equal(c->state, MONITOR_RUNNING);
-	/* In the shared pid namespace it dies with the init, which dies with the monitor. */
+	/* In the shared pid namespace it dies with the init, which dies with the monitor; as does one alone. */
 	POD_WAIT_UNTIL(pod_count_processes("sleep 7654325 ") == 0);
+	POD_WAIT_UNTIL(pod_count_processes("sleep 7654326 ") == 0);
 }
 
 static void events_come_in_order(void **state)

@@ -176,6 +176,24 @@ static void when_the_init_dies_the_pod_is_not_ready(void **state)
 	assert_int_equal(s.init_pid, 0);
 }
 
+static void sigterm_is_an_orderly_end(void **state)
+{
+	struct pod *p = *state;
+	cleanup_monitor_status struct monitor_status s = { 0 };
+	struct error e = ERROR_INIT;
+	int status = -1;
+
+	SKIP_UNLESS_ROOT();
+	pod_sandbox(p, NULL, NULL);
+	assert_int_equal(pidfd_send(p->proc.pid_fd, SIGHUP), 0); /* ignored */
+	assert_int_equal(pidfd_send(p->proc.pid_fd, SIGTERM), 0);
+	assert_int_equal(proc_wait(&p->proc, deadline_in_ms(5000), &status, &e), 0);
+	assert_int_equal(status, 0);
+	assert_int_equal(access(p->pin, F_OK), -1);
+	assert_int_equal(monitor_read_status_file(p->dfd, &s, &e), 0);
+	assert_int_equal(s.state, MONITOR_POD_STOPPED);
+}
+
 static void when_the_monitor_is_killed_the_init_dies(void **state)
 {
 	struct pod *p = *state;
@@ -280,6 +298,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_stop_undoes_all_and_ends_the_monitor, pod_setup, pod_teardown),
 		cmocka_unit_test_setup_teardown(a_pod_without_namespaces_is_made_too, pod_setup, pod_teardown),
 		cmocka_unit_test_setup_teardown(when_the_init_dies_the_pod_is_not_ready, pod_setup, pod_teardown),
+		cmocka_unit_test_setup_teardown(sigterm_is_an_orderly_end, pod_setup, pod_teardown),
 		cmocka_unit_test_setup_teardown(when_the_monitor_is_killed_the_init_dies, pod_setup, pod_teardown),
 		cmocka_unit_test_setup_teardown(nonsense_does_not_stop_it, pod_setup, pod_teardown),
 		cmocka_unit_test_setup_teardown(other_users_are_refused, pod_setup, pod_teardown),
