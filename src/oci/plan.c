@@ -133,7 +133,7 @@ static void plan_type(const struct oci_plan *p, struct plan_mount *pm)
 
 	pm->kind = PLAN_FRESH;
 	pm->type = type;
-	if (pm->m->options.is_bind || str_is_empty(type) || str_eq(type, "none")) {
+	if (pm->m->options.is_bind) {
 		pm->kind = PLAN_BIND;
 		return;
 	}
@@ -182,6 +182,8 @@ static int plan_mount(const struct oci_create *o, const struct oci_mount *m, str
 	pm->on_procfs = is_below(pm->destination, "/proc");
 	if (m->options.is_remount)
 		return err_new(e, ERR_UNSUPPORTED, "mount on \"%s\": remount", m->destination);
+	if (!m->options.is_bind && (str_is_empty(m->type) || str_eq(m->type, "none")))
+		return err_new(e, ERR_INVALID, "mount on \"%s\" is no bind mount and has no type", m->destination);
 	plan_type(p, pm);
 	for (size_t i = 0; i < o->mount_fd_count; i++) {
 		cleanup_free char *given = path_clean(o->mount_fds[i].destination);

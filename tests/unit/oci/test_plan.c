@@ -103,6 +103,7 @@ static void test_contradictions_are_refused(void **state)
 		{ MOUNT_NS, "", "{\"destination\":\"/a/..\",\"type\":\"tmpfs\"}", "cover the root", ERR_INVALID },
 		{ MOUNT_NS, "", "{\"destination\":\"/proc/1\",\"type\":\"tmpfs\"}", "inside of /proc", ERR_INVALID },
 		{ MOUNT_NS, "", "{\"destination\":\"/proc\",\"type\":\"tmpfs\"}", "only a proc", ERR_INVALID },
+		{ MOUNT_NS, "", "{\"destination\":\"/a\",\"source\":\"/b\"}", "has no type", ERR_INVALID },
 		{ MOUNT_NS, "", "{\"destination\":\"/a\",\"options\":[\"remount\"]}", "remount", ERR_UNSUPPORTED },
 		{ MOUNT_NS, ",\"sysctl\":{\"net.ipv4.ip_forward\":\"1\"}", "", "linux.sysctl", ERR_DENIED },
 	};
