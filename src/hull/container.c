@@ -11,9 +11,11 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/path.h"
 #include "base/proc.h"
 #include "hull/hull.h"
+#include "oci/hooks.h"
 
 void container_done(struct container *c)
 {
@@ -81,6 +83,27 @@ int container_spec(const struct container *c, struct oci_spec **ret, struct erro
 	return r < 0 ? r : oci_spec_parse(buf_str(&text), text.len, ret, e);
 }
 
+/* What these hooks fail with is for the log: the container runs, or is gone, all the same (OCI runtime.md,
+ * "Lifecycle"). */
+static void container_hooks(const struct container *c, enum oci_hook_kind kind, const char *status)
+{
+	CLEANUP(oci_spec_free) struct oci_spec *spec = NULL;
+	const struct hook_state state = {
+		.id = c->state.id, .status = status, .bundle = c->state.bundle,
+		.pid = kind == OCI_HOOK_POSTSTOP ? 0 : c->state.pid,
+	};
+	struct error e = ERROR_INIT;
+	int r;
+
+	if (!c->state.has_late_hooks)
+		return;
+	r = container_spec(c, &spec, &e);
+	if (r >= 0)
+		r = hooks_run(spec, kind, &state, &e);
+	if (r < 0)
+		log_warn("container \"%s\": %s", c->state.id, err_msg(&e));
+}
+
 int container_start(struct container *c, struct error *e)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
@@ -102,6 +125,7 @@ int container_start(struct container *c, struct error *e)
 	if (unlinkat(c->dfd, STATE_SOCKET, 0) < 0)
 		return err_sys(e, "note that container \"%s\" was started", c->state.id);
 	c->status = OCI_RUNNING;
+	container_hooks(c, OCI_HOOK_POSTSTART, "running");
 	return 0;
 }
 
@@ -129,6 +153,7 @@ int container_destroy(struct hull *h, struct container *c, struct error *e)
 		if (poll(&p, 1, 10000) == 0)
 			return err_new(e, ERR_TIMEOUT, "container \"%s\" does not die", c->state.id);
 	}
+	container_hooks(c, OCI_HOOK_POSTSTOP, "stopped");
 	return state_remove_dir(h->root, c->state.id, e);
 }
 

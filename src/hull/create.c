@@ -139,6 +139,7 @@ static int save_state(struct creation *c, struct error *e)
 		s.cgroup_path = str_fmt("/hull/%s", c->id);
 	s.cgroup_parents = cgroup_made_parents(c->init.cgroup);
 	s.has_systemd_cgroup = c->h->has_systemd_cgroup;
+	s.has_late_hooks = c->spec->hooks[OCI_HOOK_POSTSTART].n || c->spec->hooks[OCI_HOOK_POSTSTOP].n;
 	s.pid = c->init.pid;
 	s.owner = getuid();
 	for (size_t i = 0; i < c->spec->annotations.n; i++) {

@@ -15,10 +15,12 @@
  *                                                  fresh proc, sysfs, devpts, tmpfs ... (detached)
  *                                                  mounts private; attaches root; pivots; drops the host's mounts
  *                                                  attaches mounts in order; devices; terminal
+ *                                                  (with hooks: mounts first, at the bundle's rootfs, then
+ *   prestart and createRuntime hooks         <--->  createContainer hooks, then the pivot)
  *                                                  masked and read-only paths; working directory; read-only root
  *   READY                                    <---  program found; waits at the gate
  *   rlimits, OOM score, scheduler on its pid
- *   ... oci_start(): start byte              --->  close-on-exec for all; capabilities, ids, seccomp
+ *   ... oci_start(): start byte              --->  startContainer hooks; close-on-exec for all; capabilities, ids, seccomp
  *   EXEC, then the end of the connection     <---  execve
  *
  * Rules that hold throughout:
@@ -37,6 +39,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,9 +50,11 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/path.h"
 #include "base/str.h"
 #include "oci/cgroup_resources.h"
 #include "oci/confine.h"
+#include "oci/hooks.h"
 #include "oci/init.h"
 #include "oci/mounts.h"
 #include "oci/plan.h"
@@ -85,6 +90,7 @@ struct build {
 	struct cgroup *cgroup;
 	const char *cgroup_path;
 	char *own_cgroup_path;
+	char *bundle, *root_path;	/* only with hooks */
 	struct confine *confine;
 	int root_tree, null_fd, console_fd, sync[2];
 	struct init_container init;
@@ -115,6 +121,8 @@ static void build_done(struct build *b)
 	free(b->uids);
 	free(b->gids);
 	free(b->own_cgroup_path);
+	free(b->bundle);
+	free(b->root_path);
 }
 DEFINE_CLEANUP_VALUE(struct build, build_done)
 
@@ -303,6 +311,16 @@ static int write_maps(struct build *b, struct error *e)
 	return r < 0 ? err_ctx(e, "map the ids of the new user namespace") : 0;
 }
 
+static int runtime_hooks(struct build *b, struct error *e)
+{
+	const struct hook_state state = {
+		.id = b->o->id, .status = "creating", .bundle = b->bundle, .pid = b->spawn.pid,
+	};
+	int r = hooks_run(b->o->spec, OCI_HOOK_PRESTART, &state, e);
+
+	return r < 0 ? r : hooks_run(b->o->spec, OCI_HOOK_CREATE_RUNTIME, &state, e);
+}
+
 static int wait_ready(struct build *b, struct error *e)
 {
 	for (;;) {
@@ -316,6 +334,12 @@ static int wait_ready(struct build *b, struct error *e)
 		case REPORT_CONSOLE:
 			b->console_fd = take_fd(fd);
 			break;
+		case REPORT_PREPARED:
+			r = runtime_hooks(b, e);
+			if (r < 0)
+				return r;
+			sync_send_byte(b->sync[0], SYNC_GO);
+			break;
 		case REPORT_READY:
 			return 0;
 		case REPORT_END:
@@ -326,6 +350,24 @@ static int wait_ready(struct build *b, struct error *e)
 	}
 }
 
+/* Hooks are told paths. */
+static void find_paths(struct build *b)
+{
+	const char *root = b->o->spec->root.path;
+	char link[PATH_FD_SIZE], bundle[PATH_MAX];
+	ssize_t n;
+
+	if (!hooks_before_pivot(b->o->spec) && !b->o->spec->hooks[OCI_HOOK_START_CONTAINER].n)
+		return;
+	n = b->o->bundle_dfd < 0 ? -1 : readlink(path_of_fd(b->o->bundle_dfd, link), bundle, sizeof(bundle) - 1);
+	if (n < 0)
+		return;
+	bundle[n] = '\0';
+	b->bundle = str_dup(bundle);
+	if (b->o->spec->has_root)
+		b->root_path = root[0] == '/' ? str_dup(root) : str_fmt("%s/%s", bundle, root);
+}
+
 static int run_init(struct build *b, struct error *e)
 {
 	struct init_container *c = &b->init;
@@ -333,6 +375,9 @@ static int run_init(struct build *b, struct error *e)
 
 	if (r < 0)
 		return r;
+	find_paths(b);
+	c->bundle = b->bundle;
+	c->root_path = b->root_path;
 	c->p.process = &b->o->spec->process;
 	c->p.confine = b->confine;
 	c->p.preserve_fds = b->o->preserve_fds;

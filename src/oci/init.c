@@ -8,6 +8,7 @@
 #include <linux/magic.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -19,6 +20,7 @@
 
 #include "base/path.h"
 #include "base/str.h"
+#include "oci/hooks.h"
 #include "oci/sync.h"
 #include "oci/tty.h"
 #include "sys/mountapi.h"
@@ -116,14 +118,50 @@ static int stage_namespaces(struct init_container *c, struct error *e)
 
 /* ---- stage 2: the root ---------------------------------------------------------------------------- */
 
-static int stage_root(struct init_container *c, struct error *e)
+static int own_hooks(struct init_container *c, enum oci_hook_kind kind, struct error *e)
 {
-	const struct oci_spec *s = c->create->spec;
-	unsigned long propagation = s->linux.rootfs_propagation;
-	int r = pivot_into(c->root_tree, propagation, c->create->no_pivot, e);
+	struct hook_state state = { .id = c->create->id, .status = "creating", .bundle = c->bundle };
+	char self[24] = "";
+
+	/* Our pid as the host sees it. */
+	if (readlinkat(c->p.proc_dfd, "self", self, sizeof(self) - 1) > 0)
+		state.pid = (pid_t)strtol(self, NULL, 10);
+	if (kind == OCI_HOOK_START_CONTAINER)
+		state.status = "created";
+	return hooks_run(c->create->spec, kind, &state, e);
+}
+
+/* With hooks that look for the root file system where the bundle has it, everything is put together there first, and
+ * becomes the root afterwards. Paths of the image are resolved inside the root in either case. */
+static int root_with_hooks(struct init_container *c, struct error *e)
+{
+	int r = root_attach(c->root_tree, c->root_path, c->create->spec->linux.rootfs_propagation, e);
 
 	if (r >= 0)
 		r = mounts_attach(c->mounts, c->create, c->root_tree, e);
+	if (r >= 0 && hooks_in_runtime(c->create->spec)) {
+		sync_report(c->p.sync_fd, REPORT_PREPARED, -1);
+		r = sync_wait_byte(c->p.sync_fd, SYNC_GO, e);
+	}
+	if (r >= 0)
+		r = own_hooks(c, OCI_HOOK_CREATE_CONTAINER, e);
+	return r < 0 ? r : root_enter(c->root_tree, c->create->no_pivot, e);
+}
+
+static int root_alone(struct init_container *c, struct error *e)
+{
+	int r = root_attach(c->root_tree, NULL, c->create->spec->linux.rootfs_propagation, e);
+
+	if (r >= 0)
+		r = root_enter(c->root_tree, c->create->no_pivot, e);
+	return r < 0 ? r : mounts_attach(c->mounts, c->create, c->root_tree, e);
+}
+
+static int stage_root(struct init_container *c, struct error *e)
+{
+	unsigned long propagation = c->create->spec->linux.rootfs_propagation;
+	int r = hooks_before_pivot(c->create->spec) ? root_with_hooks(c, e) : root_alone(c, e);
+
 	if (r >= 0 && propagation)
 		r = mount_change(c->root_tree, propagation & MS_REC,
 				 &(struct mount_change){ .propagation = propagation & ~(unsigned long)MS_REC }, e);
@@ -208,6 +246,8 @@ static int run_stages(struct init_container *c, int *gate_fd, struct error *e)
 		return r;
 	sync_report(c->p.sync_fd, REPORT_READY, -1);
 	r = wait_at_gate(c, gate_fd, e);
+	if (r >= 0)
+		r = own_hooks(c, OCI_HOOK_START_CONTAINER, e);
 	return r < 0 ? r : process_exec(&c->p, &program, &child, *gate_fd, e);
 }
 

@@ -30,6 +30,8 @@ struct init_container {
 	int root_tree;
 	int peer_fd;			/* the caller's end of sync_fd, to be closed */
 	bool waits_for_maps;		/* the user namespace is new: its maps come first */
+	const char *bundle;		/* for hooks: its path, and where the root file system is said to be */
+	const char *root_path;
 };
 /* Returns the exit status; arg is a struct init_container. */
 int init_container_main(void *arg);

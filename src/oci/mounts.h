@@ -89,8 +89,9 @@ int devices_place(struct mount_set *s, const struct oci_create *o, int root_fd, 
 /* mask.c. Paths that do not exist are passed over (OCI: maskedPaths, readonlyPaths). */
 int mask_paths(struct mount_set *s, const struct oci_spec *spec, int root_fd, struct error *e) MUST_USE;
 
-/* pivot.c: make root_tree (a detached mount) the root of this process and its mount namespace, and drop all
- * that was there before. */
-int pivot_into(int root_tree, unsigned long propagation, bool no_pivot, struct error *e) MUST_USE;
+/* pivot.c: attach root_tree (a detached mount) in our own mount namespace, at `place` if we can come there, else (or
+ * NULL) on top of "/". Then make it the root of this process and drop all that was there before. */
+int root_attach(int root_tree, const char *place, unsigned long propagation, struct error *e) MUST_USE;
+int root_enter(int root_tree, bool no_pivot, struct error *e) MUST_USE;
 
 #endif

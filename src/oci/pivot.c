@@ -21,22 +21,29 @@ static int enter_by_chroot(struct error *e)
 	return chdir("/") < 0 ? err_sys(e, "change to the new root") : 0;
 }
 
-int pivot_into(int root_tree, unsigned long propagation, bool no_pivot, struct error *e)
+int root_attach(int root_tree, const char *place, unsigned long propagation, struct error *e)
 {
 	unsigned long before = propagation & (MS_PRIVATE | MS_UNBINDABLE) ? MS_PRIVATE : MS_SLAVE;
-	cleanup_close int top = -1;
+	cleanup_close int target = -1;
 	int r;
 
 	/* What happens in here must not reach the host (MS_SLAVE still lets the host's mounts in, until
 	 * the old tree is gone). */
 	if (mount(NULL, "/", NULL, MS_REC | before, NULL) < 0)
 		return err_sys(e, "keep our mounts from the host");
-	top = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (top < 0)
+	if (place)
+		target = open(place, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	/* The root of a user namespace may not come there. */
+	if (target < 0)
+		target = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (target < 0)
 		return err_sys(e, "open the old root");
-	r = mount_attach(root_tree, top, e);
-	if (r < 0)
-		return err_ctx(e, "attach the root file system");
+	r = mount_attach(root_tree, target, e);
+	return r < 0 ? err_ctx(e, "attach the root file system") : 0;
+}
+
+int root_enter(int root_tree, bool no_pivot, struct error *e)
+{
 	if (fchdir(root_tree) < 0)
 		return err_sys(e, "change to the new root");
 	if (no_pivot)

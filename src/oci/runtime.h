@@ -72,7 +72,9 @@ void oci_init_done(struct oci_init *i);
 DEFINE_CLEANUP_VALUE(struct oci_init, oci_init_done)
 
 /* Make the container: when this returns 0, its init has done everything but the exec, and waits at the
- * gate. When it fails nothing is left: no process, no cgroup, no mount.
+ * gate. When it fails nothing is left: no process, no cgroup, no mount. Of the spec's hooks, prestart, createRuntime
+ * and createContainer have run then, and startContainer runs when the gate opens; poststart and poststop are the
+ * caller's (oci/hooks.h).
  * Fails: INVALID      the spec contradicts itself or the host
  *        NOT_FOUND    a bind source, namespace path or rootfs is missing
  *        UNSUPPORTED  the spec asks for what this kernel or build cannot do
@@ -80,7 +82,7 @@ DEFINE_CLEANUP_VALUE(struct oci_init, oci_init_done)
 int oci_create(const struct oci_create *o, struct oci_init *ret, struct error *e) MUST_USE;
 
 /* Open the gate. Returns 0 when execve(2) of the container's process succeeded. The fd stays open.
- * Fails: NOT_FOUND  the program does not exist (runc's exit code 127)
+ * Fails: NOT_FOUND  the program does not exist (a shell's exit code 127)
  *        DENIED     it may not be executed (126)
  *        STATE      init is dead already
  *        SYS, INVALID */

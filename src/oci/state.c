@@ -132,6 +132,7 @@ int state_write(int dfd, const struct oci_state *s, struct error *e)
 	json_put_str(o, "cgroupPath", s->cgroup_path);
 	json_put_u64(o, "cgroupParents", s->cgroup_parents);
 	json_put_bool(o, "systemdCgroup", s->has_systemd_cgroup);
+	json_put_bool(o, "lateHooks", s->has_late_hooks);
 	json_put_i64(o, "pid", s->pid);
 	json_put_u64(o, "startTime", s->start_time);
 	json_put_u64(o, "owner", s->owner);
@@ -166,6 +167,8 @@ static int read_record(struct json_object *o, struct oci_state *s, struct error 
 		r = json_get_u32(o, "cgroupParents", &s->cgroup_parents, e);
 	if (r >= 0)
 		r = json_get_bool(o, "systemdCgroup", &s->has_systemd_cgroup, e);
+	if (r >= 0)
+		r = json_get_bool(o, "lateHooks", &s->has_late_hooks, e);
 	if (r >= 0)
 		r = json_need(json_get_i64(o, "pid", &pid, e), "pid", e);
 	if (r >= 0)

@@ -22,6 +22,7 @@ struct oci_state {
 	char *cgroup_path;		/* NULL: none of its own */
 	unsigned int cgroup_parents;	/* made with it, to be removed with it */
 	bool has_systemd_cgroup;
+	bool has_late_hooks;		/* poststart or poststop: config.json need not be read for nothing */
 	pid_t pid;
 	uint64_t start_time;		/* of the process, /proc/PID/stat field 22: tells a reused pid */
 	uint32_t owner;			/* uid */

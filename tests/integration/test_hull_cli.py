@@ -374,6 +374,46 @@ def test_version_and_unknown_words(bundle):
     assert "unknown option" in bundle.hull("run", "--nonsense", "c1", check=False).stderr
 
 
+# ---- hooks -------------------------------------------------------------------------------------------------------
+
+
+def test_hooks_run_in_their_order_and_places(bundle):
+    note = bundle.path / "hook"
+    note.write_text('#!/bin/sh\n'
+                    'echo "$1 $(cat | tr -d " \\n" | grep -o \'"status":"[a-z]*"\') $(ls -d %s/rootfs/proc/1 2>/dev/null | wc -l)" '
+                    '>> %s/hooks.log\n' % (bundle.path, bundle.path))
+    note.chmod(0o755)
+    inside = bundle.rootfs / "hook"
+    inside.write_text('#!/bin/sh\necho "startContainer $(hostname)" >> /tmp/hooks.log\n')
+    inside.chmod(0o755)
+    kinds = ["prestart", "createRuntime", "createContainer", "poststart", "poststop"]
+    bundle.edit(lambda c: c.update(hooks={k: [{"path": str(note), "args": ["hook", k], "env": ["PATH=/usr/bin:/bin"]}]
+                                          for k in kinds}))
+    bundle.edit(lambda c: c["hooks"].update(startContainer=[{"path": "/hook", "env": ["PATH=/bin"]}]))
+    bundle.sh("cat /tmp/hooks.log")
+    assert bundle.hull("run", "c1").stdout == "startContainer hull\n"
+    # createContainer alone runs in the container's mount namespace: it sees the root file system with its /proc.
+    assert (bundle.path / "hooks.log").read_text().splitlines() == [
+        'prestart "status":"creating" 0', 'createRuntime "status":"creating" 0',
+        'createContainer "status":"creating" 1', 'poststart "status":"running" 0', 'poststop "status":"stopped" 0']
+
+
+def test_a_hook_that_fails_stops_the_creation(bundle):
+    bundle.edit(lambda c: c.update(hooks={"createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", "echo no >&2; exit 3"]}]}))
+    done = bundle.hull("create", "c1", check=False)
+    assert done.returncode == 1
+    assert "error running createRuntime hook #0: exit status 3, stdout: , stderr: no" in done.stderr
+    assert os.listdir(bundle.root) == []
+
+
+def test_a_hook_is_killed_after_its_timeout(bundle):
+    bundle.edit(lambda c: c.update(hooks={"createContainer": [{"path": "/bin/sleep", "args": ["sleep", "50"], "timeout": 1}]}))
+    begin = time.monotonic()
+    done = bundle.hull("create", "c1", check=False)
+    assert done.returncode == 1 and "hook ran past specified timeout of 1s" in done.stderr
+    assert time.monotonic() - begin < 20
+
+
 # ---- safety --------------------------------------------------------------------------------------------------------
 
 
