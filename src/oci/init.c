@@ -135,7 +135,7 @@ static int own_hooks(struct init_container *c, enum oci_hook_kind kind, struct e
  * becomes the root afterwards. Paths of the image are resolved inside the root in either case. */
 static int root_with_hooks(struct init_container *c, struct error *e)
 {
-	int r = root_attach(c->root_tree, c->root_path, c->create->spec->linux.rootfs_propagation, e);
+	int r = pivot_attach(c->root_tree, c->root_path, c->create->spec->linux.rootfs_propagation, e);
 
 	if (r >= 0)
 		r = mounts_attach(c->mounts, c->create, c->root_tree, e);
@@ -145,15 +145,15 @@ static int root_with_hooks(struct init_container *c, struct error *e)
 	}
 	if (r >= 0)
 		r = own_hooks(c, OCI_HOOK_CREATE_CONTAINER, e);
-	return r < 0 ? r : root_enter(c->root_tree, c->create->no_pivot, e);
+	return r < 0 ? r : pivot_enter(c->root_tree, c->create->no_pivot, e);
 }
 
 static int root_alone(struct init_container *c, struct error *e)
 {
-	int r = root_attach(c->root_tree, NULL, c->create->spec->linux.rootfs_propagation, e);
+	int r = pivot_attach(c->root_tree, NULL, c->create->spec->linux.rootfs_propagation, e);
 
 	if (r >= 0)
-		r = root_enter(c->root_tree, c->create->no_pivot, e);
+		r = pivot_enter(c->root_tree, c->create->no_pivot, e);
 	return r < 0 ? r : mounts_attach(c->mounts, c->create, c->root_tree, e);
 }
 

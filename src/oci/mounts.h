@@ -91,7 +91,7 @@ int mask_paths(struct mount_set *s, const struct oci_spec *spec, int root_fd, st
 
 /* pivot.c: attach root_tree (a detached mount) in our own mount namespace, at `place` if we can come there, else (or
  * NULL) on top of "/". Then make it the root of this process and drop all that was there before. */
-int root_attach(int root_tree, const char *place, unsigned long propagation, struct error *e) MUST_USE;
-int root_enter(int root_tree, bool no_pivot, struct error *e) MUST_USE;
+int pivot_attach(int root_tree, const char *place, unsigned long propagation, struct error *e) MUST_USE;
+int pivot_enter(int root_tree, bool no_pivot, struct error *e) MUST_USE;
 
 #endif

@@ -21,7 +21,7 @@ static int enter_by_chroot(struct error *e)
 	return chdir("/") < 0 ? err_sys(e, "change to the new root") : 0;
 }
 
-int root_attach(int root_tree, const char *place, unsigned long propagation, struct error *e)
+int pivot_attach(int root_tree, const char *place, unsigned long propagation, struct error *e)
 {
 	unsigned long before = propagation & (MS_PRIVATE | MS_UNBINDABLE) ? MS_PRIVATE : MS_SLAVE;
 	cleanup_close int target = -1;
@@ -42,7 +42,7 @@ int root_attach(int root_tree, const char *place, unsigned long propagation, str
 	return r < 0 ? err_ctx(e, "attach the root file system") : 0;
 }
 
-int root_enter(int root_tree, bool no_pivot, struct error *e)
+int pivot_enter(int root_tree, bool no_pivot, struct error *e)
 {
 	if (fchdir(root_tree) < 0)
 		return err_sys(e, "change to the new root");
