@@ -429,15 +429,18 @@ int container_create(struct node *n, struct sandbox *s, const PB(ContainerConfig
 		     struct call *call, struct container **ret, struct error *e)
 {
 	struct container *c = container_new(new_record(s, config, is_pause), s), *other = NULL;
-	int r = reserve(n, c, call, &other, e);
+	int r;
 
+	/* Locked before anybody can find it: a removal of the pod waits for the creation to end. */
+	pthread_mutex_lock(&c->op);
+	r = reserve(n, c, call, &other, e);
 	if (r != 0) {
+		pthread_mutex_unlock(&c->op);
 		container_unref(n, c);
 		if (r > 0)
 			*ret = other;
 		return r < 0 ? r : 0;
 	}
-	pthread_mutex_lock(&c->op);
 	r = create(n, c, e);
 	pthread_mutex_unlock(&c->op);
 	if (r < 0) {

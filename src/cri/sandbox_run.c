@@ -257,33 +257,38 @@ static int create(struct node *n, struct sandbox *s, struct sandbox_plan *p, str
 	return sandbox_save(n, s, e);
 }
 
-/* Undo a failed creation. What resists stays in the journal and the record, which is then CREATING still:
- * the next start of hulld tries again. */
-static void roll_back(struct node *n, struct sandbox *s)
+/* Undo a failed creation. What resists stays in the journal and the record, and the sandbox is shown as
+ * NOTREADY: whoever stops or removes it tries again, and so does the next start of hulld. */
+static bool roll_back(struct node *n, struct sandbox *s)
 {
 	struct error e = ERROR_INIT;
 
-	if (sandbox_down(n, s, &e) < 0 || sandbox_forget(n, s, &e) < 0)
-		log_error("undo the failed creation of pod sandbox \"%s\": %s; it is tried again at the next start",
-			  s->rec->id, err_msg(&e));
+	if (sandbox_down(n, s, &e) == 0 && sandbox_forget(n, s, &e) == 0)
+		return true;
+	log_error("undo the failed creation of pod sandbox \"%s\": %s; stop or remove it to try again", s->rec->id,
+		  err_msg(&e));
+	return false;
 }
 
-/* The end of a creation, good or bad: those who joined wake up; a failed one leaves the maps. */
-static void finish(struct node *n, struct sandbox *s, const char *key, const struct call *call, int r,
+/* The end of a creation, good or bad: those who joined wake up; a failed one leaves the maps, if nothing
+ * of it is left. */
+static void finish(struct node *n, struct sandbox *s, const char *key, const struct call *call, int r, bool undone,
 		   const struct error *e)
 {
 	struct sandbox *a = NULL, *b = NULL;
 
 	pthread_mutex_lock(&n->lock);
 	s->is_creating = false;
-	if (r < 0) {
+	if (r < 0)
 		s->create_error = *e;
+	if (r < 0 && undone) {
+		s->is_removed = true;
 		a = map_remove(&n->sandbox_names, key);
 		b = map_remove(&n->sandboxes, s->rec->id);
 		idrange_release(n->ranges, s->rec->id);
-	} else {
-		s->is_unclaimed = call_check(call, NULL) < 0;
 	}
+	if (r == 0)
+		s->is_unclaimed = call_check(call, NULL) < 0;
 	pthread_cond_broadcast(&n->changed);
 	pthread_mutex_unlock(&n->lock);
 	sandbox_unref(n, a);
@@ -297,6 +302,7 @@ int cri_run_pod_sandbox(struct node *n, struct call *call, const void *request, 
 	CLEANUP(sandbox_plan_done) struct sandbox_plan p = { 0 };
 	cleanup_free char *key = NULL, *id = NULL;
 	struct sandbox *s;
+	bool undone = false;
 	int r;
 
 	if ((r = validate_sandbox_config(req->config, e)) < 0)
@@ -316,8 +322,8 @@ int cri_run_pod_sandbox(struct node *n, struct call *call, const void *request, 
 	pthread_mutex_lock(&s->op);
 	r = create(n, s, &p, call, e);
 	if (r < 0)
-		roll_back(n, s);
-	finish(n, s, key, call, r, e);
+		undone = roll_back(n, s);
+	finish(n, s, key, call, r, undone, e);
 	pthread_mutex_unlock(&s->op);
 	if (r == 0)
 		resp->pod_sandbox_id = arena_str(call->arena, s->rec->id);

@@ -7,24 +7,18 @@
 
 #include "base/path.h"
 #include "base/str.h"
-
-/* Kubernetes bounds names by DNS (253) and annotations by 256 KiB an object; ours are wider, since the
- * CRI states none, but they are bounds. */
-#define NAME_BYTES_MAX 512
-#define MAP_BYTES_MAX (1024 * 1024)
-#define LIST_MAX 4096
-#define ARG_BYTES_MAX (2 * 1024 * 1024) /* the kernel's own bound on argv and envp is stack / 4 */
-#define GROUPS_MAX 65536		/* NGROUPS_MAX of the kernel */
+#include "cri/validate_fields.h"
 
 /* Names go into CNI_ARGS ("K=V;K=V") and log lines. */
-static int check_name(const char *field, const char *name, bool required, struct error *e)
+int validate_name(const char *field, const char *name, bool required, struct error *e)
 {
 	size_t len = name ? strlen(name) : 0;
 
 	if (len == 0)
 		return required ? err_new(e, ERR_INVALID, "%s is empty", field) : 0;
-	if (len > NAME_BYTES_MAX)
-		return err_new(e, ERR_LIMIT, "%s has %zu bytes; at most %d are allowed", field, len, NAME_BYTES_MAX);
+	if (len > VALIDATE_NAME_MAX)
+		return err_new(e, ERR_LIMIT, "%s has %zu bytes; at most %d are allowed", field, len,
+			       VALIDATE_NAME_MAX);
 	for (const char *p = name; *p; p++)
 		if (iscntrl((unsigned char)*p) || strchr("/;=\\", *p))
 			return err_new(e, ERR_INVALID, "%s \"%s\" contains '%c' (0x%02x)", field, name,
@@ -32,30 +26,13 @@ static int check_name(const char *field, const char *name, bool required, struct
 	return 0;
 }
 
-/* labels and annotations have one shape, and two generated types. */
-#define CHECK_MAP(field, entries, n)                                                                        \
-	({                                                                                                  \
-		size_t bytes_ = 0;                                                                          \
-		int r_ = (n) > LIST_MAX ? err_new(e, ERR_LIMIT, "%s has %zu entries; at most %d are allowed", \
-						  field, (size_t)(n), LIST_MAX)                             \
-					: 0;                                                                \
-		for (size_t i_ = 0; r_ == 0 && i_ < (n); i_++) {                                            \
-			bytes_ += strlen((entries)[i_]->key) + strlen((entries)[i_]->value);                \
-			if (*(entries)[i_]->key == '\0')                                                    \
-				r_ = err_new(e, ERR_INVALID, "%s has an empty key", field);                 \
-			else if (bytes_ > MAP_BYTES_MAX)                                                    \
-				r_ = err_new(e, ERR_LIMIT, "%s has more than %d bytes", field,              \
-					     MAP_BYTES_MAX);                                                \
-		}                                                                                           \
-		r_;                                                                                         \
-	})
-
-static int check_strings(const char *field, char *const *v, size_t n, size_t bytes_max, struct error *e)
+int validate_strings(const char *field, char *const *v, size_t n, size_t bytes_max, struct error *e)
 {
 	size_t bytes = 0;
 
-	if (n > LIST_MAX)
-		return err_new(e, ERR_LIMIT, "%s has %zu items; at most %d are allowed", field, n, LIST_MAX);
+	if (n > VALIDATE_LIST_MAX)
+		return err_new(e, ERR_LIMIT, "%s has %zu items; at most %d are allowed", field, n,
+			       VALIDATE_LIST_MAX);
 	for (size_t i = 0; i < n; i++) {
 		bytes += strlen(v[i]) + 1;
 		if (bytes > bytes_max)
@@ -64,16 +41,16 @@ static int check_strings(const char *field, char *const *v, size_t n, size_t byt
 	return 0;
 }
 
-static int check_metadata(const PB(PodSandboxMetadata) *m, struct error *e)
+static int check_metadata(const PB(PodSandboxMetadata) * m, struct error *e)
 {
 	int r;
 
 	if (!m)
 		return err_new(e, ERR_INVALID, "config.metadata is missing");
-	if ((r = check_name("config.metadata.name", m->name, true, e)) < 0 ||
-	    (r = check_name("config.metadata.namespace", m->namespace_, true, e)) < 0)
+	if ((r = validate_name("config.metadata.name", m->name, true, e)) < 0 ||
+	    (r = validate_name("config.metadata.namespace", m->namespace_, true, e)) < 0)
 		return r;
-	return check_name("config.metadata.uid", m->uid, true, e);
+	return validate_name("config.metadata.uid", m->uid, true, e);
 }
 
 /* sethostname(2): at most 64 bytes; what a DNS label list may hold (RFC 1123). */
@@ -82,16 +59,18 @@ static int check_hostname(const char *name, struct error *e)
 	size_t len = strlen(name);
 
 	if (len > 64)
-		return err_new(e, ERR_INVALID, "config.hostname \"%s\" has %zu bytes; the kernel allows 64", name,
-			       len);
+		return err_new(e, ERR_INVALID, "config.hostname \"%s\" has %zu bytes; the kernel allows 64",
+			       name, len);
 	for (const char *p = name; *p; p++)
 		if (!isalnum((unsigned char)*p) && !strchr("-._", *p))
-			return err_new(e, ERR_INVALID,
-				       "config.hostname \"%s\" may hold letters, digits, '-', '_' and '.' only", name);
+			return err_new(
+				e, ERR_INVALID,
+				"config.hostname \"%s\" may hold letters, digits, '-', '_' and '.' only",
+				name);
 	return 0;
 }
 
-static int check_dns(const PB(DNSConfig) *dns, struct error *e)
+static int check_dns(const PB(DNSConfig) * dns, struct error *e)
 {
 	const struct {
 		const char *field;
@@ -104,7 +83,7 @@ static int check_dns(const PB(DNSConfig) *dns, struct error *e)
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
-		int r = check_strings(lists[i].field, lists[i].v, lists[i].n, 65536, e);
+		int r = validate_strings(lists[i].field, lists[i].v, lists[i].n, 65536, e);
 
 		if (r < 0)
 			return r;
@@ -120,29 +99,32 @@ static int check_dns(const PB(DNSConfig) *dns, struct error *e)
 
 static int check_ports(PB(PortMapping) *const *ports, size_t n, struct error *e)
 {
-	if (n > LIST_MAX)
+	if (n > VALIDATE_LIST_MAX)
 		return err_new(e, ERR_LIMIT, "config.port_mappings has %zu items; at most %d are allowed", n,
-			       LIST_MAX);
+			       VALIDATE_LIST_MAX);
 	for (size_t i = 0; i < n; i++) {
 		const PB(PortMapping) *p = ports[i];
 
 		if (p->container_port < 1 || p->container_port > 65535)
-			return err_new(e, ERR_INVALID, "config.port_mappings[%zu].container_port is %d, not 1 to 65535",
-				       i, p->container_port);
+			return err_new(e, ERR_INVALID,
+				       "config.port_mappings[%zu].container_port is %d, not 1 to 65535", i,
+				       p->container_port);
 		if (p->host_port < 0 || p->host_port > 65535)
-			return err_new(e, ERR_INVALID, "config.port_mappings[%zu].host_port is %d, not 0 to 65535", i,
+			return err_new(e, ERR_INVALID,
+				       "config.port_mappings[%zu].host_port is %d, not 0 to 65535", i,
 				       p->host_port);
 		if (p->protocol > RUNTIME__V1__PROTOCOL__SCTP)
 			return err_new(e, ERR_INVALID, "config.port_mappings[%zu].protocol %d is unknown", i,
 				       (int)p->protocol);
 		if (p->host_ip && strpbrk(p->host_ip, " \t\r\n;="))
-			return err_new(e, ERR_INVALID, "config.port_mappings[%zu].host_ip \"%s\" is no address", i,
+			return err_new(e, ERR_INVALID,
+				       "config.port_mappings[%zu].host_ip \"%s\" is no address", i,
 				       p->host_ip);
 	}
 	return 0;
 }
 
-static int check_id_value(const char *field, const PB(Int64Value) *v, struct error *e)
+int validate_id_value(const char *field, const PB(Int64Value) * v, struct error *e)
 {
 	/* 2^32 - 1 is (uid_t)-1, "no change" in the system calls (CVE-2024-40635 is what comes of more). */
 	if (v && (v->value < 0 || v->value >= UINT32_MAX))
@@ -151,18 +133,19 @@ static int check_id_value(const char *field, const PB(Int64Value) *v, struct err
 	return 0;
 }
 
-static int check_groups(const char *field, const int64_t *groups, size_t n, struct error *e)
+int validate_groups(const char *field, const int64_t *groups, size_t n, struct error *e)
 {
-	if (n > GROUPS_MAX)
-		return err_new(e, ERR_LIMIT, "%s has %zu items; the kernel allows %d", field, n, GROUPS_MAX);
+	if (n > VALIDATE_GROUPS_MAX)
+		return err_new(e, ERR_LIMIT, "%s has %zu items; the kernel allows %d", field, n,
+			       VALIDATE_GROUPS_MAX);
 	for (size_t i = 0; i < n; i++)
 		if (groups[i] < 0 || groups[i] >= UINT32_MAX)
-			return err_new(e, ERR_INVALID, "%s[%zu] %lld is not in the range 0 to 4294967294", field, i,
-				       (long long)groups[i]);
+			return err_new(e, ERR_INVALID, "%s[%zu] %lld is not in the range 0 to 4294967294",
+				       field, i, (long long)groups[i]);
 	return 0;
 }
 
-static int check_profile(const char *field, const PB(SecurityProfile) *p, struct error *e)
+int validate_profile(const char *field, const PB(SecurityProfile) * p, struct error *e)
 {
 	if (!p)
 		return 0;
@@ -170,9 +153,11 @@ static int check_profile(const char *field, const PB(SecurityProfile) *p, struct
 		return err_new(e, ERR_INVALID, "%s.profile_type %d is unknown", field, (int)p->profile_type);
 	if (p->profile_type == RUNTIME__V1__SECURITY_PROFILE__PROFILE_TYPE__Localhost) {
 		if (str_is_empty(p->localhost_ref))
-			return err_new(e, ERR_INVALID, "%s.localhost_ref is empty with the type Localhost", field);
+			return err_new(e, ERR_INVALID, "%s.localhost_ref is empty with the type Localhost",
+				       field);
 	} else if (!str_is_empty(p->localhost_ref)) {
-		return err_new(e, ERR_INVALID, "%s.localhost_ref \"%s\" is set, but the type is not Localhost", field,
+		return err_new(e, ERR_INVALID,
+			       "%s.localhost_ref \"%s\" is set, but the type is not Localhost", field,
 			       p->localhost_ref);
 	}
 	if (p->localhost_ref && strlen(p->localhost_ref) >= PATH_MAX)
@@ -187,15 +172,15 @@ static int check_range(const char *field, PB(IDMapping) *const *maps, size_t n, 
 	if (maps[0]->length == 0)
 		return err_new(e, ERR_INVALID, "%s[0].length is 0", field);
 	if (maps[0]->container_id != 0)
-		return err_new(e, ERR_INVALID, "%s[0].container_id is %u; container id 0 must be mapped", field,
-			       maps[0]->container_id);
+		return err_new(e, ERR_INVALID, "%s[0].container_id is %u; container id 0 must be mapped",
+			       field, maps[0]->container_id);
 	if ((uint64_t)maps[0]->host_id + maps[0]->length > UINT32_MAX)
 		return err_new(e, ERR_INVALID, "%s[0] ends at host id %llu, past 4294967294", field,
 			       (unsigned long long)maps[0]->host_id + maps[0]->length - 1);
 	return 0;
 }
 
-static int check_userns(const PB(UserNamespace) *u, struct error *e)
+static int check_userns(const PB(UserNamespace) * u, struct error *e)
 {
 	static const char *const field = "namespace_options.userns_options";
 	int r;
@@ -212,15 +197,17 @@ static int check_userns(const PB(UserNamespace) *u, struct error *e)
 			return err_new(e, ERR_INVALID, "%s: the mode NODE takes no mappings", field);
 		return 0;
 	case RUNTIME__V1__NAMESPACE_MODE__CONTAINER:
-		return err_new(e, ERR_INVALID, "%s: the mode CONTAINER is not possible; POD and NODE are", field);
+		return err_new(e, ERR_INVALID, "%s: the mode CONTAINER is not possible; POD and NODE are",
+			       field);
 	case RUNTIME__V1__NAMESPACE_MODE__TARGET:
-		return err_new(e, ERR_INVALID, "%s: the mode TARGET is not possible; POD and NODE are", field);
+		return err_new(e, ERR_INVALID, "%s: the mode TARGET is not possible; POD and NODE are",
+			       field);
 	default:
 		return err_new(e, ERR_INVALID, "%s: the mode %d is unknown", field, (int)u->mode);
 	}
 }
 
-static int check_namespaces(const PB(NamespaceOption) *o, bool of_sandbox, struct error *e)
+int validate_namespaces(const PB(NamespaceOption) * o, bool of_sandbox, struct error *e)
 {
 	const struct {
 		const char *field;
@@ -234,25 +221,28 @@ static int check_namespaces(const PB(NamespaceOption) *o, bool of_sandbox, struc
 
 	for (size_t i = 0; i < ARRAY_LEN(modes); i++) {
 		if (modes[i].mode > RUNTIME__V1__NAMESPACE_MODE__TARGET)
-			return err_new(e, ERR_INVALID, "%s: the mode %u is unknown", modes[i].field, modes[i].mode);
+			return err_new(e, ERR_INVALID, "%s: the mode %u is unknown", modes[i].field,
+				       modes[i].mode);
 		if (modes[i].mode == RUNTIME__V1__NAMESPACE_MODE__TARGET && !modes[i].target)
 			return err_new(e, ERR_INVALID, "%s: the mode TARGET is for the pid namespace only",
 				       modes[i].field);
 		if (modes[i].mode == RUNTIME__V1__NAMESPACE_MODE__TARGET && of_sandbox)
-			return err_new(e, ERR_INVALID, "%s: the mode TARGET is for containers, not for a sandbox",
+			return err_new(e, ERR_INVALID,
+				       "%s: the mode TARGET is for containers, not for a sandbox",
 				       modes[i].field);
 		if (modes[i].mode == RUNTIME__V1__NAMESPACE_MODE__CONTAINER && !modes[i].target)
 			return err_new(e, ERR_INVALID, "%s: the mode CONTAINER is for the pid namespace only",
 				       modes[i].field);
 	}
 	if (o->pid == RUNTIME__V1__NAMESPACE_MODE__TARGET && !of_sandbox && str_is_empty(o->target_id))
-		return err_new(e, ERR_INVALID, "namespace_options.target_id is empty with the pid mode TARGET");
+		return err_new(e, ERR_INVALID,
+			       "namespace_options.target_id is empty with the pid mode TARGET");
 	return check_userns(o->userns_options, e);
 }
 
 /* user_namespaces(7): a user namespace that owns neither the pid nor the ipc namespace of its
  * processes could not mount procfs or mqueue; Kubernetes forbids the combination (KEP-127). */
-static int check_userns_with_host(const PB(NamespaceOption) *o, struct error *e)
+static int check_userns_with_host(const PB(NamespaceOption) * o, struct error *e)
 {
 	if (!o->userns_options || o->userns_options->mode != RUNTIME__V1__NAMESPACE_MODE__POD)
 		return 0;
@@ -265,85 +255,88 @@ static int check_userns_with_host(const PB(NamespaceOption) *o, struct error *e)
 	return 0;
 }
 
-static int check_sandbox_security(const PB(LinuxSandboxSecurityContext) *s, struct error *e)
+static int check_sandbox_security(const PB(LinuxSandboxSecurityContext) * s, struct error *e)
 {
 	int r;
 
-	if ((r = check_id_value("linux.security_context.run_as_user", s->run_as_user, e)) < 0 ||
-	    (r = check_id_value("linux.security_context.run_as_group", s->run_as_group, e)) < 0 ||
-	    (r = check_groups("linux.security_context.supplemental_groups", s->supplemental_groups,
-			      s->n_supplemental_groups, e)) < 0 ||
-	    (r = check_profile("linux.security_context.seccomp", s->seccomp, e)) < 0 ||
-	    (r = check_profile("linux.security_context.apparmor", s->apparmor, e)) < 0)
+	if ((r = validate_id_value("linux.security_context.run_as_user", s->run_as_user, e)) < 0 ||
+	    (r = validate_id_value("linux.security_context.run_as_group", s->run_as_group, e)) < 0 ||
+	    (r = validate_groups("linux.security_context.supplemental_groups", s->supplemental_groups,
+				 s->n_supplemental_groups, e)) < 0 ||
+	    (r = validate_profile("linux.security_context.seccomp", s->seccomp, e)) < 0 ||
+	    (r = validate_profile("linux.security_context.apparmor", s->apparmor, e)) < 0)
 		return r;
 	if (s->run_as_group && !s->run_as_user)
 		return err_new(e, ERR_INVALID,
 			       "linux.security_context.run_as_group is set without run_as_user");
 	if (s->supplemental_groups_policy > RUNTIME__V1__SUPPLEMENTAL_GROUPS_POLICY__Strict)
-		return err_new(e, ERR_INVALID, "linux.security_context.supplemental_groups_policy %d is unknown",
+		return err_new(e, ERR_INVALID,
+			       "linux.security_context.supplemental_groups_policy %d is unknown",
 			       (int)s->supplemental_groups_policy);
 	if (!s->namespace_options)
 		return 0;
-	if ((r = check_namespaces(s->namespace_options, true, e)) < 0)
+	if ((r = validate_namespaces(s->namespace_options, true, e)) < 0)
 		return r;
 	return check_userns_with_host(s->namespace_options, e);
 }
 
-static int check_resources(const char *field, const PB(LinuxContainerResources) *res, struct error *e)
+int validate_resources(const char *field, const PB(LinuxContainerResources) * res, struct error *e)
 {
 	if (!res)
 		return 0;
 	if (res->cpu_period < 0 || (res->cpu_period && (res->cpu_period < 1000 || res->cpu_period > 1000000)))
-		return err_new(e, ERR_INVALID, "%s.cpu_period %lld us is not in the range 1000 to 1000000", field,
-			       (long long)res->cpu_period);
+		return err_new(e, ERR_INVALID, "%s.cpu_period %lld us is not in the range 1000 to 1000000",
+			       field, (long long)res->cpu_period);
 	if (res->cpu_quota > 0 && res->cpu_quota < 1000)
 		return err_new(e, ERR_INVALID, "%s.cpu_quota %lld us is less than 1000", field,
 			       (long long)res->cpu_quota);
 	if (res->cpu_shares < 0)
-		return err_new(e, ERR_INVALID, "%s.cpu_shares %lld is negative", field, (long long)res->cpu_shares);
+		return err_new(e, ERR_INVALID, "%s.cpu_shares %lld is negative", field,
+			       (long long)res->cpu_shares);
 	if (res->memory_limit_in_bytes < -1)
 		return err_new(e, ERR_INVALID, "%s.memory_limit_in_bytes %lld is negative", field,
 			       (long long)res->memory_limit_in_bytes);
 	if (res->oom_score_adj < -1000 || res->oom_score_adj > 1000)
-		return err_new(e, ERR_INVALID, "%s.oom_score_adj %lld is not in the range -1000 to 1000", field,
-			       (long long)res->oom_score_adj);
+		return err_new(e, ERR_INVALID, "%s.oom_score_adj %lld is not in the range -1000 to 1000",
+			       field, (long long)res->oom_score_adj);
 	if (res->n_hugepage_limits > 64 || res->n_unified > 256)
 		return err_new(e, ERR_LIMIT, "%s has too many hugepage_limits or unified entries", field);
 	for (size_t i = 0; i < res->n_unified; i++)
 		if (!path_is_name(res->unified[i]->key))
-			return err_new(e, ERR_INVALID, "%s.unified[\"%s\"] is not the name of a cgroup file", field,
-				       res->unified[i]->key);
+			return err_new(e, ERR_INVALID, "%s.unified[\"%s\"] is not the name of a cgroup file",
+				       field, res->unified[i]->key);
 	return 0;
 }
 
-static int check_sandbox_linux(const PB(LinuxPodSandboxConfig) *l, struct error *e)
+static int check_sandbox_linux(const PB(LinuxPodSandboxConfig) * l, struct error *e)
 {
 	int r;
 
 	if (!str_is_empty(l->cgroup_parent) && !path_is_clean_abs(l->cgroup_parent) &&
 	    (strchr(l->cgroup_parent, '/') || !str_ends(l->cgroup_parent, ".slice")))
 		return err_new(e, ERR_INVALID,
-			       "config.linux.cgroup_parent \"%.200s\" is neither an absolute path without \"..\" nor a "
+			       "config.linux.cgroup_parent \"%.200s\" is neither an absolute path without "
+			       "\"..\" nor a "
 			       "slice name",
 			       l->cgroup_parent);
-	if (l->n_sysctls > LIST_MAX)
+	if (l->n_sysctls > VALIDATE_LIST_MAX)
 		return err_new(e, ERR_LIMIT, "config.linux.sysctls has %zu entries; at most %d are allowed",
-			       l->n_sysctls, LIST_MAX);
-	if ((r = check_resources("config.linux.overhead", l->overhead, e)) < 0 ||
-	    (r = check_resources("config.linux.resources", l->resources, e)) < 0)
+			       l->n_sysctls, VALIDATE_LIST_MAX);
+	if ((r = validate_resources("config.linux.overhead", l->overhead, e)) < 0 ||
+	    (r = validate_resources("config.linux.resources", l->resources, e)) < 0)
 		return r;
 	return l->security_context ? check_sandbox_security(l->security_context, e) : 0;
 }
 
-int validate_sandbox_config(const PB(PodSandboxConfig) *config, struct error *e)
+int validate_sandbox_config(const PB(PodSandboxConfig) * config, struct error *e)
 {
 	int r;
 
 	if (!config)
 		return err_new(e, ERR_INVALID, "config is missing");
 	if ((r = check_metadata(config->metadata, e)) < 0 || (r = check_hostname(config->hostname, e)) < 0 ||
-	    (r = CHECK_MAP("config.labels", config->labels, config->n_labels)) < 0 ||
-	    (r = CHECK_MAP("config.annotations", config->annotations, config->n_annotations)) < 0 ||
+	    (r = VALIDATE_MAP("config.labels", config->labels, config->n_labels)) < 0 ||
+	    (r = VALIDATE_MAP("config.annotations", config->annotations, config->n_annotations)) < 0 ||
 	    (r = check_ports(config->port_mappings, config->n_port_mappings, e)) < 0)
 		return r;
 	if (!str_is_empty(config->log_directory) && !path_is_clean_abs(config->log_directory)) {
@@ -351,9 +344,10 @@ int validate_sandbox_config(const PB(PodSandboxConfig) *config, struct error *e)
 
 		/* A trailing slash is common and harmless; ".." is not. */
 		if (config->log_directory[0] != '/' || strstr(config->log_directory, ".."))
-			return err_new(e, ERR_INVALID,
-				       "config.log_directory \"%.200s\" is not an absolute path without \"..\"",
-				       config->log_directory);
+			return err_new(
+				e, ERR_INVALID,
+				"config.log_directory \"%.200s\" is not an absolute path without \"..\"",
+				config->log_directory);
 		if (strlen(clean) >= PATH_MAX)
 			return err_new(e, ERR_LIMIT, "config.log_directory is longer than a path may be");
 	}
@@ -362,158 +356,6 @@ int validate_sandbox_config(const PB(PodSandboxConfig) *config, struct error *e)
 	if (config->windows)
 		return err_new(e, ERR_INVALID, "config.windows is set: this is a Linux node");
 	return config->linux ? check_sandbox_linux(config->linux, e) : 0;
-}
-
-static int check_mount(size_t i, const PB(Mount) *m, struct error *e)
-{
-	if (str_is_empty(m->container_path))
-		return err_new(e, ERR_INVALID, "config.mounts[%zu].container_path is empty", i);
-	if (strlen(m->container_path) >= PATH_MAX || strlen(m->host_path) >= PATH_MAX)
-		return err_new(e, ERR_LIMIT, "config.mounts[%zu] has a path longer than a path may be", i);
-	if (m->image && !str_is_empty(m->image->image)) {
-		if (!str_is_empty(m->host_path))
-			return err_new(e, ERR_INVALID, "config.mounts[%zu] has both an image and the host_path \"%s\"", i,
-				       m->host_path);
-		return err_new(e, ERR_UNSUPPORTED, "config.mounts[%zu].image: image volumes are not supported yet", i);
-	}
-	if (m->host_path[0] != '/')
-		return err_new(e, ERR_INVALID, "config.mounts[%zu].host_path \"%s\" is not absolute", i, m->host_path);
-	if (m->propagation > RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_BIDIRECTIONAL)
-		return err_new(e, ERR_INVALID, "config.mounts[%zu].propagation %d is unknown", i, (int)m->propagation);
-	if (m->recursive_read_only && !m->readonly)
-		return err_new(e, ERR_INVALID, "config.mounts[%zu].recursive_read_only is set without readonly", i);
-	if (m->recursive_read_only && m->propagation != RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_PRIVATE)
-		return err_new(e, ERR_INVALID,
-			       "config.mounts[%zu].recursive_read_only needs PROPAGATION_PRIVATE", i);
-	if ((m->n_uidmappings == 0) != (m->n_gidmappings == 0))
-		return err_new(e, ERR_INVALID, "config.mounts[%zu] has mappings for one of uids and gids only", i);
-	for (size_t k = 0; k < m->n_mount_options; k++)
-		if (!str_eq(m->mount_options[k], "noexec") && !str_eq(m->mount_options[k], "nodev") &&
-		    !str_eq(m->mount_options[k], "nosuid"))
-			return err_new(e, ERR_INVALID,
-				       "config.mounts[%zu].mount_options \"%.64s\" is none of noexec, nodev, nosuid", i,
-				       m->mount_options[k]);
-	return 0;
-}
-
-static int check_device(size_t i, const PB(Device) *d, struct error *e)
-{
-	if (!path_is_clean_abs(d->host_path) || (*d->container_path && !path_is_clean_abs(d->container_path)))
-		return err_new(e, ERR_INVALID, "config.devices[%zu]: \"%.200s\" or \"%.200s\" is not a clean absolute path",
-			       i, d->host_path, d->container_path);
-	if (strspn(d->permissions, "rwm") != strlen(d->permissions) || strlen(d->permissions) > 3)
-		return err_new(e, ERR_INVALID, "config.devices[%zu].permissions \"%.16s\" is not made of r, w and m", i,
-			       d->permissions);
-	return 0;
-}
-
-static int check_container_security(const PB(LinuxContainerSecurityContext) *s, struct error *e)
-{
-	int r;
-
-	if ((r = check_id_value("linux.security_context.run_as_user", s->run_as_user, e)) < 0 ||
-	    (r = check_id_value("linux.security_context.run_as_group", s->run_as_group, e)) < 0 ||
-	    (r = check_groups("linux.security_context.supplemental_groups", s->supplemental_groups,
-			      s->n_supplemental_groups, e)) < 0 ||
-	    (r = check_profile("linux.security_context.seccomp", s->seccomp, e)) < 0 ||
-	    (r = check_profile("linux.security_context.apparmor", s->apparmor, e)) < 0 ||
-	    (r = check_name("linux.security_context.run_as_username", s->run_as_username, false, e)) < 0 ||
-	    (r = check_strings("linux.security_context.masked_paths", s->masked_paths, s->n_masked_paths, 1 << 20,
-			       e)) < 0 ||
-	    (r = check_strings("linux.security_context.readonly_paths", s->readonly_paths, s->n_readonly_paths,
-			       1 << 20, e)) < 0)
-		return r;
-	if (s->run_as_user && !str_is_empty(s->run_as_username))
-		return err_new(e, ERR_INVALID,
-			       "linux.security_context has both run_as_user and run_as_username");
-	if (s->run_as_group && !s->run_as_user && str_is_empty(s->run_as_username))
-		return err_new(e, ERR_INVALID,
-			       "linux.security_context.run_as_group is set without run_as_user or run_as_username");
-	if (s->supplemental_groups_policy > RUNTIME__V1__SUPPLEMENTAL_GROUPS_POLICY__Strict)
-		return err_new(e, ERR_INVALID, "linux.security_context.supplemental_groups_policy %d is unknown",
-			       (int)s->supplemental_groups_policy);
-	return s->namespace_options ? check_namespaces(s->namespace_options, false, e) : 0;
-}
-
-int validate_log_path(const char *log_path, struct error *e)
-{
-	cleanup_strv struct strv parts = STRV_INIT;
-
-	if (strlen(log_path) >= PATH_MAX)
-		return err_new(e, ERR_LIMIT, "config.log_path is longer than a path may be");
-	if (log_path[0] == '/')
-		return err_new(e, ERR_INVALID, "config.log_path \"%.200s\" is absolute: it is relative to the pod's "
-					       "log_directory",
-			       log_path);
-	strv_split(&parts, log_path, "/");
-	for (size_t i = 0; i < parts.n; i++)
-		if (!path_is_name(parts.v[i]))
-			return err_new(e, ERR_INVALID, "config.log_path \"%.200s\" leaves the pod's log_directory", log_path);
-	return 0;
-}
-
-static int check_command(const PB(ContainerConfig) *c, struct error *e)
-{
-	size_t bytes = 0;
-	int r;
-
-	if ((r = check_strings("config.command", c->command, c->n_command, ARG_BYTES_MAX, e)) < 0 ||
-	    (r = check_strings("config.args", c->args, c->n_args, ARG_BYTES_MAX, e)) < 0)
-		return r;
-	if (c->n_envs > LIST_MAX)
-		return err_new(e, ERR_LIMIT, "config.envs has %zu items; at most %d are allowed", c->n_envs, LIST_MAX);
-	for (size_t i = 0; i < c->n_envs; i++) {
-		const PB(KeyValue) *kv = c->envs[i];
-
-		if (*kv->key == '\0' || strchr(kv->key, '='))
-			return err_new(e, ERR_INVALID, "config.envs[%zu].key \"%.64s\" is empty or contains '='", i,
-				       kv->key);
-		/* The value is bytes since 1.37: any but NUL. It is not quoted here: it may be a secret. */
-		if (kv->value.len && memchr(kv->value.data, '\0', kv->value.len))
-			return err_new(e, ERR_INVALID, "config.envs[%zu] (\"%.64s\"): the value contains a NUL byte", i,
-				       kv->key);
-		bytes += strlen(kv->key) + kv->value.len + 2;
-		if (bytes > ARG_BYTES_MAX)
-			return err_new(e, ERR_LIMIT, "config.envs has more than %d bytes", ARG_BYTES_MAX);
-	}
-	return 0;
-}
-
-int validate_container_config(const PB(ContainerConfig) *c, struct error *e)
-{
-	int r;
-
-	if (!c)
-		return err_new(e, ERR_INVALID, "config is missing");
-	if (!c->metadata)
-		return err_new(e, ERR_INVALID, "config.metadata is missing");
-	if ((r = check_name("config.metadata.name", c->metadata->name, true, e)) < 0 ||
-	    (r = CHECK_MAP("config.labels", c->labels, c->n_labels)) < 0 ||
-	    (r = CHECK_MAP("config.annotations", c->annotations, c->n_annotations)) < 0 ||
-	    (r = check_command(c, e)) < 0 || (r = validate_log_path(c->log_path, e)) < 0)
-		return r;
-	if (!c->image || str_is_empty(c->image->image))
-		return err_new(e, ERR_INVALID, "config.image.image is empty");
-	if (!str_is_empty(c->working_dir) && (c->working_dir[0] != '/' || strlen(c->working_dir) >= PATH_MAX))
-		return err_new(e, ERR_INVALID, "config.working_dir \"%.200s\" is not an absolute path", c->working_dir);
-	if (c->n_mounts > LIST_MAX || c->n_devices > LIST_MAX)
-		return err_new(e, ERR_LIMIT, "config.mounts or config.devices has more than %d items", LIST_MAX);
-	for (size_t i = 0; i < c->n_mounts; i++)
-		if ((r = check_mount(i, c->mounts[i], e)) < 0)
-			return r;
-	for (size_t i = 0; i < c->n_devices; i++)
-		if ((r = check_device(i, c->devices[i], e)) < 0)
-			return r;
-	if (c->n_cdi_devices)
-		return err_new(e, ERR_UNSUPPORTED, "config.CDI_devices: CDI devices are not supported yet (\"%.200s\")",
-			       c->cdi_devices[0]->name);
-	if (c->windows)
-		return err_new(e, ERR_INVALID, "config.windows is set: this is a Linux node");
-	if (!c->linux)
-		return 0;
-	if ((r = check_resources("config.linux.resources", c->linux->resources, e)) < 0)
-		return r;
-	return c->linux->security_context ? check_container_security(c->linux->security_context, e) : 0;
 }
 
 int validate_id(const char *field, const char *id, struct error *e)

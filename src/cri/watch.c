@@ -28,6 +28,7 @@ struct watch {
 		int fd;
 	} *gone; /* guarded by node->lock */
 	size_t gone_count;
+	unsigned falling; /* threads of bring_down(); guarded by node->lock */
 };
 
 /* --- what monitors say ---------------------------------------------------------------------------- */
@@ -140,11 +141,49 @@ static void on_event(struct node *n, struct sandbox *s, const struct monitor_eve
 	container_unref(n, c);
 }
 
-/* The monitor has ended. If we did not ask it to, its pod is dead: take its last record, and bring down
- * what it left. */
+/* Bring down what a dead monitor left. On a thread of its own: DEL of a network may take its time, and
+ * other pods' exits must not wait for it. node_close() waits for these. */
+struct fallen {
+	struct node *n;
+	struct sandbox *s;
+};
+
+static void *bring_down(void *arg)
+{
+	struct fallen *f = arg;
+	struct error e = ERROR_INIT;
+
+	pthread_mutex_lock(&f->s->op);
+	if (!f->s->is_removed && sandbox_down(f->n, f->s, &e) < 0)
+		log_error("stop pod sandbox \"%s\": %s", f->s->rec->id, err_msg(&e));
+	pthread_mutex_unlock(&f->s->op);
+	sandbox_unref(f->n, f->s);
+	pthread_mutex_lock(&f->n->lock);
+	f->n->watch->falling--;
+	pthread_cond_broadcast(&f->n->changed);
+	pthread_mutex_unlock(&f->n->lock);
+	free(f);
+	return NULL;
+}
+
+static void start_bring_down(struct node *n, struct sandbox *s)
+{
+	struct fallen *f = NEW(struct fallen);
+	pthread_t thread;
+
+	*f = (struct fallen){ n, sandbox_hold(s) };
+	pthread_mutex_lock(&n->lock);
+	n->watch->falling++;
+	pthread_mutex_unlock(&n->lock);
+	if (pthread_create(&thread, NULL, bring_down, f) == 0)
+		pthread_detach(thread);
+	else
+		bring_down(f);
+}
+
+/* The monitor has ended. If we did not ask it to, its pod is dead. */
 static void on_end(struct node *n, struct sandbox *s)
 {
-	struct error e = ERROR_INIT;
 	bool expected;
 
 	watch_remove(n, s);
@@ -154,10 +193,7 @@ static void on_end(struct node *n, struct sandbox *s)
 	if (expected)
 		return;
 	log_error("pod sandbox \"%s\": its monitor has ended unasked; the pod is stopped", s->rec->id);
-	pthread_mutex_lock(&s->op);
-	if (sandbox_down(n, s, &e) < 0)
-		log_error("stop pod sandbox \"%s\": %s", s->rec->id, err_msg(&e));
-	pthread_mutex_unlock(&s->op);
+	start_bring_down(n, s);
 }
 
 static void on_readable(struct node *n, struct sandbox *s)
@@ -251,6 +287,10 @@ void watch_stop(struct node *n)
 		__atomic_store_n(&w->stop, true, __ATOMIC_RELEASE);
 		eventfd_write(w->wake_fd, 1);
 		pthread_join(w->thread, NULL);
+		pthread_mutex_lock(&n->lock);
+		while (w->falling > 0)
+			pthread_cond_wait(&n->changed, &n->lock);
+		pthread_mutex_unlock(&n->lock);
 	}
 	drop_gone(n);
 	if (w->epoll_fd >= 0)
