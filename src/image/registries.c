@@ -118,7 +118,8 @@ void registries_resolve(const struct registries *r, const struct image_ref *ref,
 {
 	const struct registry_config *c = find(r, ref);
 	size_t n = c ? c->mirror_count : 0;
-	struct registry_endpoint *v = mem_array(n + 1, sizeof(*v));
+	struct registry_endpoint *v = mem_array(n + 2, sizeof(*v));
+	const char *origin = str_eq(ref->domain, "docker.io") ? "registry-1.docker.io" : ref->domain;
 
 	for (size_t i = 0; i < n; i++)
 		v[i] = (struct registry_endpoint){ .url = complete_url(c->mirrors[i].url),
@@ -126,12 +127,16 @@ void registries_resolve(const struct registries *r, const struct image_ref *ref,
 						   .insecure = c->mirrors[i].insecure,
 						   .is_mirror = true };
 	v[n] = (struct registry_endpoint){
-		.url = complete_url(str_eq(ref->domain, "docker.io") ? "registry-1.docker.io" : ref->domain),
+		.url = complete_url(origin),
 		.ca = str_dup(c ? c->ca : NULL),
 		.insecure = c && c->insecure,
 	};
+	n++;
+	/* "insecure" allows plain http too, where nobody speaks https. */
+	if (c && c->insecure && str_starts(v[n - 1].url, "https:"))
+		v[n++] = (struct registry_endpoint){ .url = str_fmt("http://%s", origin) };
 	*ret = v;
-	*ret_count = n + 1;
+	*ret_count = n;
 }
 
 void registry_endpoints_free(struct registry_endpoint *v, size_t n)
