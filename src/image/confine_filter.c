@@ -69,7 +69,7 @@ static int allow_network(scmp_filter_ctx ctx)
 
 	for (size_t i = 0; r >= 0 && i < ARRAY_LEN(families); i++)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, S(socket), 1,
-				     SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]));
+				     SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i], 0));
 	return r;
 }
 

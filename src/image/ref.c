@@ -263,7 +263,8 @@ char *image_ref_familiar(const struct image_ref *ref)
 {
 	const char *path = ref->path;
 
-	if (!str_eq(ref->domain, DEFAULT_DOMAIN))
+	/* A first part that would be read as a domain keeps the real one in front. */
+	if (!str_eq(ref->domain, DEFAULT_DOMAIN) || (strchr(path, '/') && looks_like_domain(path, strcspn(path, "/"))))
 		return image_ref_full(ref);
 	/* "library/" is left out only where putting it back is certain. */
 	if (str_starts(path, OFFICIAL) && !strchr(path + strlen(OFFICIAL), '/'))

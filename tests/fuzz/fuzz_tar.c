@@ -54,7 +54,8 @@ static char base[] = "/tmp/hull-fuzz-tar-XXXXXX";
 
 static void clean(void)
 {
-	path_remove_tree(AT_FDCWD, base, NULL);
+	if (path_remove_tree(AT_FDCWD, base, NULL) < 0)
+		fprintf(stderr, "%s stays\n", base);
 }
 
 /* The directory that holds "layer" and "canary"; made once. */

@@ -31,6 +31,7 @@ static void short_forms_are_completed_as_docker_does(void **unused)
 		{ "a:t@sha256:" HEX, "docker.io/library/a:t@sha256:" HEX, "a:t@sha256:" HEX },
 		{ "x.y/a__b/c-_d:_T", NULL, NULL },
 		{ "x.y/a__b/c--d:_T", "x.y/a__b/c--d:_T", "x.y/a__b/c--d:_T" },
+		{ "docker.io/a.b/c:d", "docker.io/a.b/c:d", "docker.io/a.b/c:d" },
 		{ "Upper/case", "Upper/case:latest", "Upper/case:latest" },
 	};
 
