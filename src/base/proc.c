@@ -33,6 +33,20 @@ struct child_arg {
  * memory and would stay, for whatever is mapped there next. */
 #define CHILD_CODE __attribute__((no_sanitize_address))
 
+/* Under ThreadSanitizer the child gets a copy of our memory: its clone(2) tells the child's thread not to
+ * watch any more, and with shared memory that thread is ours. The struct that both use is shared anyway. */
+#ifdef __has_feature
+#if __has_feature(thread_sanitizer)
+#define CHILD_VM 0
+#endif
+#endif
+#ifdef __SANITIZE_THREAD__
+#define CHILD_VM 0
+#endif
+#ifndef CHILD_VM
+#define CHILD_VM CLONE_VM
+#endif
+
 /* Place the given fds at 0 .. fd_count-1. Sources may lie in that range themselves, so all are first
  * moved above it. */
 CHILD_CODE static int place_fds(const struct proc_opts *o)
@@ -96,35 +110,41 @@ failed:
 
 int proc_spawn(const struct proc_opts *o, struct proc *ret_proc, struct error *e)
 {
-	struct child_arg arg = { .o = o };
+	struct child_arg *arg;
 	sigset_t all, old;
-	int pid_fd = -1, saved_errno;
+	int pid_fd = -1, saved_errno, sys;
+	const char *step;
 	char *stack;
 	pid_t pid;
 
 	if (o->fd_count < 3 || o->fd_count > PROC_FDS_MAX)
 		return err_new(e, ERR_INTERNAL, "spawn \"%s\" with %d fds", o->path, o->fd_count);
-	stack = mmap(NULL, CHILD_STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+	stack = mmap(NULL, CHILD_STACK_BYTES, PROT_READ | PROT_WRITE,
+		     (CHILD_VM ? MAP_PRIVATE : MAP_SHARED) | MAP_ANONYMOUS | MAP_STACK, -1, 0);
 	if (stack == MAP_FAILED)
 		return err_sys(e, "map a stack to start \"%s\"", o->path);
+	/* At its other end: the stack grows down to it. */
+	arg = (struct child_arg *)stack;
+	*arg = (struct child_arg){ .o = o };
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	pid = clone(child_main, stack + CHILD_STACK_BYTES, CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &arg,
+	pid = clone(child_main, stack + CHILD_STACK_BYTES, CHILD_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, arg,
 		    &pid_fd);
 	saved_errno = errno;
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	sys = arg->sys;
+	step = arg->step;
 	munmap(stack, CHILD_STACK_BYTES);
 	if (pid < 0) {
 		errno = saved_errno;
 		return err_sys(e, "start \"%s\"", o->path);
 	}
-	if (arg.sys) {
+	if (sys) {
 		siginfo_t info;
 
 		waitid(P_PIDFD, (id_t)pid_fd, &info, WEXITED);
 		close(pid_fd);
-		return err_sysk(e, arg.sys == ENOENT ? ERR_NOT_FOUND : ERR_SYS, arg.sys, "start \"%s\": %s", o->path,
-				arg.step);
+		return err_sysk(e, sys == ENOENT ? ERR_NOT_FOUND : ERR_SYS, sys, "start \"%s\": %s", o->path, step);
 	}
 	*ret_proc = (struct proc){ .pid = pid, .pid_fd = pid_fd };
 	return 0;
