@@ -23,8 +23,8 @@
 #include "daemon/server.h"
 
 struct daemon {
-	struct daemon_config *config;	/* in force */
-	struct daemon_config **all;	/* it and those before it: requests may still use them */
+	struct daemon_config *config; /* in force */
+	struct daemon_config **all;   /* it and those before it: requests may still use them */
 	size_t count;
 	const struct config_flags *flags;
 	int state_lock_fd, root_lock_fd, listen_fd, signal_fd, watchdog_fd;
@@ -34,13 +34,12 @@ struct daemon {
 	int is_reloading;
 };
 
-static void use_log_config(const struct daemon_config *c)
+/* The schema has checked both. */
+static enum log_level level_of(const struct daemon_config *c)
 {
 	enum log_level level = LOG_LEVEL_INFO;
 
-	/* The schema has checked it. */
-	if (log_level_parse(c->node.log_level, &level, NULL) == 0)
-		log_setup(STDERR_FILENO, strcmp(c->node.log_format, "json") == 0, level);
+	return log_level_parse(c->node.log_level, &level, NULL) == 0 ? level : LOG_LEVEL_INFO;
 }
 
 /* --- reload, in a worker thread --- */
@@ -68,7 +67,7 @@ static int reload(struct daemon *d, struct error *e)
 		free(next);
 		return r;
 	}
-	use_log_config(next);
+	log_set_level(level_of(next));
 	keep_config(d, next);
 	return 0;
 }
@@ -262,7 +261,7 @@ int daemon_run(struct daemon_config *config, const struct config_flags *flags, s
 	keep_config(&d, mem_dup(config, sizeof(*config)));
 	*config = (struct daemon_config){ 0 };
 	server_tune_malloc();
-	use_log_config(d.config);
+	log_setup(STDERR_FILENO, str_eq(d.config->node.log_format, "json"), level_of(d.config));
 	umask(0077);
 	block_signals();
 	raise_fd_limit();

@@ -129,6 +129,10 @@ class Process:
     def sanitizer_report(self):
         return [line for line in self.log().splitlines() if any(w in line for w in SANITIZER_WORDS)]
 
+    def is_sanitized(self):
+        maps = pathlib.Path(f"/proc/{self.pid}/maps").read_text()
+        return any(w in maps for w in ("libasan", "libtsan", "libubsan", "clang_rt"))
+
     def pss_kib(self):
         for line in pathlib.Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):

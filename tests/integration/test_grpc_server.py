@@ -34,6 +34,8 @@ def version_works(server):
     c = harness.Client(server.api, server.socket)
     try:
         return c.runtime.Version(server.api.VersionRequest(version="x"), timeout=10).version == "x"
+    except grpc.RpcError:
+        return False
     finally:
         c.close()
 
@@ -100,12 +102,12 @@ def test_a_message_that_would_grow_beyond_the_budget_is_refused(api, client):
 
 def test_memory_of_large_calls_goes_back(api, server, client):
     client.runtime.Version(api.VersionRequest(version="v"))
+    if server.is_sanitized():
+        pytest.skip("a sanitizer keeps freed memory")
     before = server.pss_kib()
     for _ in range(3):
         failure(client.runtime.Version, api.VersionRequest(version="a" * (16 * MIB - 100)))
-    if "clang_rt" not in open(f"/proc/{server.pid}/maps").read() and "libasan" not in open(
-            f"/proc/{server.pid}/maps").read() and "libtsan" not in open(f"/proc/{server.pid}/maps").read():
-        wait_for(lambda: server.pss_kib() < before + 1024)
+    wait_for(lambda: server.pss_kib() < before + 1024)
 
 
 def test_the_deadline_reaches_the_handler(api, server, client):
@@ -143,7 +145,7 @@ def test_a_stream_that_nobody_reads_waits(api, server, client):
     next(stream)
     time.sleep(0.5)
     # 10 MB would have been sent; what waits in the server is bounded.
-    assert server.pss_kib() < before + 4 * 1024
+    assert server.is_sanitized() or server.pss_kib() < before + 4 * 1024
     stream.cancel()
     wait_for(lambda: "GetContainerEvents: event" in server.log())
 
