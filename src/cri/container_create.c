@@ -342,6 +342,8 @@ static int build(struct node *n, struct container *c, const struct image *image,
 				       .cgroup_path = c->rec->cgroup_path,
 				       .node_shm = c->sandbox->rec->no_new_ipc };
 	struct monitor_call call = sandbox_call_ms(c->sandbox, CREATE_TIMEOUT_MS);
+	pid_t pid = 0;
+	int r;
 
 	for (size_t i = 0; i < image->layers.n; i++)
 		lowers[i] = image->layers.v[image->layers.n - 1 - i];
@@ -351,7 +353,12 @@ static int build(struct node *n, struct container *c, const struct image *image,
 	rootfs.upper = upper;
 	rootfs.work = work;
 	m.pid_mode = pid_mode(c, &m.pid_target);
-	return monitor_create_container(&call, &m, NULL, e);
+	r = monitor_create_container(&call, &m, &pid, e);
+	if (r == 0)
+		c->rec->pid = pid;
+	/* What the monitor does not find is named in the request (the program, the target of a pid namespace):
+	 * to a kubelet NOT_FOUND would say that the pod is gone. */
+	return r == -ERR_NOT_FOUND ? err_kind(e, ERR_INVALID) : r;
 }
 
 /* --- all of it ------------------------------------------------------------------------------------ */

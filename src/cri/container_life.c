@@ -50,6 +50,7 @@ static void note_failed_start(struct node *n, struct container *c, const struct 
 		c->rec->finished_at = clock_wall_ns();
 	if (!c->rec->exit_code)
 		c->rec->exit_code = 128;
+	c->rec->pid = 0;
 	rec_set(&c->rec->reason, "StartError");
 	rec_set(&c->rec->message, err_msg(why));
 	pthread_mutex_unlock(&n->lock);

@@ -4,9 +4,12 @@
  * container. Containers of a pod with a shared pid namespace live in the pause container's. */
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "cri/container.h"
 #include "cri/sandbox.h"
+
+#define PULL_TIMEOUT_MS (INT64_C(10) * 60 * 1000)
 
 static int check_image(struct node *n, struct error *e)
 {
@@ -21,12 +24,12 @@ static int check_image(struct node *n, struct error *e)
 	return 0;
 }
 
-static int ensure_image(struct node *n, const struct call *call, struct error *e)
+static int ensure_image(struct node *n, struct error *e)
 {
 	cleanup_image struct image *image = NULL;
 	struct images_pull pull = { .ref = node_config(n)->sandbox_image,
 				    .cancel_fd = -1,
-				    .deadline_ns = call->deadline_ns };
+				    .deadline_ns = deadline_in_ms(PULL_TIMEOUT_MS) };
 	int r = images_find(n->images, node_config(n)->sandbox_image, &image, e);
 
 	if (r == -ERR_NOT_FOUND && (r = images_pull(n->images, &pull, &image, e)) < 0)
@@ -70,7 +73,7 @@ int pause_create(struct node *n, struct sandbox *s, struct call *call, struct er
 	struct container *c = NULL;
 	int r;
 
-	if ((r = ensure_image(n, call, e)) < 0)
+	if ((r = ensure_image(n, e)) < 0)
 		return r;
 	config->metadata = PB_ANSWER(call, ContainerMetadata, container_metadata);
 	config->metadata->name = arena_str(call->arena, "pause (of the sandbox)");

@@ -50,7 +50,7 @@ int sandbox_undo_journal(struct node *n, struct sandbox *s, struct error *e) MUS
 int sandbox_forget(struct node *n, struct sandbox *s, struct error *e) MUST_USE;
 
 /* The network part (sandbox_net.c). */
-int sandbox_net_up(struct node *n, struct sandbox *s, const struct call *call, struct error *e) MUST_USE;
+int sandbox_net_up(struct node *n, struct sandbox *s, struct error *e) MUST_USE;
 int sandbox_net_down(struct node *n, struct sandbox *s, struct error *e) MUST_USE;
 
 /* The pause container of a node with sandbox_image (pause.c). */

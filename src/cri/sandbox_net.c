@@ -11,14 +11,12 @@
 
 static const char *const protocols[] = { "tcp", "udp", "sctp" };
 
-/* A deadline of the request, but never later than the node's own for the network. */
-static struct cni_call net_call(struct node *n, const struct call *call)
+/* The node's own deadline for the network. The client's does not count: who asks again after a deadline that
+ * was too short joins this very creation, which must not have died of the first one's impatience. */
+static struct cni_call net_call(struct node *n)
 {
-	int64_t own = deadline_in_ms((int64_t)node_config(n)->cni_timeout_s * 1000);
-
-	if (call && call->deadline_ns && call->deadline_ns < own)
-		own = call->deadline_ns;
-	return (struct cni_call){ .deadline_ns = own, .cancel_fd = -1 };
+	return (struct cni_call){ .deadline_ns = deadline_in_ms((int64_t)node_config(n)->cni_timeout_s * 1000),
+				  .cancel_fd = -1 };
 }
 
 static int prepare(struct node *n, struct sandbox *s, struct buf *record, struct error *e)
@@ -89,9 +87,9 @@ static int note(struct sandbox *s, bool add, struct error *e)
 	return add ? journal_add(&j, JOURNAL_CNI, s->rec->id, e) : journal_done(&j, JOURNAL_CNI, s->rec->id, e);
 }
 
-int sandbox_net_up(struct node *n, struct sandbox *s, const struct call *call, struct error *e)
+int sandbox_net_up(struct node *n, struct sandbox *s, struct error *e)
 {
-	struct cni_call limits = net_call(n, call);
+	struct cni_call limits = net_call(n);
 	CLEANUP(cni_result_free) struct cni_result *result = NULL;
 	cleanup_buf struct buf record = BUF_INIT;
 	int r;
@@ -113,7 +111,7 @@ int sandbox_net_up(struct node *n, struct sandbox *s, const struct call *call, s
 
 int sandbox_net_down(struct node *n, struct sandbox *s, struct error *e)
 {
-	struct cni_call limits = net_call(n, NULL);
+	struct cni_call limits = net_call(n);
 	int r;
 
 	if (!s->rec->has_cni)

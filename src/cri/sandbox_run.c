@@ -248,7 +248,7 @@ static int create(struct node *n, struct sandbox *s, struct sandbox_plan *p, str
 	    (r = sandbox_save(n, s, e)) < 0 || (r = make_directory(n, s, e)) < 0 ||
 	    (p->new_net && (r = plan_pin(n, s, e)) < 0) || (r = note_own_cgroup(s, e)) < 0 ||
 	    (r = sandbox_files_write(s, e)) < 0 || (r = start_monitor(n, s, p, e)) < 0 ||
-	    (p->new_net && (r = sandbox_net_up(n, s, call, e)) < 0) ||
+	    (p->new_net && (r = sandbox_net_up(n, s, e)) < 0) ||
 	    (node_config(n)->sandbox_image && (r = pause_create(n, s, call, e)) < 0))
 		return r;
 	pthread_mutex_lock(&n->lock);

@@ -51,7 +51,6 @@ static bool apply(REC(Container) *rec, const struct monitor_container_status *st
 		if (rec->state == RUNTIME__V1__CONTAINER_STATE__CONTAINER_RUNNING)
 			return false;
 		rec->state = RUNTIME__V1__CONTAINER_STATE__CONTAINER_RUNNING;
-		rec->pid = st->pid;
 		return true;
 	}
 	if (st->state != MONITOR_EXITED)
