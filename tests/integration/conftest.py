@@ -17,7 +17,9 @@ import pathlib
 
 import pytest
 
+import crikit
 import harness
+from images import images  # pylint: disable=unused-import
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -65,6 +67,27 @@ def hulld(make_hulld):
 @pytest.fixture
 def client(hulld):
     return hulld.client()
+
+
+@pytest.fixture
+def make_cri(make_hulld, images):  # pylint: disable=redefined-outer-name
+    """Pods and containers in few words (crikit.py). When the test has passed, all pods are removed, and nothing
+    of them may be left."""
+    made = []
+
+    def make(config=None, args=()):
+        c = crikit.Cri(make_hulld(config, args), images)
+        made.append(c)
+        return c
+
+    yield make
+    for c in made:
+        c.check_clean()
+
+
+@pytest.fixture
+def cri(make_cri):
+    return make_cri()
 
 
 @pytest.fixture
