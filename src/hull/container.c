@@ -29,20 +29,20 @@ void container_done(struct container *c)
 
 int container_load(struct hull *h, const char *id, struct container *ret, struct error *e)
 {
-	CLEANUP(container_done) struct container c = CONTAINER_INIT;
+	struct container c = CONTAINER_INIT;
 	int r = state_open_dir(h->root, id, &c.dfd, e);
 
 	if (r >= 0)
 		r = state_read(c.dfd, &c.state, e);
 	if (r == -ERR_NOT_FOUND)
-		return err_new(e, ERR_NOT_FOUND, "container \"%s\" does not exist", id);
+		err_new(e, ERR_NOT_FOUND, "container \"%s\" does not exist", id);
 	if (r >= 0)
 		r = state_status(c.dfd, &c.state, &c.status, &c.pid_fd, e);
 	if (r < 0)
-		return r;
-	*ret = c;
-	c = CONTAINER_INIT;
-	return 0;
+		container_done(&c);
+	else
+		*ret = c;
+	return r;
 }
 
 int hull_cgroups(const struct hull *h, struct cgroup_host **ret, struct error *e)

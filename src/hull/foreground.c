@@ -28,7 +28,7 @@ int console_send(const char *path, int master_fd, struct error *e)
 
 	if (strlen(path) >= sizeof(addr.sun_path))
 		return err_new(e, ERR_INVALID, "the path of the console socket is too long: \"%s\"", path);
-	strcpy(addr.sun_path, path);
+	memcpy(addr.sun_path, path, strlen(path) + 1);
 	if (sock < 0 || connect(sock, (struct sockaddr *)&addr, sizeof(addr)) < 0)
 		return err_sys(e, "connect to the console socket \"%s\"", path);
 	if (fd_send(sock, &iov, 1, &master_fd, 1) < 0)

@@ -2,7 +2,6 @@
 /* hull state, list, ps, spec. */
 #include <errno.h>
 #include <fcntl.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -33,11 +32,12 @@ int command_state(struct hull *h, int argc, char **argv, struct error *e)
 
 static void print_row(const struct container *c)
 {
-	struct passwd *pw = getpwuid(c->state.owner);
+	/* getpwuid(3) needs shared libraries, which a static program has not. */
+	cleanup_free char *owner = c->state.owner ? str_fmt("#%u", c->state.owner) : str_dup("root");
 
 	printf("%-20s  %-8d  %-8s  %-40s  %-30s  %s\n", c->state.id, c->status == OCI_STOPPED ? 0 : c->state.pid,
 	       state_status_name(c->status), c->state.bundle ? c->state.bundle : "",
-	       c->state.created ? c->state.created : "", pw ? pw->pw_name : "");
+	       c->state.created ? c->state.created : "", owner);
 }
 
 int command_list(struct hull *h, int argc, char **argv, struct error *e)

@@ -219,7 +219,7 @@ int devices_place(struct mount_set *s, const struct oci_create *o, int root_fd, 
 	for (size_t i = 0; i < n && r >= 0; i++) {
 		bool made = is_in_dev(nodes[i].path) && (s->plan->makes_dev || s->plan->binds_dev);
 
-		if (nodes[i].path[0] == '/' && (!made || s->node_fds[i] >= 0))
+		if (!made || s->node_fds[i] >= 0)
 			r = place_node(root_fd, &nodes[i], s->node_fds[i], e);
 		if (r < 0)
 			err_ctx(e, "device \"%s\"", nodes[i].path);

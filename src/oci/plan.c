@@ -115,16 +115,16 @@ static int plan_sysctls(const struct oci_spec *s, struct oci_plan *p, struct err
 /* What the runtime does for the types that it knows; all others are asked from the kernel as they are. */
 static const struct {
 	const char *type;
-	enum plan_mount_kind kind;
 	const char *fallback;	/* when the namespace it shows does not belong to the container's user namespace */
 	enum oci_ns shows;	/* that namespace; OCI_NS_COUNT: none */
+	enum plan_mount_kind kind;
 } fs_types[] = {
-	{ "bind", PLAN_BIND, NULL, OCI_NS_COUNT },
-	{ "cgroup", PLAN_CGROUP, NULL, OCI_NS_COUNT },
-	{ "cgroup2", PLAN_CGROUP, NULL, OCI_NS_COUNT },
-	{ "proc", PLAN_FRESH, "/proc", OCI_NS_PID },
-	{ "sysfs", PLAN_FRESH, "/sys", OCI_NS_NETWORK },
-	{ "mqueue", PLAN_FRESH, "/dev/mqueue", OCI_NS_IPC },
+	{ "bind", NULL, OCI_NS_COUNT, PLAN_BIND },
+	{ "cgroup", NULL, OCI_NS_COUNT, PLAN_CGROUP },
+	{ "cgroup2", NULL, OCI_NS_COUNT, PLAN_CGROUP },
+	{ "proc", "/proc", OCI_NS_PID, PLAN_FRESH },
+	{ "sysfs", "/sys", OCI_NS_NETWORK, PLAN_FRESH },
+	{ "mqueue", "/dev/mqueue", OCI_NS_IPC, PLAN_FRESH },
 };
 
 static void plan_type(const struct oci_plan *p, struct plan_mount *pm)

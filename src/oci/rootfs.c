@@ -226,8 +226,10 @@ static int link_layer(const struct layers *l, size_t i, struct error *e)
 
 	snprintf(name, sizeof(name), "%zu", i);
 	if (!l->is_clone[i]) {
-		if (l->parent)
-			target = through_parent = str_fmt("parent/%s", below_parent(l, i));
+		if (l->parent) {
+			through_parent = str_fmt("parent/%s", below_parent(l, i));
+			target = through_parent;
+		}
 		return symlink(target, name) < 0 ? err_sys(e, "link layer \"%s\"", target) : 0;
 	}
 	if (mkdir(name, 0700) < 0)

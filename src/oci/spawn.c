@@ -25,7 +25,8 @@
 #include "sys/ns.h"
 #include "sys/vchild.h"
 
-static int clone_main(struct spawn *s, bool clone_parent, struct error *e)
+/* On the stack of a vchild (see there). */
+__attribute__((no_sanitize_address)) static int clone_main(struct spawn *s, bool clone_parent, struct error *e)
 {
 	struct clone_args args = {
 		.flags = s->clone_flags | CLONE_PIDFD | (clone_parent ? CLONE_PARENT : 0),

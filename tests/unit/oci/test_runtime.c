@@ -552,12 +552,17 @@ static void test_an_overlay_of_idmapped_layers(void **state)
 	box_sh("cd %s && rm -rf layers ov && mkdir -p layers/aa/etc layers/bb ov/upper ov/work && cp -a rootfs/. layers/bb/ && "
 	       "echo top > layers/aa/etc/which && echo base > layers/bb/etc/which && echo base > layers/bb/etc/only && "
 	       "chown 7:7 layers/bb/etc/only && chown %d:%d ov/upper ov/work", box.dir, HOST_ID, HOST_ID);
-	lowers[0] = top = str_fmt("%s/layers/aa", box.dir);
-	lowers[1] = base = str_fmt("%s/layers/bb", box.dir);
+	top = str_fmt("%s/layers/aa", box.dir);
+	base = str_fmt("%s/layers/bb", box.dir);
+	upper = str_fmt("%s/ov/upper", box.dir);
+	work = str_fmt("%s/ov/work", box.dir);
+	map_fd = mapping();
+	lowers[0] = top;
+	lowers[1] = base;
 	root = (struct oci_rootfs){ .kind = ROOTFS_OVERLAY, .lowers = lowers, .lower_count = 2, .dfd = -1 };
-	root.upper = upper = str_fmt("%s/ov/upper", box.dir);
-	root.work = work = str_fmt("%s/ov/work", box.dir);
-	root.mapping_fd = map_fd = mapping();
+	root.upper = upper;
+	root.work = work;
+	root.mapping_fd = map_fd;
 	o.rootfs = &root;
 	run(&(struct box_spec){ .script = "cat /etc/which; stat -c %u /etc/only /bin; echo new > /etc/new; echo x >> /etc/only; stat -c %u /etc/new /etc/only",
 				.namespaces = ALL_NS USER_NS "]", .linux_extra = MAPPINGS,
@@ -581,7 +586,8 @@ static void test_a_readonly_overlay_of_one_layer(void **state)
 
 	(void)state;
 	NEED_BOX();
-	lowers[0] = base = str_fmt("%s/rootfs", box.dir);
+	base = str_fmt("%s/rootfs", box.dir);
+	lowers[0] = base;
 	root.kind = ROOTFS_OVERLAY;
 	root.lowers = lowers;
 	root.lower_count = 1;
