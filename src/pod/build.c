@@ -46,7 +46,7 @@ static int fill_rootfs(const struct build *b, struct oci_rootfs *rootfs, struct 
 	rootfs->upper = q->rootfs_upper;
 	rootfs->work = q->rootfs_work;
 	rootfs->readonly = q->rootfs_readonly;
-	rootfs->mapping_fd = b->m->sandbox.user_fd;
+	rootfs->mapping_fd = q->rootfs_is_chowned ? -1 : b->m->sandbox.user_fd;
 	return 0;
 }
 

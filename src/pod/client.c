@@ -307,7 +307,8 @@ int monitor_create_container(const struct monitor_call *c, const struct monitor_
 				   .pid_mode = (int)s->pid_mode,
 				   .pid_target = s->pid_target,
 				   .cgroup_path = s->cgroup_path,
-				   .node_shm = s->node_shm };
+				   .node_shm = s->node_shm,
+				   .rootfs_is_chowned = s->rootfs_is_chowned };
 	cleanup_wire_out struct wire_out o = WIRE_OUT_INIT;
 	cleanup_wire_msg struct wire_msg m;
 	cleanup_buf struct buf lowers = BUF_INIT;

@@ -105,6 +105,8 @@ struct monitor_container {
 	int bundle_dfd;			/* directory that holds config.json */
 	const struct oci_rootfs *rootfs;/* paths are absolute. dfd and mapping_fd are not sent: the pod's own user
 					 * namespace maps the layers. NULL: root.path of the spec, in the bundle */
+	bool rootfs_is_chowned;		/* its files belong to the pod's ids already (a remapped copy, where the file
+					 * system cannot be idmapped): the layers are taken as they are */
 	int log_fd;			/* CRI log, opened O_WRONLY|O_APPEND|O_CREAT; -1: output is thrown away */
 	bool tty;			/* as process.terminal of the spec: one stream, "stdout" */
 	bool has_stdin, stdin_once;	/* stdin is a pipe held by hull-pod; otherwise /dev/null */

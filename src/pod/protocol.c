@@ -56,6 +56,7 @@ const struct wire_field fields_container[] = {
 	CRITICAL(15, WIRE_STR, req_container, rootfs_work, PROTO_PATH_MAX),
 	CRITICAL(16, WIRE_BYTES, req_container, rootfs_lowers, PROTO_LOWERS_BYTES),
 	CRITICAL(17, WIRE_BOOL, req_container, rootfs_readonly, 0),
+	CRITICAL(18, WIRE_BOOL, req_container, rootfs_is_chowned, 0),
 	END
 };
 

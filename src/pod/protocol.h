@@ -63,7 +63,7 @@ struct req_container {
 	int bundle_dfd, log_fd;
 	bool tty, has_stdin, stdin_once, node_shm;
 	int pid_mode;
-	bool has_rootfs, rootfs_readonly;
+	bool has_rootfs, rootfs_readonly, rootfs_is_chowned;
 	int rootfs_kind;
 	const char *rootfs_path, *rootfs_upper, *rootfs_work;
 	struct wire_bytes rootfs_lowers;	/* path NUL ... */

@@ -70,6 +70,25 @@ static void make_rootfs(struct pod *p)
 	}
 }
 
+/* tmpfs can be idmapped since Linux 6.3. Before, the files themselves are given to the pod. */
+static void give_rootfs(struct pod *p)
+{
+	struct idmap map = IDMAP_INIT;
+	cleanup_close int tree = -1, user = -1;
+	struct mount_attr attr = { .attr_set = MOUNT_ATTR_IDMAP };
+	char command[160];
+
+	assert_int_equal(idmap_add(&map, (struct idmap_extent){ 0, POD_HOST_ID, 65536 }, NULL), 0);
+	assert_int_equal(userns_mapping_fd(&map, &map, &user, NULL), 0);
+	tree = open_tree(AT_FDCWD, p->rootfs, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	attr.userns_fd = (uint64_t)user;
+	if (mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) == 0)
+		return;
+	p->is_chowned = true;
+	snprintf(command, sizeof(command), "chown -R %d:%d %s", POD_HOST_ID, POD_HOST_ID, p->rootfs);
+	assert_int_equal(system(command), 0);
+}
+
 int pod_setup(void **state)
 {
 	struct pod *p = calloc(1, sizeof(*p));
@@ -88,6 +107,7 @@ int pod_setup(void **state)
 	snprintf(p->rootfs, sizeof(p->rootfs), "%s/rootfs", p->dir);
 	snprintf(p->cgroup, sizeof(p->cgroup), "/hull-test-pod-%s", p->dir + strlen(p->dir) - 6);
 	make_rootfs(p);
+	give_rootfs(p);
 	assert_int_equal(netns_dir_prepare(p->netns_dir, &e), 0);
 	p->dfd = open(p->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	p->call = (struct monitor_call){ .pod_dfd = p->dfd, .cancel_fd = -1, .deadline_ns = 0 };
@@ -202,6 +222,7 @@ int pod_try_create(struct pod *p, const struct pod_run *r, struct error *e)
 	struct monitor_container c = { .id = r->id,
 				       .rootfs = &rootfs,
 				       .log_fd = r->log_fd > 0 ? r->log_fd : -1,
+				       .rootfs_is_chowned = p->is_chowned && !r->node_user,
 				       .tty = r->tty,
 				       .pid_mode = r->pid_mode,
 				       .pid_target = r->pid_target,

@@ -31,7 +31,7 @@ struct pod {
 	int dfd;
 	struct monitor_call call;
 	struct proc proc;
-	unsigned serial;
+	bool is_chowned; /* no idmapped tmpfs here: the root file system belongs to the pod */
 };
 
 /* Group setup: skips everything with a printed reason where this cannot run. */
