@@ -37,7 +37,8 @@ static int fill_rootfs(const struct build *b, struct oci_rootfs *rootfs, struct 
 		return err_new(e, ERR_INVALID, "root file system of kind %d is not known", q->rootfs_kind);
 	while ((lower = proto_next_string(&q->rootfs_lowers, &pos))) {
 		if (rootfs->lower_count == ROOTFS_LOWERS_MAX)
-			return err_new(e, ERR_LIMIT, "root file system has more than %d layers", ROOTFS_LOWERS_MAX);
+			return err_new(e, ERR_LIMIT, "root file system has more than %d layers",
+				       ROOTFS_LOWERS_MAX);
 		lowers[rootfs->lower_count++] = lower;
 	}
 	rootfs->kind = (enum oci_rootfs_kind)q->rootfs_kind;
@@ -73,7 +74,8 @@ static int fill_shm(const struct build *b, struct oci_create *o, struct error *e
 	r = shm_open_tree(s, &tree_fd, e);
 	if (r < 0)
 		return r;
-	o->mount_fds[o->mount_fd_count++] = (struct oci_mount_fd){ .destination = "/dev/shm", .tree_fd = tree_fd };
+	o->mount_fds[o->mount_fd_count++] =
+		(struct oci_mount_fd){ .destination = "/dev/shm", .tree_fd = tree_fd };
 	return 0;
 }
 

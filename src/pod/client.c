@@ -72,7 +72,8 @@ static int connect_monitor(const struct monitor_call *c, int *ret_sock, struct e
 }
 
 /* Receive the next message of a request that is under way. */
-static int receive(const struct monitor_call *c, int sock, struct wire_msg *m, const char *what, struct error *e)
+static int receive(const struct monitor_call *c, int sock, struct wire_msg *m, const char *what,
+		   struct error *e)
 {
 	int r = wait_for(c, sock, POLLIN, what, e);
 
@@ -92,15 +93,18 @@ static int read_reply(const struct wire_msg *m, unsigned op, struct rep *rep, st
 	int r;
 
 	if (m->h.op != (op | OP_REPLY))
-		return err_new(e, ERR_CORRUPT, "the monitor answered \"%s\" with operation %u", wire_op_name(op), m->h.op);
+		return err_new(e, ERR_CORRUPT, "the monitor answered \"%s\" with operation %u",
+			       wire_op_name(op), m->h.op);
 	r = wire_decode(fields_reply, m->body, m->h.len, m->fds, m->fd_count, rep, e);
 	if (r < 0)
 		return err_ctx(e, "answer of the monitor to \"%s\"", wire_op_name(op));
 	if (rep->err_kind == 0)
 		return 0;
 	if (rep->err_kind < 0 || rep->err_kind >= ERR_KIND_COUNT)
-		return err_new(e, ERR_INTERNAL, "%s", rep->err_text ? rep->err_text : "error of an unknown kind");
-	r = err_new(e, (enum err_kind)rep->err_kind, "%s", rep->err_text ? rep->err_text : "error without a text");
+		return err_new(e, ERR_INTERNAL, "%s",
+			       rep->err_text ? rep->err_text : "error of an unknown kind");
+	r = err_new(e, (enum err_kind)rep->err_kind, "%s",
+		    rep->err_text ? rep->err_text : "error without a text");
 	if (e)
 		e->sys = rep->err_sys;
 	return r;
@@ -116,9 +120,11 @@ static int send_request(const struct monitor_call *c, unsigned op, const struct 
 		return r;
 	if (wire_send(sock, op, o) < 0) {
 		if (errno == EPIPE || errno == ECONNRESET)
-			return err_new(e, ERR_UNAVAILABLE, "the monitor closed the connection before \"%s\"", wire_op_name(op));
+			return err_new(e, ERR_UNAVAILABLE, "the monitor closed the connection before \"%s\"",
+				       wire_op_name(op));
 		if (errno == EMSGSIZE)
-			return err_new(e, ERR_LIMIT, "\"%s\" does not fit a message to the monitor", wire_op_name(op));
+			return err_new(e, ERR_LIMIT, "\"%s\" does not fit a message to the monitor",
+				       wire_op_name(op));
 		return err_sys(e, "send \"%s\" to the monitor", wire_op_name(op));
 	}
 	*ret_sock = take_fd(sock);
@@ -126,8 +132,8 @@ static int send_request(const struct monitor_call *c, unsigned op, const struct 
 }
 
 /* A whole request and its answer. rep borrows from m. */
-static int ask(const struct monitor_call *c, unsigned op, const struct wire_out *o, struct wire_msg *m, struct rep *rep,
-	       struct error *e)
+static int ask(const struct monitor_call *c, unsigned op, const struct wire_out *o, struct wire_msg *m,
+	       struct rep *rep, struct error *e)
 {
 	cleanup_close int sock = -1;
 	int r = send_request(c, op, o, &sock, e);
@@ -137,8 +143,8 @@ static int ask(const struct monitor_call *c, unsigned op, const struct wire_out 
 	return r < 0 ? r : read_reply(m, op, rep, e);
 }
 
-static int ask_object(const struct monitor_call *c, unsigned op, const struct req_object *q, struct wire_msg *m,
-		      struct rep *rep, struct error *e)
+static int ask_object(const struct monitor_call *c, unsigned op, const struct req_object *q,
+		      struct wire_msg *m, struct rep *rep, struct error *e)
 {
 	cleanup_wire_out struct wire_out o = WIRE_OUT_INIT;
 
@@ -183,8 +189,8 @@ int monitor_spawn(const struct monitor_spawn_opts *o, struct proc *ret_proc, str
 	int r;
 
 	if (!proto_is_id(o->id))
-		return err_new(e, ERR_INVALID, "pod id \"%.80s\" is not 1 to %d of [0-9a-zA-Z_.-]", o->id ? o->id : "",
-			       MONITOR_ID_MAX);
+		return err_new(e, ERR_INVALID, "pod id \"%.80s\" is not 1 to %d of [0-9a-zA-Z_.-]",
+			       o->id ? o->id : "", MONITOR_ID_MAX);
 	r = bind_socket(o->pod_dfd, &sock, e);
 	if (r < 0)
 		return r;
@@ -221,8 +227,8 @@ int monitor_pidfd(int pod_dfd, int *ret_pid_fd, struct error *e)
 	if (r < 0)
 		return r;
 	if (again.monitor_pid != s.monitor_pid)
-		return err_new(e, ERR_UNAVAILABLE, "the monitor changed from process %d to %d meanwhile", s.monitor_pid,
-			       again.monitor_pid);
+		return err_new(e, ERR_UNAVAILABLE, "the monitor changed from process %d to %d meanwhile",
+			       s.monitor_pid, again.monitor_pid);
 	*ret_pid_fd = take_fd(pid_fd);
 	return 0;
 }
@@ -399,7 +405,8 @@ static int exec_started(const struct monitor_exec *x, struct wire_msg *m, struct
 	return 0;
 }
 
-int monitor_exec(const struct monitor_call *c, const struct monitor_exec *x, int *ret_exit_code, struct error *e)
+int monitor_exec(const struct monitor_call *c, const struct monitor_exec *x, int *ret_exit_code,
+		 struct error *e)
 {
 	struct req_exec q = { .id = x->id,
 			      .process_fd = x->process_fd,
@@ -460,7 +467,8 @@ int monitor_read_status_file(int pod_dfd, struct monitor_status *ret, struct err
 	if (r < 0)
 		return r;
 	if (b.len < sizeof(h))
-		return err_new(e, ERR_CORRUPT, "status record of %zu bytes is shorter than its header", b.len);
+		return err_new(e, ERR_CORRUPT, "status record of %zu bytes is shorter than its header",
+			       b.len);
 	memcpy(&h, b.data, sizeof(h));
 	r = wire_check_header(&h, e);
 	if (r == 0 && (h.op != OP_RECORD || h.len != b.len - sizeof(h)))

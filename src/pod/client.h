@@ -31,19 +31,19 @@ struct oci_rootfs;
 #define MONITOR_ID_MAX 64 /* characters of a pod or container id: a path name of [0-9a-zA-Z_.-] */
 
 struct monitor_call {
-	int pod_dfd;		/* the pod's directory, pods/ID; monitor.sock is in it */
-	int64_t deadline_ns;	/* as deadline_in_ms() gives it; 0: none */
-	int cancel_fd;		/* readable: give up; -1: none */
+	int pod_dfd;	     /* the pod's directory, pods/ID; monitor.sock is in it */
+	int64_t deadline_ns; /* as deadline_in_ms() gives it; 0: none */
+	int cancel_fd;	     /* readable: give up; -1: none */
 };
 
 /* --- life of the monitor -------------------------------------------------------------------------- */
 
 struct monitor_spawn_opts {
-	const char *helper;		/* absolute path of hull-pod */
+	const char *helper; /* absolute path of hull-pod */
 	int pod_dfd;
-	const char *id;			/* of the pod; for the process name and the log */
-	const char *log_level;		/* "error", "warn", "info", "debug"; NULL: "info" */
-	int log_fd;			/* where hull-pod's own log goes; -1: our stderr */
+	const char *id;	       /* of the pod; for the process name and the log */
+	const char *log_level; /* "error", "warn", "info", "debug"; NULL: "info" */
+	int log_fd;	       /* where hull-pod's own log goes; -1: our stderr */
 	bool log_json;
 };
 
@@ -64,19 +64,19 @@ int monitor_pidfd(int pod_dfd, int *ret_pid_fd, struct error *e) MUST_USE;
 
 struct monitor_sandbox {
 	const char *id;
-	bool new_user, new_net, new_ipc, new_uts;	/* false: the node's */
-	bool shared_pid;		/* one pid namespace for the pod, with our built-in init as PID 1 */
-	const struct idmap *uids, *gids;		/* with new_user */
-	const char *hostname;		/* with new_uts; NULL or "": not set */
-	const struct sysctl_item *sysctls;		/* checked by the caller (sysctl_check()) */
+	bool new_user, new_net, new_ipc, new_uts; /* false: the node's */
+	bool shared_pid;		 /* one pid namespace for the pod, with our built-in init as PID 1 */
+	const struct idmap *uids, *gids; /* with new_user */
+	const char *hostname;		 /* with new_uts; NULL or "": not set */
+	const struct sysctl_item *sysctls; /* checked by the caller (sysctl_check()) */
 	size_t sysctl_count;
-	const char *netns_pin_path;	/* with new_net: absolute, its directory is prepared; must not exist */
-	uint64_t shm_bytes;		/* size of the pod's own /dev/shm; 0: none is made */
-	int oom_score_adj;		/* of the built-in init; clamped to what is permitted */
-	const char *cgroup_parent;	/* for attribution of an OOM; NULL: unknown */
-	bool systemd_cgroup;		/* driver of all cgroup paths of this pod */
-	bool restrict_oom_score;	/* clamp the containers' scores to our own (struct confine_opts) */
-	const char *seccomp_cache_dir;	/* compiled filters are kept there, for all pods; 0700; NULL: nowhere */
+	const char *netns_pin_path;    /* with new_net: absolute, its directory is prepared; must not exist */
+	uint64_t shm_bytes;	       /* size of the pod's own /dev/shm; 0: none is made */
+	int oom_score_adj;	       /* of the built-in init; clamped to what is permitted */
+	const char *cgroup_parent;     /* for attribution of an OOM; NULL: unknown */
+	bool systemd_cgroup;	       /* driver of all cgroup paths of this pod */
+	bool restrict_oom_score;       /* clamp the containers' scores to our own (struct confine_opts) */
+	const char *seccomp_cache_dir; /* keeps compiled filters, for all pods; 0700; NULL: none */
 };
 
 /* Make the pod's namespaces, pin the network namespace, make /dev/shm and the init. All or nothing:
@@ -94,27 +94,28 @@ int monitor_stop_sandbox(const struct monitor_call *c, struct error *e) MUST_USE
 
 /* CRI's NamespaceMode for the pid namespace. user, net, ipc and uts are always the pod's. */
 enum monitor_pid_mode {
-	MONITOR_PID_POD = 0,		/* the pod's shared one (the sandbox was made with shared_pid) */
-	MONITOR_PID_CONTAINER = 1,	/* a new one of its own */
+	MONITOR_PID_POD = 0,	   /* the pod's shared one (the sandbox was made with shared_pid) */
+	MONITOR_PID_CONTAINER = 1, /* a new one of its own */
 	MONITOR_PID_NODE = 2,
-	MONITOR_PID_TARGET = 3,		/* the one of container pid_target: debugging, or a pause container */
+	MONITOR_PID_TARGET = 3, /* the one of container pid_target: debugging, or a pause container */
 };
 
 struct monitor_container {
 	const char *id;
-	int bundle_dfd;			/* directory that holds config.json */
-	const struct oci_rootfs *rootfs;/* paths are absolute. dfd and mapping_fd are not sent: the pod's own user
-					 * namespace maps the layers. NULL: root.path of the spec, in the bundle */
-	bool rootfs_is_chowned;		/* its files belong to the pod's ids already (a remapped copy, where the file
-					 * system cannot be idmapped): the layers are taken as they are */
-	int log_fd;			/* CRI log, opened O_WRONLY|O_APPEND|O_CREAT; -1: output is thrown away */
-	bool tty;			/* as process.terminal of the spec: one stream, "stdout" */
-	bool has_stdin, stdin_once;	/* stdin is a pipe held by hull-pod; otherwise /dev/null */
+	int bundle_dfd; /* directory that holds config.json */
+	/* Paths are absolute; dfd and mapping_fd are not sent: the pod's own user namespace maps the layers.
+	 * NULL: root.path of the spec, in the bundle. */
+	const struct oci_rootfs *rootfs;
+	bool rootfs_is_chowned; /* its files belong to the pod's ids already (a remapped copy, where the file
+				 * system cannot be idmapped): the layers are taken as they are */
+	int log_fd;		/* CRI log, opened O_WRONLY|O_APPEND|O_CREAT; -1: output is thrown away */
+	bool tty;		/* as process.terminal of the spec: one stream, "stdout" */
+	bool has_stdin, stdin_once; /* stdin is a pipe held by hull-pod; otherwise /dev/null */
 	enum monitor_pid_mode pid_mode;
-	const char *pid_target;		/* id of a running container of this pod, with MONITOR_PID_TARGET */
-	const char *cgroup_path;	/* cgroupfs path or slice:prefix:name; NULL: linux.cgroupsPath of the spec */
-	bool node_shm;			/* leave /dev/shm as the spec has it; otherwise, where the pod has an own
-					 * /dev/shm, the spec's mount at /dev/shm gets that */
+	const char *pid_target;	 /* id of a running container of this pod, with MONITOR_PID_TARGET */
+	const char *cgroup_path; /* cgroupfs path or slice:prefix:name; NULL: linux.cgroupsPath of the spec */
+	bool node_shm;		 /* leave /dev/shm as the spec has it; otherwise, where the pod has an own
+				  * /dev/shm, the spec's mount at /dev/shm gets that */
 };
 
 /* Build the container up to the gate before its exec. State CREATED afterwards. If the connection goes
@@ -125,7 +126,7 @@ int monitor_create_container(const struct monitor_call *c, const struct monitor_
 			     struct error *e) MUST_USE;
 
 enum monitor_state {
-	MONITOR_CREATING = 0,	/* not seen by clients but in STATUS of a request that is under way */
+	MONITOR_CREATING = 0, /* not seen by clients but in STATUS of a request that is under way */
 	MONITOR_CREATED = 1,
 	MONITOR_RUNNING = 2,
 	MONITOR_EXITED = 3,
@@ -136,16 +137,16 @@ enum monitor_state {
 struct monitor_container_status {
 	char id[MONITOR_ID_MAX + 1];
 	enum monitor_state state;
-	pid_t pid;			/* 0 when EXITED */
-	int64_t created_at, started_at, finished_at;	/* wall clock, ns; 0: not yet */
-	int exit_code;			/* 0..255; 128 + signal when one ended it */
-	int signal;			/* 0: none */
-	bool oom_killed;		/* the kernel's OOM killer ended the container: the init itself died by
-					 * SIGKILL or said 137, and its cgroup counts an OOM kill */
-	uint64_t oom_kills;		/* processes of the container that the OOM killer took, execs too */
-	uint64_t log_lost;		/* log records that could not be written (ENOSPC, ...) */
-	char message[MONITOR_MESSAGE_SIZE];	/* why: OOM attribution, or why the start failed */
-	char tail[MONITOR_TAIL_SIZE];	/* last bytes of its output, NUL-terminated; may start mid-character */
+	pid_t pid;				     /* 0 when EXITED */
+	int64_t created_at, started_at, finished_at; /* wall clock, ns; 0: not yet */
+	int exit_code;				     /* 0..255; 128 + signal when one ended it */
+	int signal;				     /* 0: none */
+	bool oom_killed;    /* the kernel's OOM killer ended the container: the init itself died by
+			     * SIGKILL or said 137, and its cgroup counts an OOM kill */
+	uint64_t oom_kills; /* processes of the container that the OOM killer took, execs too */
+	uint64_t log_lost;  /* log records that could not be written (ENOSPC, ...) */
+	char message[MONITOR_MESSAGE_SIZE]; /* why: OOM attribution, or why the start failed */
+	char tail[MONITOR_TAIL_SIZE]; /* last bytes of its output, NUL-terminated; may start mid-character */
 };
 
 /* Open the gate. Returns when the program runs, or with why its execve failed (the container is then
@@ -174,11 +175,11 @@ int monitor_reopen_log(const struct monitor_call *c, const char *id, int log_fd,
 /* --- exec ----------------------------------------------------------------------------------------- */
 
 struct monitor_exec {
-	const char *id;			/* container */
-	int process_fd;			/* process JSON of the OCI spec: a memfd or file, read from its start */
-	int stdio[3];			/* -1: /dev/null. With tty all three are the new terminal's */
+	const char *id; /* container */
+	int process_fd; /* process JSON of the OCI spec: a memfd or file, read from its start */
+	int stdio[3];	/* -1: /dev/null. With tty all three are the new terminal's */
 	bool tty;
-	int64_t timeout_ms;		/* 0: none */
+	int64_t timeout_ms; /* 0: none */
 	/* With tty: called once when the program runs; owns console_fd (the terminal's master). */
 	void (*started)(void *arg, pid_t pid, int console_fd);
 	void *arg;
@@ -194,20 +195,20 @@ int monitor_exec(const struct monitor_call *c, const struct monitor_exec *x, int
 /* --- status --------------------------------------------------------------------------------------- */
 
 enum monitor_pod_state {
-	MONITOR_POD_EMPTY = 0,		/* hull-pod runs, there is no sandbox (yet) */
+	MONITOR_POD_EMPTY = 0, /* hull-pod runs, there is no sandbox (yet) */
 	MONITOR_POD_READY = 1,
-	MONITOR_POD_NOTREADY = 2,	/* its built-in init died */
-	MONITOR_POD_STOPPED = 3,	/* final record, hull-pod has ended */
+	MONITOR_POD_NOTREADY = 2, /* its built-in init died */
+	MONITOR_POD_STOPPED = 3,  /* final record, hull-pod has ended */
 };
 
 struct monitor_status {
 	char id[MONITOR_ID_MAX + 1];
 	enum monitor_pod_state state;
-	pid_t monitor_pid, init_pid;	/* init_pid 0: no built-in init */
+	pid_t monitor_pid, init_pid; /* init_pid 0: no built-in init */
 	int64_t created_at, finished_at;
-	char netns_path[256];		/* "" without */
-	bool has_user, has_net, has_ipc, has_uts, has_shm;	/* which namespaces are the pod's own */
-	char exec_kill[16];		/* how a whole exec is killed here: "cgroup" or "tree" (best effort) */
+	char netns_path[256];				   /* "" without */
+	bool has_user, has_net, has_ipc, has_uts, has_shm; /* which namespaces are the pod's own */
+	char exec_kill[16]; /* how a whole exec is killed here: "cgroup" or "tree" (best effort) */
 	struct monitor_container_status *containers;
 	size_t count;
 };
@@ -226,20 +227,20 @@ int monitor_read_status_file(int pod_dfd, struct monitor_status *ret, struct err
 /* --- events --------------------------------------------------------------------------------------- */
 
 enum monitor_event_type {
-	MONITOR_EVENT_LOST = 0,		/* the queue was full, events are missing: ask monitor_status() */
+	MONITOR_EVENT_LOST = 0, /* the queue was full, events are missing: ask monitor_status() */
 	MONITOR_EVENT_CREATED = 1,
 	MONITOR_EVENT_STARTED = 2,
 	MONITOR_EVENT_EXITED = 3,
 	MONITOR_EVENT_OOM = 4,
 	MONITOR_EVENT_DELETED = 5,
-	MONITOR_EVENT_POD = 6,		/* the pod's own state changed: pod_state */
+	MONITOR_EVENT_POD = 6, /* the pod's own state changed: pod_state */
 };
 
 struct monitor_event {
 	enum monitor_event_type type;
 	int64_t time_ns;
 	enum monitor_pod_state pod_state;
-	struct monitor_container_status container;	/* id "" for LOST and POD */
+	struct monitor_container_status container; /* id "" for LOST and POD */
 };
 
 /* Receive all events from now on. The fd is for poll(2); read it with monitor_read_event(). */

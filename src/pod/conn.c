@@ -81,7 +81,9 @@ void conn_reply(struct conn *c, const struct rep *rep)
 
 void conn_reply_error(struct conn *c, const struct error *err)
 {
-	struct rep rep = { .err_kind = err->kind, .err_sys = err->sys, .err_text = err_msg(err), .console_fd = -1 };
+	struct rep rep = {
+		.err_kind = err->kind, .err_sys = err->sys, .err_text = err_msg(err), .console_fd = -1
+	};
 
 	conn_reply(c, &rep);
 }

@@ -155,7 +155,9 @@ static int check_pid_mode(struct monitor *m, const struct req_container *q, int 
 	case MONITOR_PID_POD:
 		*ret_pid_fd = m->sandbox.init_pid_fd;
 		if (*ret_pid_fd < 0)
-			return err_new(e, ERR_STATE, "pid namespace of the pod: the sandbox has none (or its init has ended)");
+			return err_new(
+				e, ERR_STATE,
+				"pid namespace of the pod: the sandbox has none (or its init has ended)");
 		return 0;
 	case MONITOR_PID_CONTAINER:
 	case MONITOR_PID_NODE:
@@ -163,10 +165,12 @@ static int check_pid_mode(struct monitor *m, const struct req_container *q, int 
 	case MONITOR_PID_TARGET:
 		target = q->pid_target ? container_find(m, q->pid_target) : NULL;
 		if (!target)
-			return err_new(e, ERR_NOT_FOUND, "target container \"%s\" of the pid namespace is not in this pod",
+			return err_new(e, ERR_NOT_FOUND,
+				       "target container \"%s\" of the pid namespace is not in this pod",
 				       q->pid_target ? q->pid_target : "");
 		if (target->st.state != MONITOR_RUNNING && target->st.state != MONITOR_CREATED)
-			return err_new(e, ERR_STATE, "target container \"%s\" of the pid namespace does not run",
+			return err_new(e, ERR_STATE,
+				       "target container \"%s\" of the pid namespace does not run",
 				       q->pid_target);
 		*ret_pid_fd = target->pid_fd;
 		return 0;
@@ -177,8 +181,8 @@ static int check_pid_mode(struct monitor *m, const struct req_container *q, int 
 static int check_create(struct monitor *m, const struct req_container *q, struct error *e)
 {
 	if (!proto_is_id(q->id))
-		return err_new(e, ERR_INVALID, "container id \"%.80s\" is not 1 to %d of [0-9a-zA-Z_.-]", q->id ? q->id : "",
-			       MONITOR_ID_MAX);
+		return err_new(e, ERR_INVALID, "container id \"%.80s\" is not 1 to %d of [0-9a-zA-Z_.-]",
+			       q->id ? q->id : "", MONITOR_ID_MAX);
 	if (m->state != MONITOR_POD_READY || m->is_stopping)
 		return err_new(e, ERR_STATE, "the pod's sandbox is not ready");
 	if (container_find(m, q->id))

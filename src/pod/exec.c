@@ -62,7 +62,8 @@ static int read_spec(int bundle_dfd, struct oci_spec **ret, struct error *e)
 	return r < 0 ? r : oci_spec_parse(b.data, b.len, ret, e);
 }
 
-static int open_cgroup(const struct exec_build *b, struct worker_result *res, struct cgroup **ret, struct error *e)
+static int open_cgroup(const struct exec_build *b, struct worker_result *res, struct cgroup **ret,
+		       struct error *e)
 {
 	char name[NAME_SIZE];
 	int r;
@@ -311,7 +312,9 @@ int op_exec(struct conn *conn, struct wire_msg *msg, struct error *e)
 	if (q.timeout_ms < 0)
 		return err_new(e, ERR_INVALID, "timeout of %lld ms is negative", (long long)q.timeout_ms);
 	x = NEW(struct exec);
-	*x = (struct exec){ .m = m, .c = c, .conn = conn, .pid_fd = -1, .cgroup_fd = -1, .number = c->exec_number++ };
+	*x = (struct exec){
+		.m = m, .c = c, .conn = conn, .pid_fd = -1, .cgroup_fd = -1, .number = c->exec_number++
+	};
 	b.c = c;
 	b.number = x->number;
 	x->next = m->execs;

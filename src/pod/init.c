@@ -76,7 +76,8 @@ static _Noreturn void init_main(const struct init_opts *o, int pipe_fd)
 	prctl(PR_SET_NAME, "hull-init");
 	title_set("hull-init", o->id);
 	sigfillset(&wanted);
-	sigprocmask(SIG_SETMASK, &wanted, NULL); /* blocked ones stay pending for PID 1, else they are dropped */
+	sigprocmask(SIG_SETMASK, &wanted,
+		    NULL); /* blocked ones stay pending for PID 1, else they are dropped */
 	sigaction(SIGCHLD, &ignore, NULL);
 	if (settle_down(o->user_fd >= 0, pipe_fd, &err) < 0) {
 		fd_write_full(pipe_fd, &err, sizeof(err));

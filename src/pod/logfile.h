@@ -22,9 +22,9 @@
 #define LOG_PART_MAX 16384
 
 struct logfile {
-	int fd;		/* owned; -1: records are thrown away, uncounted */
-	bool is_torn;	/* a record was cut off (disk full) and could not be taken back */
-	uint64_t lost;	/* records that were not written */
+	int fd;	       /* owned; -1: records are thrown away, uncounted */
+	bool is_torn;  /* a record was cut off (disk full) and could not be taken back */
+	uint64_t lost; /* records that were not written */
 };
 #define LOGFILE_OFF ((struct logfile){ .fd = -1 })
 /* Whether fd is fit to be a log: a pipe or socket that nobody reads would stop us, and with us all of the
@@ -42,7 +42,7 @@ void logfile_write(struct logfile *f, const char *stream, bool is_partial, const
 struct logstream {
 	struct logfile *file;
 	const char *name; /* "stdout", "stderr" */
-	char *part;	/* the beginning of a line whose end has not come */
+	char *part;	  /* the beginning of a line whose end has not come */
 	uint32_t len, cap;
 };
 /* More output has come. */

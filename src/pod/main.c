@@ -20,12 +20,12 @@ static int check_fds(void)
 	socklen_t len = sizeof(is_listening);
 	struct stat st;
 
-	return getsockopt(MONITOR_FD_LISTEN, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &len) == 0 && is_listening &&
-	       fstat(MONITOR_FD_POD_DIR, &st) == 0 && S_ISDIR(st.st_mode);
+	return getsockopt(MONITOR_FD_LISTEN, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &len) == 0 &&
+	       is_listening && fstat(MONITOR_FD_POD_DIR, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-/* Our log is hulld's stderr. If that is a pipe whose reader has stopped, it must not stop us: opened anew it is
- * an open file of our own, and can be made not to block. A socket cannot be opened; it stays as it is. */
+/* Our log is hulld's stderr. If that is a pipe whose reader has stopped, it must not stop us: opened anew it
+ * is an open file of our own, and can be made not to block. A socket cannot be opened; it stays as it is. */
 static void open_log(void)
 {
 	int fd = open("/proc/self/fd/2", O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
@@ -47,7 +47,8 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	if (argc != 4 || !proto_is_id(argv[1]) || !check_fds()) {
-		fprintf(stderr, "hull-pod is started by hulld, with its socket and the pod's directory at fds 3 and 4\n");
+		fprintf(stderr, "hull-pod is started by hulld, with its socket and the pod's directory at "
+				"fds 3 and 4\n");
 		return 2;
 	}
 	if (log_level_parse(argv[2], &level, &err) < 0) {

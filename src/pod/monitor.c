@@ -149,7 +149,8 @@ static void *first_heap_page(void)
 	uintptr_t page = ((uintptr_t)early + 4095) & ~(uintptr_t)4095;
 
 	free(early);
-	return page < (uintptr_t)sbrk(0) ? (void *)page : NULL; /* not where malloc maps: under the sanitizers */
+	return page < (uintptr_t)sbrk(0) ? (void *)page
+					 : NULL; /* not where malloc maps: under the sanitizers */
 }
 
 /* ---- memory -------------------------------------------------------------------------------------- */

@@ -60,11 +60,11 @@ void timer_off(struct monitor *m, struct timer *t);
 enum { WORKER_FDS = 10, WORKER_TEXT = 1024 };
 /* A worker's answer. In the parent fds are owned by whoever takes them (take_fd()); the rest is closed. */
 struct worker_result {
-	int status;		/* 0 or -kind */
+	int status; /* 0 or -kind */
 	struct error error;
 	int64_t value[4];
 	char text[WORKER_TEXT];
-	int fd[WORKER_FDS];	/* -1: none */
+	int fd[WORKER_FDS]; /* -1: none */
 };
 /* In the worker. Returns 0 or -kind with res->error set. Its fds are closed by the end of the process. */
 typedef int (*worker_fn)(void *arg, struct worker_result *res, struct error *e);
@@ -80,8 +80,8 @@ struct worker {
 	struct worker *next;
 };
 /* The worker has its own copy of arg and of all memory; done is called once, later. */
-int worker_start(struct monitor *m, worker_fn fn, void *arg, worker_done done, void *owner, struct worker **ret,
-		 struct error *e) MUST_USE;
+int worker_start(struct monitor *m, worker_fn fn, void *arg, worker_done done, void *owner,
+		 struct worker **ret, struct error *e) MUST_USE;
 /* SIGKILL; `done` still comes. */
 void worker_kill(struct worker *w);
 
@@ -91,8 +91,8 @@ enum { CONNS_MAX = 512 };
 struct conn {
 	struct source src;
 	struct monitor *m;
-	uint16_t op;		/* the operation that waits for its answer; 0: none */
-	void *subject;		/* the container or exec that it waits for */
+	uint16_t op;   /* the operation that waits for its answer; 0: none */
+	void *subject; /* the container or exec that it waits for */
 	bool is_subscriber, has_lost;
 	struct conn *next;
 };
@@ -113,20 +113,20 @@ enum cgroup_fate { CGROUP_NONE, CGROUP_HELD, CGROUP_REMOVING, CGROUP_FAILED };
 
 struct container {
 	struct monitor *m;
-	struct monitor_container_status st;	/* what clients see; st.tail is filled on demand */
+	struct monitor_container_status st; /* what clients see; st.tail is filled on demand */
 	bool has_own_pid_ns, is_abandoned, is_starting, has_start_failed, is_forgetting;
 	enum monitor_pid_mode pid_mode;
 	enum cgroup_fate cgroup_fate;
-	struct error *cgroup_error;	/* of CGROUP_FAILED */
+	struct error *cgroup_error; /* of CGROUP_FAILED */
 	char *cgroup_path;
 	int pid_fd, start_fd, bundle_dfd;
-	int oom_fd, cgroup_fd;		/* held memory.events or oom_control; v2 directory: cgroup.kill */
-	int stdin_fd;			/* our end */
+	int oom_fd, cgroup_fd; /* held memory.events or oom_control; v2 directory: cgroup.kill */
+	int stdin_fd;	       /* our end */
 	uint64_t oom_seen;
-	siginfo_t exit_info;		/* with has_exit_info: died while its start was under way */
+	siginfo_t exit_info; /* with has_exit_info: died while its start was under way */
 	bool has_exit_info;
-	struct source out, err;		/* our ends of the pipes; out: the terminal's master with tty */
-	struct source oom;		/* memory.events in the epoll set (v2) */
+	struct source out, err; /* our ends of the pipes; out: the terminal's master with tty */
+	struct source oom;	/* memory.events in the epoll set (v2) */
 	struct logfile log;
 	struct logstream log_out, log_err;
 	struct log_tail tail;
@@ -159,7 +159,7 @@ int op_reopen_log(struct conn *conn, struct wire_msg *msg, struct error *e) MUST
 struct build {
 	const struct req_container *q;
 	const struct monitor *m;
-	int target_pid_fd;	/* whose pid namespace; -1: none is joined */
+	int target_pid_fd; /* whose pid namespace; -1: none is joined */
 	int stdio[3];
 };
 enum { BUILD_PID_FD, BUILD_START_FD, BUILD_CONSOLE_FD, BUILD_OOM_FD, BUILD_CGROUP_FD };
@@ -181,11 +181,11 @@ void oom_judge(struct container *c);
 
 struct exec {
 	struct monitor *m;
-	struct container *c;	/* NULL: it is gone */
-	struct conn *conn;	/* NULL: the client is gone */
-	struct worker *worker;	/* while it starts */
+	struct container *c;   /* NULL: it is gone */
+	struct conn *conn;     /* NULL: the client is gone */
+	struct worker *worker; /* while it starts */
 	pid_t pid;
-	int pid_fd, cgroup_fd;	/* its own v2 cgroup, or -1 */
+	int pid_fd, cgroup_fd; /* its own v2 cgroup, or -1 */
 	bool is_timed_out, is_killed;
 	unsigned number;
 	struct timer timer;
@@ -203,17 +203,23 @@ void tree_kill(pid_t root);
 
 struct sandbox {
 	int user_fd, net_fd, ipc_fd, uts_fd;
-	int shm_fd;		/* detached tmpfs; -1: none */
-	int shm_mnt_fd;		/* mount namespace that holds it where detached trees cannot be cloned */
+	int shm_fd;	/* detached tmpfs; -1: none */
+	int shm_mnt_fd; /* mount namespace that holds it where detached trees cannot be cloned */
 	int init_pid_fd;
 	pid_t init_pid;
 	char *netns_path, *cgroup_parent;
 	int seccomp_cache_dfd;
 	bool is_oom_score_restricted;
 };
-#define SANDBOX_INIT                                                                                      \
-	((struct sandbox){ .user_fd = -1, .net_fd = -1, .ipc_fd = -1, .uts_fd = -1, .shm_fd = -1,         \
-			   .shm_mnt_fd = -1, .init_pid_fd = -1, .seccomp_cache_dfd = -1 })
+#define SANDBOX_INIT                          \
+	((struct sandbox){ .user_fd = -1,     \
+			   .net_fd = -1,      \
+			   .ipc_fd = -1,      \
+			   .uts_fd = -1,      \
+			   .shm_fd = -1,      \
+			   .shm_mnt_fd = -1,  \
+			   .init_pid_fd = -1, \
+			   .seccomp_cache_dfd = -1 })
 int op_create_sandbox(struct conn *conn, struct wire_msg *msg, struct error *e) MUST_USE;
 int op_stop_sandbox(struct conn *conn, struct wire_msg *msg, struct error *e) MUST_USE;
 /* Go on with a stop as far as it goes now. */
@@ -254,7 +260,7 @@ struct monitor {
 	struct worker *workers;
 	struct timer *timers;
 	struct timer stop_timer, trim_timer;
-	struct rlimit files_before;	/* RLIMIT_NOFILE and the OOM score that we were started with */
+	struct rlimit files_before; /* RLIMIT_NOFILE and the OOM score that we were started with */
 	char oom_score_before[8];
 	struct source listen, signals;
 	struct error stop_error; /* the first thing that a stop could not undo */

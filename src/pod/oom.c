@@ -76,14 +76,16 @@ static bool read_beside(int fd, const char *name, const char *key, uint64_t *ret
 	return errno == 0;
 }
 
-/* v1 has no count of OOMs by limit, and its failcnt stays 0 on kernels of today (6.18). But use that came up to the
- * limit says the same; the kernel charges in batches of 64 pages, so it may stop a little below. */
-static bool came_up_to(const struct container *c, const char *use_file, const char *limit_file, uint64_t *ret_limit)
+/* v1 has no count of OOMs by limit, and its failcnt stays 0 on kernels of today (6.18). But use that came up
+ * to the limit says the same; the kernel charges in batches of 64 pages, so it may stop a little below. */
+static bool came_up_to(const struct container *c, const char *use_file, const char *limit_file,
+		       uint64_t *ret_limit)
 {
 	const uint64_t batch = 64 * 4096;
 	uint64_t use = 0, limit = 0;
 
-	if (!read_beside(c->oom_fd, use_file, NULL, &use) || !read_beside(c->oom_fd, limit_file, NULL, &limit))
+	if (!read_beside(c->oom_fd, use_file, NULL, &use) ||
+	    !read_beside(c->oom_fd, limit_file, NULL, &limit))
 		return false;
 	if (limit >= INT64_MAX / 2)
 		return false;
@@ -94,8 +96,10 @@ static bool came_up_to(const struct container *c, const char *use_file, const ch
 static void find_limit_v1(const struct container *c, struct oom_facts *f)
 {
 	f->has_limit_hits = true;
-	f->limit_hits = came_up_to(c, "memory.max_usage_in_bytes", "memory.limit_in_bytes", &f->limit_bytes) ||
-			came_up_to(c, "memory.memsw.max_usage_in_bytes", "memory.memsw.limit_in_bytes", &f->limit_bytes);
+	f->limit_hits =
+		came_up_to(c, "memory.max_usage_in_bytes", "memory.limit_in_bytes", &f->limit_bytes) ||
+		came_up_to(c, "memory.memsw.max_usage_in_bytes", "memory.memsw.limit_in_bytes",
+			   &f->limit_bytes);
 }
 
 /* "oom N": how often this cgroup's own limit was what was hit (cgroup-v2.rst, memory.events). */
@@ -111,7 +115,8 @@ static void find_limit_v2(const struct container *c, struct oom_facts *f)
 void oom_judge(struct container *c)
 {
 	struct oom_facts f = { .parent = c->m->sandbox.cgroup_parent,
-			       .init_was_killed = c->st.signal == SIGKILL || c->st.exit_code == 128 + SIGKILL };
+			       .init_was_killed = c->st.signal == SIGKILL ||
+						  c->st.exit_code == 128 + SIGKILL };
 
 	if (c->oom_fd < 0 || cgroup_oom_kills(c->oom_fd, &f.kills, NULL) < 0 || f.kills == 0)
 		return;

@@ -11,7 +11,8 @@ bool oom_describe(const struct oom_facts *f, char *out, size_t size)
 	if (f->kills == 0)
 		return false;
 	if (f->has_limit_hits && f->limit_hits == 0)
-		snprintf(whose, sizeof(whose), "a limit above the container (of its pod %.100s, or the node) was reached",
+		snprintf(whose, sizeof(whose),
+			 "a limit above the container (of its pod %.100s, or the node) was reached",
 			 f->parent ? f->parent : "");
 	else if (f->has_limit_hits && f->limit_bytes > 0)
 		snprintf(whose, sizeof(whose), "the container's memory limit of %llu bytes was reached",

@@ -8,12 +8,20 @@
 
 #define ID_BYTES MONITOR_ID_MAX
 
-#define FIELD(tag_, type_, strct, member, max_) \
-	{ .tag = (tag_), .type = (type_), .offset = offsetof(struct strct, member), .max = (max_), .name = #member }
-#define CRITICAL(tag_, type_, strct, member, max_)                                                               \
-	{ .tag = (tag_), .type = (type_), .flags = WIRE_CRITICAL, .offset = offsetof(struct strct, member),      \
-	  .max = (max_), .name = #member }
-#define END { .type = WIRE_END }
+#define FIELD(tag_, type_, strct, member, max_)                                                          \
+	{                                                                                                \
+		.tag = (tag_), .type = (type_), .offset = offsetof(struct strct, member), .max = (max_), \
+		.name = #member                                                                          \
+	}
+#define CRITICAL(tag_, type_, strct, member, max_)                                       \
+	{                                                                                \
+		.tag = (tag_), .type = (type_), .flags = WIRE_CRITICAL,                  \
+		.offset = offsetof(struct strct, member), .max = (max_), .name = #member \
+	}
+#define END                      \
+	{                        \
+		.type = WIRE_END \
+	}
 
 /* Tags are never used again for something else. A field that changes what is made is critical: a monitor
  * that does not know it must not make something weaker. */
@@ -28,7 +36,8 @@ const struct wire_field fields_sandbox[] = {
 	CRITICAL(8, WIRE_BYTES, req_sandbox, gids, 12 * 340),
 	CRITICAL(9, WIRE_STR, req_sandbox, hostname, 64),
 	CRITICAL(10, WIRE_BYTES, req_sandbox, sysctls, PROTO_SYSCTL_BYTES),
-	CRITICAL(11, WIRE_STR, req_sandbox, netns_pin_path, sizeof(((struct monitor_status *)0)->netns_path) - 1),
+	CRITICAL(11, WIRE_STR, req_sandbox, netns_pin_path,
+		 sizeof(((struct monitor_status *)0)->netns_path) - 1),
 	CRITICAL(12, WIRE_U64, req_sandbox, shm_bytes, 0),
 	FIELD(13, WIRE_INT, req_sandbox, oom_score_adj, 0),
 	FIELD(14, WIRE_STR, req_sandbox, cgroup_parent, PROTO_PATH_MAX),
@@ -60,35 +69,27 @@ const struct wire_field fields_container[] = {
 	END
 };
 
-const struct wire_field fields_object[] = {
-	CRITICAL(1, WIRE_STR, req_object, id, ID_BYTES),
-	CRITICAL(2, WIRE_INT, req_object, signal, 0),
-	CRITICAL(3, WIRE_I64, req_object, timeout_ms, 0),
-	CRITICAL(4, WIRE_FD, req_object, log_fd, 0),
-	END
-};
+const struct wire_field fields_object[] = { CRITICAL(1, WIRE_STR, req_object, id, ID_BYTES),
+					    CRITICAL(2, WIRE_INT, req_object, signal, 0),
+					    CRITICAL(3, WIRE_I64, req_object, timeout_ms, 0),
+					    CRITICAL(4, WIRE_FD, req_object, log_fd, 0), END };
 
 const struct wire_field fields_exec[] = {
-	CRITICAL(1, WIRE_STR, req_exec, id, ID_BYTES),
-	CRITICAL(2, WIRE_FD, req_exec, process_fd, 0),
-	CRITICAL(3, WIRE_FD, req_exec, stdio[0], 0),
-	CRITICAL(4, WIRE_FD, req_exec, stdio[1], 0),
-	CRITICAL(5, WIRE_FD, req_exec, stdio[2], 0),
-	CRITICAL(6, WIRE_BOOL, req_exec, tty, 0),
-	CRITICAL(7, WIRE_I64, req_exec, timeout_ms, 0),
-	END
+	CRITICAL(1, WIRE_STR, req_exec, id, ID_BYTES),	CRITICAL(2, WIRE_FD, req_exec, process_fd, 0),
+	CRITICAL(3, WIRE_FD, req_exec, stdio[0], 0),	CRITICAL(4, WIRE_FD, req_exec, stdio[1], 0),
+	CRITICAL(5, WIRE_FD, req_exec, stdio[2], 0),	CRITICAL(6, WIRE_BOOL, req_exec, tty, 0),
+	CRITICAL(7, WIRE_I64, req_exec, timeout_ms, 0), END
 };
 
-const struct wire_field fields_reply[] = {
-	FIELD(1, WIRE_INT, rep, err_kind, 0),
-	FIELD(2, WIRE_INT, rep, err_sys, 0),
-	FIELD(3, WIRE_STR, rep, err_text, sizeof(((struct error *)0)->text)),
-	FIELD(4, WIRE_INT, rep, pid, 0),
-	FIELD(5, WIRE_INT, rep, exit_code, 0),
-	FIELD(6, WIRE_FD, rep, console_fd, 0),
-	FIELD(7, WIRE_BYTES, rep, status, WIRE_INLINE_MAX),
-	END
-};
+const struct wire_field fields_reply[] = { FIELD(1, WIRE_INT, rep, err_kind, 0),
+					   FIELD(2, WIRE_INT, rep, err_sys, 0),
+					   FIELD(3, WIRE_STR, rep, err_text,
+						 sizeof(((struct error *)0)->text)),
+					   FIELD(4, WIRE_INT, rep, pid, 0),
+					   FIELD(5, WIRE_INT, rep, exit_code, 0),
+					   FIELD(6, WIRE_FD, rep, console_fd, 0),
+					   FIELD(7, WIRE_BYTES, rep, status, WIRE_INLINE_MAX),
+					   END };
 
 const struct wire_field fields_status[] = {
 	FIELD(1, WIRE_CHARS, monitor_container_status, id, ID_BYTES + 1),
@@ -125,13 +126,10 @@ const struct wire_field fields_pod[] = {
 	END
 };
 
-const struct wire_field fields_event[] = {
-	FIELD(1, WIRE_INT, wire_event, type, 0),
-	FIELD(2, WIRE_INT, wire_event, pod_state, 0),
-	FIELD(3, WIRE_I64, wire_event, time_ns, 0),
-	FIELD(4, WIRE_BYTES, wire_event, status, WIRE_INLINE_MAX),
-	END
-};
+const struct wire_field fields_event[] = { FIELD(1, WIRE_INT, wire_event, type, 0),
+					   FIELD(2, WIRE_INT, wire_event, pod_state, 0),
+					   FIELD(3, WIRE_I64, wire_event, time_ns, 0),
+					   FIELD(4, WIRE_BYTES, wire_event, status, WIRE_INLINE_MAX), END };
 
 const char *wire_op_name(unsigned op)
 {
@@ -180,7 +178,8 @@ void proto_add_container_status(struct wire_out *o, const struct monitor_contain
 	wire_encode(o, fields_status, s);
 }
 
-int proto_read_container_status(const struct wire_bytes *b, struct monitor_container_status *ret, struct error *e)
+int proto_read_container_status(const struct wire_bytes *b, struct monitor_container_status *ret,
+				struct error *e)
 {
 	struct monitor_container_status s = { 0 };
 	int r = wire_decode(fields_status, b->p, b->n, NULL, 0, &s, e);

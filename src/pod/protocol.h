@@ -40,10 +40,10 @@ enum wire_op {
 	OP_SUBSCRIBE = 11,
 	OP_COUNT,
 
-	OP_REPLY = 0x8000,	/* set in the answer to an operation */
-	OP_STARTED = 0x4001,	/* before the answer to OP_EXEC with a terminal: its master comes along */
-	OP_EVENT = 0x4002,	/* on a connection that subscribed */
-	OP_RECORD = 0x4003,	/* the status file */
+	OP_REPLY = 0x8000,   /* set in the answer to an operation */
+	OP_STARTED = 0x4001, /* before the answer to OP_EXEC with a terminal: its master comes along */
+	OP_EVENT = 0x4002,   /* on a connection that subscribed */
+	OP_RECORD = 0x4003,  /* the status file */
 };
 const char *wire_op_name(unsigned op); /* "create-sandbox", or NULL */
 
@@ -52,8 +52,8 @@ const char *wire_op_name(unsigned op); /* "create-sandbox", or NULL */
 struct req_sandbox {
 	const char *id, *hostname, *netns_pin_path, *cgroup_parent, *seccomp_cache_dir;
 	bool new_user, new_net, new_ipc, new_uts, shared_pid, systemd_cgroup, restrict_oom_score;
-	struct wire_bytes uids, gids;	/* struct idmap_extent[] */
-	struct wire_bytes sysctls;	/* name NUL value NUL ... */
+	struct wire_bytes uids, gids; /* struct idmap_extent[] */
+	struct wire_bytes sysctls;    /* name NUL value NUL ... */
 	uint64_t shm_bytes;
 	int oom_score_adj;
 };
@@ -66,7 +66,7 @@ struct req_container {
 	bool has_rootfs, rootfs_readonly, rootfs_is_chowned;
 	int rootfs_kind;
 	const char *rootfs_path, *rootfs_upper, *rootfs_work;
-	struct wire_bytes rootfs_lowers;	/* path NUL ... */
+	struct wire_bytes rootfs_lowers; /* path NUL ... */
 };
 #define REQ_CONTAINER_INIT ((struct req_container){ .bundle_dfd = -1, .log_fd = -1 })
 
@@ -91,7 +91,7 @@ struct rep {
 	int err_kind, err_sys;
 	const char *err_text;
 	int pid, exit_code, console_fd;
-	struct wire_bytes status;	/* a container's, as fields_status */
+	struct wire_bytes status; /* a container's, as fields_status */
 };
 #define REP_INIT ((struct rep){ .console_fd = -1 })
 

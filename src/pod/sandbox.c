@@ -49,7 +49,9 @@ static int read_map(const struct wire_bytes *b, struct idmap *ret, const char *w
 static int read_sysctls(struct making *k, struct error *e)
 {
 	const struct req_sandbox *q = k->q;
-	const struct sysctl_scope own = { .user = q->new_user, .net = q->new_net, .ipc = q->new_ipc, .uts = q->new_uts };
+	const struct sysctl_scope own = {
+		.user = q->new_user, .net = q->new_net, .ipc = q->new_ipc, .uts = q->new_uts
+	};
 	const char *name, *value;
 	size_t pos = 0;
 
@@ -107,7 +109,8 @@ static int pin_network(const struct making *k, struct worker_result *res, struct
 		return 0;
 	name = strrchr(path, '/');
 	if (*path != '/' || name == path)
-		return err_new(e, ERR_INVALID, "path of the network namespace \"%s\" is not absolute, in a directory", path);
+		return err_new(e, ERR_INVALID,
+			       "path of the network namespace \"%s\" is not absolute, in a directory", path);
 	memcpy(dir, path, (size_t)(name - path));
 	dir[name - path] = '\0';
 	r = netns_pin(dir, name + 1, res->fd[SANDBOX_NET], e);
@@ -130,7 +133,8 @@ static int make_shm(const struct making *k, struct worker_result *res, struct er
 			r = idmap_to_host(&k->gids, 0, &gid, e);
 	}
 	if (r == 0)
-		r = shm_create(k->q->shm_bytes, uid, gid, &res->fd[SANDBOX_SHM], &res->fd[SANDBOX_SHM_MNT], e);
+		r = shm_create(k->q->shm_bytes, uid, gid, &res->fd[SANDBOX_SHM], &res->fd[SANDBOX_SHM_MNT],
+			       e);
 	return r < 0 ? err_ctx(e, "make the pod's /dev/shm") : 0;
 }
 
@@ -269,7 +273,8 @@ static int check_request(struct monitor *m, const struct req_sandbox *q, struct 
 	if (m->is_creating || m->is_stopping || m->state != MONITOR_POD_EMPTY)
 		return err_new(e, ERR_EXISTS, "this monitor has a sandbox already");
 	if (!str_eq(q->id, m->id))
-		return err_new(e, ERR_INVALID, "pod \"%s\" is not this monitor's, which is \"%s\"", q->id ? q->id : "", m->id);
+		return err_new(e, ERR_INVALID, "pod \"%s\" is not this monitor's, which is \"%s\"",
+			       q->id ? q->id : "", m->id);
 	if (q->new_net && str_is_empty(q->netns_pin_path))
 		return err_new(e, ERR_INVALID, "a new network namespace needs a path to be pinned at");
 	return 0;
@@ -292,7 +297,8 @@ int op_create_sandbox(struct conn *conn, struct wire_msg *msg, struct error *e)
 	if (r == 0)
 		r = read_sysctls(k, e);
 	if (r == 0 && !m->cgroups)
-		r = cgroup_host_open(q.systemd_cgroup ? CGROUP_DRIVER_SYSTEMD : CGROUP_DRIVER_CGROUPFS, &m->cgroups, e);
+		r = cgroup_host_open(q.systemd_cgroup ? CGROUP_DRIVER_SYSTEMD : CGROUP_DRIVER_CGROUPFS,
+				     &m->cgroups, e);
 	if (r < 0)
 		return r;
 	keep_request(m, &q);

@@ -54,7 +54,8 @@ int shm_hold(int tree_fd, int *ret_mnt_fd, struct error *e)
 	return r < 0 ? r : 0;
 }
 
-int shm_create(uint64_t size_bytes, unsigned uid, unsigned gid, int *ret_tree_fd, int *ret_mnt_fd, struct error *e)
+int shm_create(uint64_t size_bytes, unsigned uid, unsigned gid, int *ret_tree_fd, int *ret_mnt_fd,
+	       struct error *e)
 {
 	char size[24], uid_text[16], gid_text[16];
 	const char *options[] = { "mode", "1777", "size", size, "uid", uid_text, "gid", gid_text, NULL };

@@ -82,6 +82,7 @@ void status_write(struct monitor *m)
 	buf_add(&record, &h, sizeof(h));
 	buf_add(&record, o.b.data, o.b.len);
 	/* tmpfs: no fsync; what it describes does not outlive the kernel either. */
-	if (file_write_atomic(m->pod_dfd, MONITOR_STATUS_FILE, record.data, record.len, 0600, false, &err) < 0)
+	if (file_write_atomic(m->pod_dfd, MONITOR_STATUS_FILE, record.data, record.len, 0600, false, &err) <
+	    0)
 		log_error("write the status record: %s", err_msg(&err));
 }

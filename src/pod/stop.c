@@ -70,7 +70,8 @@ void container_clean(struct container *c)
 	struct cleaning x = { .host = c->m->cgroups, .path = c->cgroup_path };
 	struct error err = ERROR_INIT;
 
-	if (c->st.state != MONITOR_EXITED || c->cgroup_fate == CGROUP_NONE || c->cgroup_fate == CGROUP_REMOVING)
+	if (c->st.state != MONITOR_EXITED || c->cgroup_fate == CGROUP_NONE ||
+	    c->cgroup_fate == CGROUP_REMOVING)
 		return;
 	c->cgroup_fate = CGROUP_REMOVING;
 	if (worker_start(c->m, clean_cgroup, &x, clean_done, c, NULL, &err) < 0)
@@ -82,7 +83,8 @@ void container_clean(struct container *c)
  * worker that removes its cgroup. */
 void container_kill(struct container *c)
 {
-	cleanup_close int fd = c->cgroup_fd >= 0 ? openat(c->cgroup_fd, "cgroup.kill", O_WRONLY | O_CLOEXEC) : -1;
+	cleanup_close int fd = c->cgroup_fd >= 0 ? openat(c->cgroup_fd, "cgroup.kill", O_WRONLY | O_CLOEXEC)
+						 : -1;
 
 	if (fd >= 0 && write(fd, "1", 1) != 1)
 		log_debug("container %s: cgroup.kill: %s", c->st.id, strerror(errno));

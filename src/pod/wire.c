@@ -152,15 +152,16 @@ int wire_next(const void *body, size_t len, size_t *pos, struct wire_tlv *ret_tl
 		return err_new(e, ERR_CORRUPT, "message is cut off at byte %zu of %zu", *pos, len);
 	memcpy(&t, (const char *)body + *pos, sizeof(t));
 	if (t.len > len - *pos - sizeof(t))
-		return err_new(e, ERR_CORRUPT, "value of tag %u is %u bytes long, past the end of the message", t.tag,
-			       t.len);
+		return err_new(e, ERR_CORRUPT,
+			       "value of tag %u is %u bytes long, past the end of the message", t.tag, t.len);
 	*ret_tlv = t;
 	*ret_value = (const char *)body + *pos + sizeof(t);
 	*pos += sizeof(t) + t.len;
 	return 1;
 }
 
-static int decode_number(const struct wire_field *f, const char *p, uint32_t len, uint64_t *ret, struct error *e)
+static int decode_number(const struct wire_field *f, const char *p, uint32_t len, uint64_t *ret,
+			 struct error *e)
 {
 	if (len != sizeof(*ret))
 		return err_new(e, ERR_CORRUPT, "field %s is %u bytes long, not 8", f->name, len);
@@ -198,7 +199,8 @@ static int decode_text(const struct wire_field *f, const char *p, uint32_t len, 
 		return err_new(e, ERR_CORRUPT, "field %s is not one string", f->name);
 	if (f->type == WIRE_STR) {
 		if (len - 1 > f->max)
-			return err_new(e, ERR_LIMIT, "field %s has %u bytes, more than %u", f->name, len - 1, f->max);
+			return err_new(e, ERR_LIMIT, "field %s has %u bytes, more than %u", f->name, len - 1,
+				       f->max);
 		*(const char **)at = p;
 		return 0;
 	}
@@ -209,8 +211,8 @@ static int decode_text(const struct wire_field *f, const char *p, uint32_t len, 
 	return 0;
 }
 
-static int decode_field(const struct wire_field *f, const char *p, uint32_t len, const int *fds, size_t fd_count,
-			void *at, struct error *e)
+static int decode_field(const struct wire_field *f, const char *p, uint32_t len, const int *fds,
+			size_t fd_count, void *at, struct error *e)
 {
 	uint64_t v = 0;
 	int r;
@@ -221,14 +223,15 @@ static int decode_field(const struct wire_field *f, const char *p, uint32_t len,
 		return decode_text(f, p, len, at, e);
 	case WIRE_BYTES:
 		if (len > f->max)
-			return err_new(e, ERR_LIMIT, "field %s has %u bytes, more than %u", f->name, len, f->max);
+			return err_new(e, ERR_LIMIT, "field %s has %u bytes, more than %u", f->name, len,
+				       f->max);
 		*(struct wire_bytes *)at = (struct wire_bytes){ p, len };
 		return 0;
 	case WIRE_FD:
 		r = decode_number(f, p, len, &v, e);
 		if (r == 0 && v >= fd_count)
-			return err_new(e, ERR_CORRUPT, "field %s names fd %llu of %zu", f->name, (unsigned long long)v,
-				       fd_count);
+			return err_new(e, ERR_CORRUPT, "field %s names fd %llu of %zu", f->name,
+				       (unsigned long long)v, fd_count);
 		if (r == 0)
 			*(int *)at = fds[v];
 		return r;
@@ -254,7 +257,8 @@ int wire_decode(const struct wire_field *table, const void *body, size_t len, co
 			f++;
 		if (f->type == WIRE_END) {
 			if (t.flags & WIRE_CRITICAL)
-				return err_new(e, ERR_UNSUPPORTED, "tag %u is not known to this version and must not be ignored",
+				return err_new(e, ERR_UNSUPPORTED,
+					       "tag %u is not known to this version and must not be ignored",
 					       t.tag);
 			continue;
 		}
@@ -291,10 +295,11 @@ int wire_check_header(const struct wire_header *h, struct error *e)
 	if (h->magic != WIRE_MAGIC)
 		return err_new(e, ERR_CORRUPT, "message does not begin with the magic number");
 	if (h->version != WIRE_VERSION)
-		return err_new(e, ERR_UNSUPPORTED, "protocol version %u is not known here, only version %u", h->version,
-			       WIRE_VERSION);
+		return err_new(e, ERR_UNSUPPORTED, "protocol version %u is not known here, only version %u",
+			       h->version, WIRE_VERSION);
 	if (h->len > WIRE_BODY_MAX)
-		return err_new(e, ERR_LIMIT, "message body has %u bytes, more than %u", h->len, WIRE_BODY_MAX);
+		return err_new(e, ERR_LIMIT, "message body has %u bytes, more than %u", h->len,
+			       WIRE_BODY_MAX);
 	return 0;
 }
 
@@ -306,7 +311,8 @@ static int map_body(struct wire_msg *m, struct error *e)
 	int have, fd;
 
 	if (m->fd_count == 0)
-		return err_new(e, ERR_CORRUPT, "message has neither its body of %u bytes nor an fd of it", m->h.len);
+		return err_new(e, ERR_CORRUPT, "message has neither its body of %u bytes nor an fd of it",
+			       m->h.len);
 	fd = m->fds[m->fd_count - 1];
 	have = fcntl(fd, F_GET_SEALS);
 	if (have < 0 || (have & seals) != seals)
@@ -339,7 +345,8 @@ int wire_recv(int sock, struct wire_msg *m, struct error *e)
 		if (errno == EAGAIN)
 			return err_sysk(e, ERR_STATE, EAGAIN, "no message");
 		if (errno == EMSGSIZE)
-			return err_new(e, ERR_LIMIT, "message has more than %d bytes or %d fds", WIRE_INLINE_MAX, FD_PASS_MAX);
+			return err_new(e, ERR_LIMIT, "message has more than %d bytes or %d fds",
+				       WIRE_INLINE_MAX, FD_PASS_MAX);
 		return err_sys(e, "receive");
 	}
 	if (n == 0 && m->fd_count == 0)

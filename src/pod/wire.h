@@ -12,21 +12,21 @@
 #include "base/error.h"
 #include "base/fd.h"
 
-#define WIRE_MAGIC 0x444f5048u	/* "HPOD" */
+#define WIRE_MAGIC 0x444f5048u /* "HPOD" */
 #define WIRE_VERSION 1
-#define WIRE_INLINE_MAX 4096	/* bytes of a message; a longer body goes in a memfd */
+#define WIRE_INLINE_MAX 4096 /* bytes of a message; a longer body goes in a memfd */
 #define WIRE_BODY_MAX (4u << 20)
 
 struct wire_header {
 	uint32_t magic;
 	uint16_t version, op;
-	uint32_t len;		/* of the body */
+	uint32_t len; /* of the body */
 };
 
-#define WIRE_CRITICAL 1u	/* a reader that does not know the tag refuses the message */
+#define WIRE_CRITICAL 1u /* a reader that does not know the tag refuses the message */
 struct wire_tlv {
 	uint16_t tag, flags;
-	uint32_t len;		/* of the value that follows, unpadded */
+	uint32_t len; /* of the value that follows, unpadded */
 };
 
 struct wire_bytes {
@@ -36,14 +36,14 @@ struct wire_bytes {
 
 enum wire_type {
 	WIRE_END = 0,
-	WIRE_U64,	/* uint64_t */
-	WIRE_I64,	/* int64_t */
-	WIRE_INT,	/* int; out of its range is an error */
-	WIRE_BOOL,	/* bool */
-	WIRE_STR,	/* const char *, borrowed from the body; without NUL inside, at most max bytes */
-	WIRE_CHARS,	/* char[max], copied; cut where it does not fit */
-	WIRE_BYTES,	/* struct wire_bytes, borrowed from the body; at most max bytes */
-	WIRE_FD,	/* int: on the wire an index into the message's fds. Borrowed from the message */
+	WIRE_U64,   /* uint64_t */
+	WIRE_I64,   /* int64_t */
+	WIRE_INT,   /* int; out of its range is an error */
+	WIRE_BOOL,  /* bool */
+	WIRE_STR,   /* const char *, borrowed from the body; without NUL inside, at most max bytes */
+	WIRE_CHARS, /* char[max], copied; cut where it does not fit */
+	WIRE_BYTES, /* struct wire_bytes, borrowed from the body; at most max bytes */
+	WIRE_FD,    /* int: on the wire an index into the message's fds. Borrowed from the message */
 };
 /* One field of a body. A value that is 0, NULL, "" or (WIRE_FD) -1 is not sent, and a field that is not in
  * the message stays as it is. */
@@ -52,14 +52,14 @@ struct wire_field {
 	uint8_t type, flags;
 	uint16_t offset;
 	uint32_t max;
-	const char *name;	/* in errors */
+	const char *name; /* in errors */
 };
 
 /* ---- writing ----------------------------------------------------------------------------------- */
 
 struct wire_out {
-	struct buf b;		/* the body */
-	int fds[FD_PASS_MAX];	/* borrowed */
+	struct buf b;	      /* the body */
+	int fds[FD_PASS_MAX]; /* borrowed */
 	size_t fd_count;
 };
 #define WIRE_OUT_INIT ((struct wire_out){ .fd_count = 0 })
@@ -91,10 +91,10 @@ int wire_decode(const struct wire_field *table, const void *body, size_t len, co
 
 struct wire_msg {
 	struct wire_header h;
-	const char *body;	/* h.len bytes */
-	int fds[FD_PASS_MAX];	/* owned */
+	const char *body;     /* h.len bytes */
+	int fds[FD_PASS_MAX]; /* owned */
 	size_t fd_count;
-	void *map;		/* the body's memfd, mapped */
+	void *map; /* the body's memfd, mapped */
 	char data[WIRE_INLINE_MAX];
 };
 void wire_msg_init(struct wire_msg *m);

@@ -115,8 +115,8 @@ static void on_answer(struct source *s, uint32_t events)
 	sandbox_stop_step(m);
 }
 
-int worker_start(struct monitor *m, worker_fn fn, void *arg, worker_done done, void *owner, struct worker **ret,
-		 struct error *e)
+int worker_start(struct monitor *m, worker_fn fn, void *arg, worker_done done, void *owner,
+		 struct worker **ret, struct error *e)
 {
 	struct proc child = PROC_INIT;
 	struct worker *w;
@@ -133,7 +133,9 @@ int worker_start(struct monitor *m, worker_fn fn, void *arg, worker_done done, v
 		return err_ctx(e, "start a worker");
 	}
 	w = NEW(struct worker);
-	*w = (struct worker){ .m = m, .pid_fd = child.pid_fd, .done = done, .owner = owner, .next = m->workers };
+	*w = (struct worker){
+		.m = m, .pid_fd = child.pid_fd, .done = done, .owner = owner, .next = m->workers
+	};
 	r = source_add(m, &w->answer, sock[0], EPOLLIN, on_answer, e);
 	if (r < 0) {
 		worker_kill(w);

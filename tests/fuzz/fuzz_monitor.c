@@ -38,7 +38,8 @@ static size_t touch(const struct wire_field *table, const union any *a)
 			sum += strlen(*(const char *const *)at);
 		if (f->type == WIRE_CHARS && strlen(at) >= f->max)
 			abort();
-		if (f->type == WIRE_FD && *(const int *)at != 0 && (*(const int *)at < 10 || *(const int *)at > 12))
+		if (f->type == WIRE_FD && *(const int *)at != 0 &&
+		    (*(const int *)at < 10 || *(const int *)at > 12))
 			abort();
 		if (f->type != WIRE_BYTES)
 			continue;
@@ -87,7 +88,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		memcpy(&h, body, sizeof(h));
 		(void)!wire_check_header(&h, &e);
 	}
-	if (wire_decode(table, body, size - 1, fds, ARRAY_LEN(fds), &a, &e) == 0 && touch(table, &a) < SIZE_MAX)
+	if (wire_decode(table, body, size - 1, fds, ARRAY_LEN(fds), &a, &e) == 0 &&
+	    touch(table, &a) < SIZE_MAX)
 		round_trip(table, &a);
 	(void)!proto_read_status(body, size - 1, &status, &e);
 	(void)!proto_read_event(body, size - 1, &event, &e);

@@ -44,7 +44,8 @@ int pod_group_setup(void **state)
 
 static void copy_file(const char *from, const char *to)
 {
-	cleanup_close int in = open(from, O_RDONLY | O_CLOEXEC), out = open(to, O_CREAT | O_WRONLY | O_CLOEXEC, 0755);
+	cleanup_close int in = open(from, O_RDONLY | O_CLOEXEC),
+			  out = open(to, O_CREAT | O_WRONLY | O_CLOEXEC, 0755);
 
 	while (sendfile(out, in, NULL, 1 << 20) > 0)
 		;
@@ -54,8 +55,9 @@ static void copy_file(const char *from, const char *to)
 static void make_rootfs(struct pod *p)
 {
 	static const char *const dirs[] = { "", "/bin", "/dev", "/proc", "/sys", "/tmp" };
-	static const char *const links[] = { "sh", "cat", "sleep", "true", "id", "echo", "kill", "head", "tr", "dd", "stty",
-					     "hostname", "touch", "ls", "ps", "nohup", "setsid", "printf", "wc", "tail" };
+	static const char *const links[] = { "sh",   "cat",   "sleep",	"true",	  "id",	      "echo",  "kill",
+					     "head", "tr",    "dd",	"stty",	  "hostname", "touch", "ls",
+					     "ps",   "nohup", "setsid", "printf", "wc",	      "tail" };
 	char path[256];
 
 	for (size_t i = 0; i < ARRAY_LEN(dirs); i++) {
@@ -112,7 +114,9 @@ int pod_setup(void **state)
 	p->dfd = open(p->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	p->call = (struct monitor_call){ .pod_dfd = p->dfd, .cancel_fd = -1, .deadline_ns = 0 };
 	p->proc = PROC_INIT;
-	struct monitor_spawn_opts o = { .helper = HULL_POD, .pod_dfd = p->dfd, .id = POD_ID, .log_level = "error", .log_fd = -1 };
+	struct monitor_spawn_opts o = {
+		.helper = HULL_POD, .pod_dfd = p->dfd, .id = POD_ID, .log_level = "error", .log_fd = -1
+	};
 	if (monitor_spawn(&o, &p->proc, &e) < 0)
 		fail_msg("%s", err_msg(&e));
 	return 0;
@@ -138,7 +142,8 @@ int pod_teardown(void **state)
 
 	if (can_run) {
 		p->call.deadline_ns = deadline_in_ms(10000);
-		if (p->proc.pid_fd >= 0 && monitor_stop_sandbox(&p->call, &e) < 0 && e.kind != ERR_UNAVAILABLE)
+		if (p->proc.pid_fd >= 0 && monitor_stop_sandbox(&p->call, &e) < 0 &&
+		    e.kind != ERR_UNAVAILABLE)
 			print_message("stop: %s\n", err_msg(&e));
 		if (p->proc.pid_fd >= 0 && proc_wait(&p->proc, deadline_in_ms(2000), &status, &e) < 0)
 			proc_kill(&p->proc);
@@ -190,15 +195,19 @@ static void write_config(int bundle, const struct pod_run *r)
 
 	assert_true(fd >= 0);
 	dprintf(fd,
-		"{\"ociVersion\":\"1.1.0\",\"process\":{\"terminal\":%s,\"args\":[\"%s\",\"-c\",\"%s\"],\"cwd\":\"/\","
+		"{\"ociVersion\":\"1.1.0\",\"process\":{\"terminal\":%s,\"args\":[\"%s\",\"-c\",\"%s\"],"
+		"\"cwd\":\"/\","
 		"\"env\":[\"PATH=/bin\"],\"user\":{\"uid\":0,\"gid\":0},\"noNewPrivileges\":true},"
 		"\"root\":{\"path\":\"none\"},\"mounts\":["
 		"{\"destination\":\"/proc\",\"type\":\"proc\",\"source\":\"proc\"},"
-		"{\"destination\":\"/dev\",\"type\":\"tmpfs\",\"source\":\"tmpfs\",\"options\":[\"nosuid\",\"mode=755\"]},"
+		"{\"destination\":\"/"
+		"dev\",\"type\":\"tmpfs\",\"source\":\"tmpfs\",\"options\":[\"nosuid\",\"mode=755\"]},"
 		"{\"destination\":\"/dev/pts\",\"type\":\"devpts\",\"source\":\"devpts\","
 		"\"options\":[\"newinstance\",\"ptmxmode=0666\",\"mode=0620\"]},"
-		"{\"destination\":\"/dev/shm\",\"type\":\"tmpfs\",\"source\":\"shm\",\"options\":[\"size=4096\"]}],"
-		"\"linux\":{\"resources\":%s,\"namespaces\":[{\"type\":\"mount\"},{\"type\":\"network\"},{\"type\":\"ipc\"},"
+		"{\"destination\":\"/dev/"
+		"shm\",\"type\":\"tmpfs\",\"source\":\"shm\",\"options\":[\"size=4096\"]}],"
+		"\"linux\":{\"resources\":%s,\"namespaces\":[{\"type\":\"mount\"},{\"type\":\"network\"},{"
+		"\"type\":\"ipc\"},"
 		"{\"type\":\"uts\"}%s%s]%s}}",
 		r->tty ? "true" : "false", r->program ? r->program : "sh", r->script ? r->script : "",
 		r->resources ? r->resources : "{}", pid, r->node_user ? "" : ",{\"type\":\"user\"}",
@@ -284,10 +293,9 @@ int pod_exec(struct pod *p, const char *id, const char *script, int64_t timeout_
 	     int *ret_code, struct error *e)
 {
 	cleanup_close int process = pod_process(script, false), out = memfd_create("output", MFD_CLOEXEC);
-	const struct monitor_exec x = { .id = id,
-					.process_fd = process,
-					.stdio = { -1, out, out },
-					.timeout_ms = timeout_ms };
+	const struct monitor_exec x = {
+		.id = id, .process_fd = process, .stdio = { -1, out, out }, .timeout_ms = timeout_ms
+	};
 	int r = monitor_exec(&p->call, &x, ret_code, e);
 
 	if (ret_output) {
@@ -346,7 +354,8 @@ bool pod_has_cgroup(const struct pod *p, const char *name)
 	char path[160];
 
 	snprintf(path, sizeof(path), "%s/%s", p->cgroup, name);
-	return cgroup_host_open(CGROUP_DRIVER_CGROUPFS, &host, NULL) == 0 && cgroup_open(host, path, &cg, NULL) == 0;
+	return cgroup_host_open(CGROUP_DRIVER_CGROUPFS, &host, NULL) == 0 &&
+	       cgroup_open(host, path, &cg, NULL) == 0;
 }
 
 unsigned pod_count_processes(const char *text)
@@ -360,7 +369,8 @@ unsigned pod_count_processes(const char *text)
 		char path[300];
 
 		snprintf(path, sizeof(path), "/proc/%s/cmdline", d->d_name);
-		if (d->d_name[0] < '1' || d->d_name[0] > '9' || file_read(AT_FDCWD, path, 65536, &b, NULL) < 0)
+		if (d->d_name[0] < '1' || d->d_name[0] > '9' ||
+		    file_read(AT_FDCWD, path, 65536, &b, NULL) < 0)
 			continue;
 		for (size_t i = 0; i < b.len; i++)
 			if (b.data[i] == '\0')

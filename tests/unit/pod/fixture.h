@@ -51,12 +51,12 @@ int pod_try_sandbox(struct pod *p, const struct pod_flavour *f, pid_t *ret_init_
 
 struct pod_run {
 	const char *id;
-	const char *script;		/* for sh -c */
-	const char *resources;		/* JSON of linux.resources, or NULL */
-	const char *program;		/* in place of sh */
+	const char *script;    /* for sh -c */
+	const char *resources; /* JSON of linux.resources, or NULL */
+	const char *program;   /* in place of sh */
 	enum monitor_pid_mode pid_mode;
 	const char *pid_target;
-	int log_fd;			/* 0: none */
+	int log_fd; /* 0: none */
 	bool tty, node_user;
 };
 int pod_try_create(struct pod *p, const struct pod_run *r, struct error *e);
@@ -84,14 +84,14 @@ bool pod_has_cgroup(const struct pod *p, const char *name);
 unsigned pod_count_processes(const char *text);
 
 /* Until condition, five seconds at most. */
-#define POD_WAIT_UNTIL(condition)                                                 \
-	do {                                                                      \
-		int64_t until_ = deadline_in_ms(5000);                            \
-		bool is_so_;                                                      \
-		while (!(is_so_ = (condition)) && deadline_left_ms(until_) > 0)   \
-			usleep(2000);                                             \
-		if (!is_so_)                                                      \
-			fail_msg("not within 5 s: %s", #condition);               \
+#define POD_WAIT_UNTIL(condition)                                               \
+	do {                                                                    \
+		int64_t until_ = deadline_in_ms(5000);                          \
+		bool is_so_;                                                    \
+		while (!(is_so_ = (condition)) && deadline_left_ms(until_) > 0) \
+			usleep(2000);                                           \
+		if (!is_so_)                                                    \
+			fail_msg("not within 5 s: %s", #condition);             \
 	} while (0)
 
 #endif

@@ -9,11 +9,11 @@
 
 #include "base/fd.h"
 
-#define START_POD(...)                              \
-	struct pod *p = *state;                     \
-	struct error e = ERROR_INIT;                \
-	if (!pod_can_run())                         \
-		skip();                             \
+#define START_POD(...)               \
+	struct pod *p = *state;      \
+	struct error e = ERROR_INIT; \
+	if (!pod_can_run())          \
+		skip();              \
 	pod_sandbox(p, __VA_ARGS__, NULL)
 
 static void output_and_exit_code_are_kept(void **state)
@@ -22,7 +22,9 @@ static void output_and_exit_code_are_kept(void **state)
 
 	START_POD(NULL);
 	cleanup_close int log = pod_log(p, "log");
-	pod_run(p, &(struct pod_run){ .id = "c", .script = "echo one; echo two >&2; printf end; exit 7", .log_fd = log });
+	pod_run(p, &(struct pod_run){ .id = "c",
+				      .script = "echo one; echo two >&2; printf end; exit 7",
+				      .log_fd = log });
 	pod_wait_exited(p, "c", &s);
 	assert_int_equal(s.state, MONITOR_EXITED);
 	assert_int_equal(s.exit_code, 7);
@@ -43,10 +45,13 @@ static void a_container_is_in_the_pods_namespaces(void **state)
 
 	START_POD(NULL);
 	pod_run(p, &(struct pod_run){ .id = "a", .script = "echo x > /dev/shm/file; exec sleep 1000" });
-	pod_run(p, &(struct pod_run){ .id = "b", .script = "exec sleep 1000", .pid_mode = MONITOR_PID_CONTAINER });
+	pod_run(p, &(struct pod_run){
+			   .id = "b", .script = "exec sleep 1000", .pid_mode = MONITOR_PID_CONTAINER });
 	POD_WAIT_UNTIL(pod_exec(p, "b", "cat /dev/shm/file", 0, out, &code, &e) == 0 && code == 0);
 	assert_string_equal(out, "x\n");
-	assert_int_equal(pod_exec(p, "a", "hostname; id -u; cat /proc/1/comm; cat /proc/self/uid_map", 0, out, &code, &e), 0);
+	assert_int_equal(pod_exec(p, "a", "hostname; id -u; cat /proc/1/comm; cat /proc/self/uid_map", 0, out,
+				  &code, &e),
+			 0);
 	assert_true(str_starts(out, "host-of-pod\n0\nhull-init\n"));
 	assert_non_null(strstr(out, "3000000"));
 	assert_int_equal(pod_exec(p, "b", "cat /proc/1/comm", 0, out, &code, &e), 0);
@@ -60,8 +65,11 @@ static void nothing_of_the_host_is_seen_through_the_pods_init(void **state)
 
 	START_POD(NULL);
 	pod_run(p, &(struct pod_run){ .id = "a", .script = "exec sleep 1000" });
-	assert_int_equal(pod_exec(p, "a", "ls /proc/1/root/ || echo root; cat /proc/1/exe > /dev/null || echo exe; "
-					  "ls /proc/1/fd/ || echo fd; cat /proc/1/mem || echo mem", 0, out, &code, &e), 0);
+	assert_int_equal(pod_exec(p, "a",
+				  "ls /proc/1/root/ || echo root; cat /proc/1/exe > /dev/null || echo exe; "
+				  "ls /proc/1/fd/ || echo fd; cat /proc/1/mem || echo mem",
+				  0, out, &code, &e),
+			 0);
 	for (size_t i = 0; i < 4; i++)
 		assert_non_null(strstr(out, ((const char *[]){ "root\n", "exe\n", "fd\n", "mem\n" })[i]));
 }
@@ -73,7 +81,9 @@ static void a_stop_lets_it_end_by_itself(void **state)
 	START_POD(NULL);
 	cleanup_close int log = pod_log(p, "log");
 	pod_run(p, &(struct pod_run){
-		.id = "c", .script = "trap 'echo bye; exit 3' TERM; echo up; while :; do sleep 0.01; done", .log_fd = log });
+			   .id = "c",
+			   .script = "trap 'echo bye; exit 3' TERM; echo up; while :; do sleep 0.01; done",
+			   .log_fd = log });
 	POD_WAIT_UNTIL(strstr(pod_read(p, "log"), "up"));
 	assert_int_equal(monitor_stop(&p->call, "c", SIGTERM, 10000, &s, &e), 0);
 	assert_int_equal(s.exit_code, 3);
@@ -89,8 +99,9 @@ static void one_that_does_not_listen_is_killed_in_time(void **state)
 
 	START_POD(NULL);
 	cleanup_close int log = pod_log(p, "log");
-	pod_run(p, &(struct pod_run){
-		.id = "c", .script = "trap '' TERM; echo up; while :; do sleep 1; done", .log_fd = log });
+	pod_run(p, &(struct pod_run){ .id = "c",
+				      .script = "trap '' TERM; echo up; while :; do sleep 1; done",
+				      .log_fd = log });
 	POD_WAIT_UNTIL(strstr(pod_read(p, "log"), "up"));
 	begin = clock_mono_ns();
 	assert_int_equal(monitor_stop(&p->call, "c", SIGTERM, 200, &s, &e), 0);
@@ -126,7 +137,9 @@ static void many_are_stopped_at_the_same_time(void **state)
 	for (int i = 0; i < 12; i++) {
 		snprintf(s[i].id, sizeof(s[i].id), "c%d", i);
 		/* PID 1 of its own namespace, without a handler: only SIGKILL ends it. */
-		pod_run(p, &(struct pod_run){ .id = s[i].id, .script = "exec sleep 1000", .pid_mode = MONITOR_PID_CONTAINER });
+		pod_run(p, &(struct pod_run){ .id = s[i].id,
+					      .script = "exec sleep 1000",
+					      .pid_mode = MONITOR_PID_CONTAINER });
 	}
 	begin = clock_mono_ns();
 	for (int i = 0; i < 24; i++) { /* each twice */
@@ -189,8 +202,9 @@ static void a_broken_spec_leaves_nothing(void **state)
 	cleanup_monitor_status struct monitor_status s = { 0 };
 
 	START_POD(NULL);
-	assert_int_equal(pod_try_create(p, &(struct pod_run){ .id = "c", .script = "\\\"" , .resources = "7" }, &e),
-			 -ERR_INVALID);
+	assert_int_equal(
+		pod_try_create(p, &(struct pod_run){ .id = "c", .script = "\\\"", .resources = "7" }, &e),
+		-ERR_INVALID);
 	assert_int_equal(monitor_status(&p->call, &s, &e), 0);
 	assert_int_equal(s.count, 0);
 	assert_false(pod_has_cgroup(p, "c"));
@@ -202,12 +216,19 @@ static void requests_in_the_wrong_state_are_refused(void **state)
 	START_POD(&(struct pod_flavour){ .no_shared_pid = true });
 	assert_int_equal(monitor_start(&p->call, "none", &e), -ERR_NOT_FOUND);
 	assert_int_equal(monitor_kill(&p->call, "none", SIGTERM, &e), -ERR_NOT_FOUND);
-	assert_int_equal(pod_try_create(p, &(struct pod_run){ .id = "c", .script = "true", .pid_mode = MONITOR_PID_POD }, &e),
-			 -ERR_STATE);
-	assert_int_equal(pod_try_create(p, &(struct pod_run){ .id = "../c", .script = "true" }, &e), -ERR_INVALID);
+	assert_int_equal(
+		pod_try_create(
+			p, &(struct pod_run){ .id = "c", .script = "true", .pid_mode = MONITOR_PID_POD }, &e),
+		-ERR_STATE);
+	assert_int_equal(pod_try_create(p, &(struct pod_run){ .id = "../c", .script = "true" }, &e),
+			 -ERR_INVALID);
 	pod_run(p, &(struct pod_run){ .id = "c", .script = "exit 0", .pid_mode = MONITOR_PID_CONTAINER });
-	assert_int_equal(pod_try_create(p, &(struct pod_run){ .id = "c", .script = "true", .pid_mode = MONITOR_PID_CONTAINER }, &e),
-			 -ERR_EXISTS);
+	assert_int_equal(
+		pod_try_create(
+			p,
+			&(struct pod_run){ .id = "c", .script = "true", .pid_mode = MONITOR_PID_CONTAINER },
+			&e),
+		-ERR_EXISTS);
 	pod_wait_exited(p, "c", NULL);
 	assert_int_equal(monitor_start(&p->call, "c", &e), -ERR_STATE);
 	assert_int_equal(monitor_kill(&p->call, "c", SIGTERM, &e), -ERR_STATE);
@@ -216,14 +237,17 @@ static void requests_in_the_wrong_state_are_refused(void **state)
 
 static void the_pid_namespace_of_another_container_can_be_joined(void **state)
 {
-	const struct pod_run debug = {
-		.id = "debug", .script = "exec sleep 1000", .pid_mode = MONITOR_PID_TARGET, .pid_target = "main" };
+	const struct pod_run debug = { .id = "debug",
+				       .script = "exec sleep 1000",
+				       .pid_mode = MONITOR_PID_TARGET,
+				       .pid_target = "main" };
 	char out[4096];
 	int code;
 
 	START_POD(&(struct pod_flavour){ .no_shared_pid = true });
 	assert_int_equal(pod_try_create(p, &debug, &e), -ERR_NOT_FOUND);
-	pod_run(p, &(struct pod_run){ .id = "main", .script = "exec sleep 1001", .pid_mode = MONITOR_PID_CONTAINER });
+	pod_run(p, &(struct pod_run){
+			   .id = "main", .script = "exec sleep 1001", .pid_mode = MONITOR_PID_CONTAINER });
 	pod_run(p, &debug);
 	assert_int_equal(pod_exec(p, "debug", "tr '\\\\0' ' ' < /proc/1/cmdline", 0, out, &code, &e), 0);
 	assert_string_equal(out, "sleep 1001 ");
@@ -238,7 +262,9 @@ static void in_the_nodes_pid_namespace_orphans_are_reaped(void **state)
 	char text[64];
 
 	START_POD(&(struct pod_flavour){ .node_user = true, .no_shared_pid = true });
-	pod_run(p, &(struct pod_run){ .id = "c", .node_user = true, .pid_mode = MONITOR_PID_NODE,
+	pod_run(p, &(struct pod_run){ .id = "c",
+				      .node_user = true,
+				      .pid_mode = MONITOR_PID_NODE,
 				      .script = "(sleep 0.05 &) ; sleep 0.3; exit 5" });
 	pod_wait_exited(p, "c", &s);
 	assert_int_equal(s.exit_code, 5);
@@ -254,8 +280,9 @@ static void a_log_is_reopened_without_loss(void **state)
 
 	START_POD(NULL);
 	cleanup_close int a = pod_log(p, "log"), b = pod_log(p, "log2");
-	pod_run(p, &(struct pod_run){
-		.id = "c", .script = "i=1; while [ $i -le 3000 ]; do echo $i; i=$((i+1)); done", .log_fd = a });
+	pod_run(p, &(struct pod_run){ .id = "c",
+				      .script = "i=1; while [ $i -le 3000 ]; do echo $i; i=$((i+1)); done",
+				      .log_fd = a });
 	usleep(3000);
 	assert_int_equal(monitor_reopen_log(&p->call, "c", b, &e), 0);
 	pod_wait_exited(p, "c", NULL);
@@ -278,8 +305,9 @@ static void a_log_that_could_block_is_refused(void **state)
 
 	START_POD(NULL);
 	assert_int_equal(pipe(pipe_fd), 0);
-	assert_int_equal(pod_try_create(p, &(struct pod_run){ .id = "c", .script = "true", .log_fd = pipe_fd[1] }, &e),
-			 -ERR_INVALID);
+	assert_int_equal(
+		pod_try_create(p, &(struct pod_run){ .id = "c", .script = "true", .log_fd = pipe_fd[1] }, &e),
+		-ERR_INVALID);
 	close(pipe_fd[0]);
 	close(pipe_fd[1]);
 }
@@ -290,9 +318,11 @@ static void a_full_disk_does_not_stop_the_container(void **state)
 
 	START_POD(NULL);
 	cleanup_close int full = open("/dev/full", O_WRONLY | O_CLOEXEC), log = pod_log(p, "log");
-	pod_run(p, &(struct pod_run){ .id = "c", .log_fd = full,
-				      .script = "i=0; while [ $i -lt 2000 ]; do echo line; i=$((i+1)); done; "
-						"while ! [ -e /go ]; do sleep 0.01; done; echo last; exit 6" });
+	pod_run(p,
+		&(struct pod_run){ .id = "c",
+				   .log_fd = full,
+				   .script = "i=0; while [ $i -lt 2000 ]; do echo line; i=$((i+1)); done; "
+					     "while ! [ -e /go ]; do sleep 0.01; done; echo last; exit 6" });
 	POD_WAIT_UNTIL(pod_status_of(p, "c").log_lost == 2000);
 	assert_int_equal(monitor_reopen_log(&p->call, "c", log, &e), 0);
 	assert_int_equal(pod_exec(p, "c", "touch /go", 0, NULL, &(int){ 0 }, &e), 0);
@@ -308,7 +338,9 @@ static void a_terminal_is_one_stream(void **state)
 
 	START_POD(NULL);
 	cleanup_close int log = pod_log(p, "log");
-	pod_run(p, &(struct pod_run){ .id = "c", .script = "test -t 0 && test -t 2 && echo tty >&2; exit 0", .tty = true,
+	pod_run(p, &(struct pod_run){ .id = "c",
+				      .script = "test -t 0 && test -t 2 && echo tty >&2; exit 0",
+				      .tty = true,
 				      .log_fd = log });
 	pod_wait_exited(p, "c", &s);
 	assert_int_equal(s.exit_code, 0);
@@ -321,7 +353,8 @@ static void an_oom_kill_is_told_with_its_limit(void **state)
 	struct monitor_container_status s;
 
 	START_POD(NULL);
-	pod_run(p, &(struct pod_run){ .id = "c", .pid_mode = MONITOR_PID_CONTAINER,
+	pod_run(p, &(struct pod_run){ .id = "c",
+				      .pid_mode = MONITOR_PID_CONTAINER,
 				      .resources = "{\"memory\":{\"limit\":16777216,\"swap\":16777216}}",
 				      .script = "x=$(head -c 100000000 /dev/zero | tr '\\\\0' x); echo no" });
 	pod_wait_exited(p, "c", &s);
@@ -359,7 +392,9 @@ static void a_client_that_goes_away_takes_its_container_along(void **state)
 	close(pipe_fd[1]); /* readable at once: given up right after it was sent */
 	canceled = p->call;
 	p->call.cancel_fd = pipe_fd[0];
-	assert_int_equal(pod_try_create(p, &(struct pod_run){ .id = "c", .script = "exec sleep 7654323" }, &e), -ERR_CANCELED);
+	assert_int_equal(
+		pod_try_create(p, &(struct pod_run){ .id = "c", .script = "exec sleep 7654323" }, &e),
+		-ERR_CANCELED);
 	p->call = canceled;
 	POD_WAIT_UNTIL(pod_try_create(p, &(struct pod_run){ .id = "c", .script = "exit 0" }, &e) == 0);
 	assert_int_equal(monitor_status(&p->call, &s, &e), 0);
@@ -391,8 +426,10 @@ static void a_stop_of_the_sandbox_takes_all_containers(void **state)
 		char id[8];
 
 		snprintf(id, sizeof(id), "c%d", i);
-		pod_create(p, &(struct pod_run){ .id = id, .script = "exec sleep 7654324",
-						 .pid_mode = i % 2 ? MONITOR_PID_POD : MONITOR_PID_CONTAINER });
+		pod_create(p,
+			   &(struct pod_run){ .id = id,
+					      .script = "exec sleep 7654324",
+					      .pid_mode = i % 2 ? MONITOR_PID_POD : MONITOR_PID_CONTAINER });
 		if (i != 4)
 			pod_start(p, id);
 	}
@@ -414,7 +451,9 @@ static void the_record_survives_a_kill_of_the_monitor(void **state)
 	START_POD(NULL);
 	pod_run(p, &(struct pod_run){ .id = "ended", .script = "exit 9" });
 	pod_run(p, &(struct pod_run){ .id = "runs", .script = "exec sleep 7654325" });
-	pod_run(p, &(struct pod_run){ .id = "alone", .script = "exec sleep 7654326", .pid_mode = MONITOR_PID_CONTAINER });
+	pod_run(p, &(struct pod_run){ .id = "alone",
+				      .script = "exec sleep 7654326",
+				      .pid_mode = MONITOR_PID_CONTAINER });
 	pod_wait_exited(p, "ended", NULL);
 	POD_WAIT_UNTIL(pod_count_processes("sleep 7654326 ") == 1);
 	proc_kill(&p->proc);
@@ -426,7 +465,8 @@ static void the_record_survives_a_kill_of_the_monitor(void **state)
 	c = monitor_status_find(&s, "runs");
 	assert_non_null(c);
 	assert_int_equal(c->state, MONITOR_RUNNING);
-	/* In the shared pid namespace it dies with the init, which dies with the monitor; as does one alone. */
+	/* In the shared pid namespace it dies with the init, which dies with the monitor; as does one alone.
+	 */
 	POD_WAIT_UNTIL(pod_count_processes("sleep 7654325 ") == 0);
 	POD_WAIT_UNTIL(pod_count_processes("sleep 7654326 ") == 0);
 }

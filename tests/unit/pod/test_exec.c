@@ -7,18 +7,18 @@
 
 #include "base/fd.h"
 
-#define START_POD()                                                                       \
-	struct pod *p = *state;                                                           \
-	struct error e = ERROR_INIT;                                                      \
-	char out[4096];                                                                   \
-	int code = -1;                                                                    \
-	if (!pod_can_run())                                                               \
-		skip();                                                                   \
-	pod_sandbox(p, NULL, NULL);                                                       \
-	pod_run(p, &(struct pod_run){ .id = "c", .script = "exec sleep 1000",             \
-				      .pid_mode = MONITOR_PID_CONTAINER });               \
-	(void)e;                                                                          \
-	(void)out;                                                                        \
+#define START_POD()                                                                                      \
+	struct pod *p = *state;                                                                          \
+	struct error e = ERROR_INIT;                                                                     \
+	char out[4096];                                                                                  \
+	int code = -1;                                                                                   \
+	if (!pod_can_run())                                                                              \
+		skip();                                                                                  \
+	pod_sandbox(p, NULL, NULL);                                                                      \
+	pod_run(p, &(struct pod_run){                                                                    \
+			   .id = "c", .script = "exec sleep 1000", .pid_mode = MONITOR_PID_CONTAINER }); \
+	(void)e;                                                                                         \
+	(void)out;                                                                                       \
 	(void)code
 
 static void its_output_and_exit_code_come_back(void **state)
@@ -66,7 +66,8 @@ static void a_timeout_kills_all_of_it(void **state)
 
 	START_POD();
 	begin = clock_mono_ns();
-	assert_int_equal(pod_exec(p, "c", "setsid sleep 7654331 & (sleep 7654331 &); sleep 7654331", 200, NULL, &code, &e),
+	assert_int_equal(pod_exec(p, "c", "setsid sleep 7654331 & (sleep 7654331 &); sleep 7654331", 200,
+				  NULL, &code, &e),
 			 -ERR_TIMEOUT);
 	assert_true(clock_mono_ns() - begin < NS_PER_S);
 	POD_WAIT_UNTIL(pod_count_processes("sleep 7654331 ") == 0);
@@ -82,7 +83,8 @@ static void a_client_that_goes_away_kills_it(void **state)
 	assert_int_equal(pipe(pipe_fd), 0);
 	close(pipe_fd[1]);
 	p->call.cancel_fd = pipe_fd[0];
-	assert_int_equal(pod_exec(p, "c", "sleep 7654332 & sleep 7654332", 0, NULL, &code, &e), -ERR_CANCELED);
+	assert_int_equal(pod_exec(p, "c", "sleep 7654332 & sleep 7654332", 0, NULL, &code, &e),
+			 -ERR_CANCELED);
 	p->call.cancel_fd = -1;
 	POD_WAIT_UNTIL(pod_count_processes("sleep 7654332 ") == 0);
 	close(pipe_fd[0]);
@@ -143,8 +145,12 @@ static void a_terminal_comes_to_the_client(void **state)
 
 	START_POD();
 	cleanup_close int process = pod_process("read word; stty size; echo got $word; exit 3", true);
-	const struct monitor_exec x = { .id = "c", .process_fd = process, .stdio = { -1, -1, -1 }, .tty = true,
-					.started = take_console, .arg = &t };
+	const struct monitor_exec x = { .id = "c",
+					.process_fd = process,
+					.stdio = { -1, -1, -1 },
+					.tty = true,
+					.started = take_console,
+					.arg = &t };
 	assert_int_equal(monitor_exec(&p->call, &x, &code, &e), 0);
 	assert_int_equal(code, 3);
 	assert_true(t.pid > 0 && t.fd >= 0);
@@ -172,7 +178,8 @@ static void *run_many(void *arg)
 
 		snprintf(script, sizeof(script), "echo %d; exit %d", i, want);
 		snprintf(expected, sizeof(expected), "%d\n", i);
-		if (pod_exec(r->p, "c", script, 5000, out, &code, NULL) < 0 || code != want || !str_eq(out, expected))
+		if (pod_exec(r->p, "c", script, 5000, out, &code, NULL) < 0 || code != want ||
+		    !str_eq(out, expected))
 			r->failures++;
 	}
 	return NULL;

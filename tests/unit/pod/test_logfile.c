@@ -64,7 +64,8 @@ static void lines_become_full_records(void **state)
 	start(&f);
 	feed(&f.out, "one\n\ntwo\n");
 	feed(&f.err, "three\n");
-	expect_content(f.file.fd, HEAD "stdout F one\n" HEAD "stdout F \n" HEAD "stdout F two\n" HEAD "stderr F three\n");
+	expect_content(f.file.fd, HEAD "stdout F one\n" HEAD "stdout F \n" HEAD "stdout F two\n" HEAD
+				       "stderr F three\n");
 	logfile_done(&f.file);
 }
 

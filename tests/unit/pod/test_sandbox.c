@@ -255,7 +255,8 @@ static void other_users_are_refused(void **state)
 		char byte;
 
 		snprintf(address.sun_path, sizeof(address.sun_path), "%s/monitor.sock", p->dir);
-		if (setresuid(65534, 65534, 65534) < 0 || connect(sock, (struct sockaddr *)&address, sizeof(address)) < 0)
+		if (setresuid(65534, 65534, 65534) < 0 ||
+		    connect(sock, (struct sockaddr *)&address, sizeof(address)) < 0)
 			_exit(1);
 		_exit(recv(sock, &byte, 1, 0) <= 0 ? 0 : 2); /* closed without a word */
 	}
@@ -292,17 +293,25 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_pod_owns_its_namespaces, pod_setup, pod_teardown),
 		cmocka_unit_test_setup_teardown(the_status_tells_what_was_made, pod_setup, pod_teardown),
-		cmocka_unit_test_setup_teardown(a_failed_step_is_named_and_leaves_nothing, pod_setup, pod_teardown),
-		cmocka_unit_test_setup_teardown(a_second_sandbox_or_another_pods_is_refused, pod_setup, pod_teardown),
-		cmocka_unit_test_setup_teardown(a_sysctl_outside_of_the_pod_is_refused, pod_setup, pod_teardown),
-		cmocka_unit_test_setup_teardown(a_stop_undoes_all_and_ends_the_monitor, pod_setup, pod_teardown),
-		cmocka_unit_test_setup_teardown(a_pod_without_namespaces_is_made_too, pod_setup, pod_teardown),
-		cmocka_unit_test_setup_teardown(when_the_init_dies_the_pod_is_not_ready, pod_setup, pod_teardown),
+		cmocka_unit_test_setup_teardown(a_failed_step_is_named_and_leaves_nothing, pod_setup,
+						pod_teardown),
+		cmocka_unit_test_setup_teardown(a_second_sandbox_or_another_pods_is_refused, pod_setup,
+						pod_teardown),
+		cmocka_unit_test_setup_teardown(a_sysctl_outside_of_the_pod_is_refused, pod_setup,
+						pod_teardown),
+		cmocka_unit_test_setup_teardown(a_stop_undoes_all_and_ends_the_monitor, pod_setup,
+						pod_teardown),
+		cmocka_unit_test_setup_teardown(a_pod_without_namespaces_is_made_too, pod_setup,
+						pod_teardown),
+		cmocka_unit_test_setup_teardown(when_the_init_dies_the_pod_is_not_ready, pod_setup,
+						pod_teardown),
 		cmocka_unit_test_setup_teardown(sigterm_is_an_orderly_end, pod_setup, pod_teardown),
-		cmocka_unit_test_setup_teardown(when_the_monitor_is_killed_the_init_dies, pod_setup, pod_teardown),
+		cmocka_unit_test_setup_teardown(when_the_monitor_is_killed_the_init_dies, pod_setup,
+						pod_teardown),
 		cmocka_unit_test_setup_teardown(nonsense_does_not_stop_it, pod_setup, pod_teardown),
 		cmocka_unit_test_setup_teardown(other_users_are_refused, pod_setup, pod_teardown),
-		cmocka_unit_test_setup_teardown(shm_of_older_kernels_is_one_file_system_for_all, pod_setup, pod_teardown),
+		cmocka_unit_test_setup_teardown(shm_of_older_kernels_is_one_file_system_for_all, pod_setup,
+						pod_teardown),
 	};
 
 	return cmocka_run_group_tests_name("pod sandbox", tests, pod_group_setup, NULL);

@@ -154,7 +154,8 @@ static void large_bodies_go_through_a_sealed_memfd(void **state)
 	memset(big, 'l', 299999);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, s), 0);
 	wire_encode(&o, fields_container,
-		    &(struct req_container){ .id = "c", .bundle_dfd = s[0], .log_fd = -1, .rootfs_lowers = { big, 300000 } });
+		    &(struct req_container){
+			    .id = "c", .bundle_dfd = s[0], .log_fd = -1, .rootfs_lowers = { big, 300000 } });
 	assert_int_equal(wire_send(s[0], OP_CREATE_CONTAINER, &o), 0);
 	assert_int_equal(wire_recv(s[1], &m, &e), 1);
 	assert_int_equal(m.h.op, OP_CREATE_CONTAINER);
@@ -185,7 +186,9 @@ static int recv_raw(const void *data, size_t n, int fd, struct error *e)
 
 static void an_unsealed_or_wrong_body_file_is_refused(void **state)
 {
-	const struct wire_header h = { .magic = WIRE_MAGIC, .version = WIRE_VERSION, .op = OP_STOP, .len = 10 };
+	const struct wire_header h = {
+		.magic = WIRE_MAGIC, .version = WIRE_VERSION, .op = OP_STOP, .len = 10
+	};
 	struct error e = ERROR_INIT;
 	cleanup_close int plain = memfd_create("plain", MFD_CLOEXEC);
 	cleanup_close int sealed = memfd_create("sealed", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -216,7 +219,9 @@ static void other_versions_and_strangers_are_named(void **state)
 
 static void a_status_survives_both_ways(void **state)
 {
-	const struct monitor_status pod = { .id = "pod", .state = MONITOR_POD_READY, .monitor_pid = 12, .has_net = true };
+	const struct monitor_status pod = {
+		.id = "pod", .state = MONITOR_POD_READY, .monitor_pid = 12, .has_net = true
+	};
 	const struct monitor_container_status c = { .id = "c",
 						    .state = MONITOR_EXITED,
 						    .exit_code = 137,
