@@ -30,7 +30,7 @@ static const int unpack_calls[] = {
 	S(setxattr), S(fstatfs), S(statfs),
 };
 static const int thread_calls[] = { S(clone3), S(clone), S(mprotect), S(set_tid_address), S(sched_setscheduler),
-				    S(sched_getparam), S(sched_getscheduler), S(setpriority), S(pipe2), S(eventfd2) };
+				    S(sched_getparam), S(sched_getscheduler), S(setpriority), S(pipe2), S(eventfd2), S(waitid) };
 static const int network_calls[] = {
 	S(connect), S(bind), S(getsockname), S(getpeername), S(sendto), S(recvfrom), S(sendmsg), S(recvmsg), S(sendmmsg),
 	S(recvmmsg), S(setsockopt), S(getsockopt), S(shutdown), S(socketpair), S(ioctl), S(epoll_create1), S(epoll_ctl),

@@ -511,6 +511,7 @@ int images_pull(struct images *im, const struct images_pull *o, struct image **r
 	r = worker_start(&p.worker, im->helper, im->tmp_dfd, -1, e);
 	if (r >= 0)
 		r = run_pull(&p, o, &ref, ret, e);
+	p.worker.is_done = r >= 0;
 	forget_image(&p);
 	worker_stop(&p.worker);
 	return r < 0 ? err_ctx(e, "pull image \"%s\"", o->ref) : 0;
@@ -603,6 +604,7 @@ int images_import(struct images *im, const struct images_import *o, struct strv 
 		r = worker_start(&p.worker, im->helper, im->tmp_dfd, o->fd, e);
 	if (r >= 0)
 		r = run_import(&p, o, &ids, e);
+	p.worker.is_done = r >= 0;
 	forget_image(&p);
 	worker_stop(&p.worker);
 	if (r < 0)

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -17,6 +18,8 @@
 #include "image/fetcher.h"
 #include "image/jobs.h"
 #include "sys/pidfd.h"
+
+#define UNPACKER_END_MS 2000
 
 /* The unpacker's first steps. Its socket and its log are all that it keeps; the liveness pipe too, so that
  * hulld can wait until the last process is gone. */
@@ -37,26 +40,33 @@ static void run_unpacker(int sock, int tree_fd)
 }
 
 /* In namespaces of its own where that is allowed. */
-static int start_unpacker(int sock, struct error *e)
+static int start_unpacker(int sock, struct proc *ret_child, struct error *e)
 {
 	static const uint64_t flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC;
-	struct proc child = PROC_INIT;
 	struct error why = ERROR_INIT;
 	cleanup_close int tree_fd = -1;
 	int r = confine_clone_mount(WORKER_LAYERS, &tree_fd, &why);
 
 	if (r >= 0)
-		r = pidfd_clone(flags, &child, &why);
+		r = pidfd_clone(flags, ret_child, &why);
 	if (r < 0) {
 		log_debug("the unpacker has no namespaces of its own, but chroot: %s", err_msg(&why));
 		if (tree_fd >= 0)
 			close(take_fd(tree_fd));
-		r = pidfd_clone(0, &child, e);
+		r = pidfd_clone(0, ret_child, e);
 	}
 	if (r == 0)
 		run_unpacker(sock, tree_fd);
-	proc_done(&child);
 	return r < 0 ? r : 0;
+}
+
+static void proc_wait_quietly(struct proc *p)
+{
+	struct error ignored = ERROR_INIT;
+	int status;
+
+	if (proc_wait(p, deadline_in_ms(UNPACKER_END_MS), &status, &ignored) < 0)
+		proc_done(p);
 }
 
 static int usage(FILE *out, int status)
@@ -69,8 +79,9 @@ static int usage(FILE *out, int status)
 int main(int argc, char **argv)
 {
 	enum log_level level = LOG_LEVEL_INFO;
+	struct proc unpacker = PROC_INIT;
 	struct error e = ERROR_INIT;
-	int socks[2], source_fd = WORKER_SOURCE;
+	int socks[2], source_fd = WORKER_SOURCE, r;
 
 	if (argc == 2 && str_eq(argv[1], "--help"))
 		return usage(stdout, 0);
@@ -87,9 +98,13 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, socks) < 0)
 		err_sys(&e, "make a socket pair");
-	else if (start_unpacker(socks[1], &e) >= 0 && confine_basics(&e) >= 0) {
+	else if (start_unpacker(socks[1], &unpacker, &e) >= 0 && confine_basics(&e) >= 0) {
 		close(socks[1]);
-		return fetcher_main(WORKER_SOCKET, socks[0], WORKER_LAYERS, source_fd);
+		r = fetcher_main(WORKER_SOCKET, socks[0], WORKER_LAYERS, source_fd);
+		/* Its socket closes, and it ends; nobody else may be there to reap it. */
+		close(socks[0]);
+		proc_wait_quietly(&unpacker);
+		return r;
 	}
 	log_error("hull-unpack: %s", err_msg(&e));
 	return 1;

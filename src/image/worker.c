@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/path.h"
 
+#define END_TIMEOUT_MS 2000	/* to end by itself, before it is killed */
 #define GONE_TIMEOUT_MS 10000
 
 /* What of our environment the worker gets: where the proxies are, and nothing else. */
@@ -98,6 +99,8 @@ void worker_stop(struct worker *w)
 
 	if (w->wire.fd >= 0)
 		close(w->wire.fd);
+	if (w->is_done)
+		poll(&poll_fd, 1, END_TIMEOUT_MS);
 	proc_kill(&w->proc);
 	/* Its other processes end by themselves then, the kernel sees to it; it may take a moment. */
 	if (w->alive_fd >= 0) {

@@ -17,6 +17,7 @@ struct worker {
 	int tmp_dfd;		/* borrowed: where the work directory is */
 	char work_name[32];	/* its name; "" when there is none */
 	int work_dfd;
+	bool is_done;		/* it has nothing left to do: it ends by itself when its socket closes */
 };
 #define WORKER_INIT ((struct worker){ .proc = PROC_INIT, .wire.fd = -1, .alive_fd = -1, .work_dfd = -1 })
 

@@ -127,6 +127,7 @@ class Registry:
         self.redirect_to = None  # base URL for blobs
         self.tokens = set()
         self.fail_first = 0  # answer 503 to so many requests
+        self.hold = None  # an Event: blobs above 100 kB stop in the middle until it is set
         handler = type("Handler", (_Handler,), {"registry": self})
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.server.daemon_threads = True
@@ -236,6 +237,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 self.wfile.flush()
                 self.connection.shutdown(socket.SHUT_RDWR)
                 self.close_connection = True
+            elif r.hold and len(body) > 100000:
+                self.wfile.write(body[: len(body) // 2])
+                self.wfile.flush()
+                r.hold.wait(60)
+                self.wfile.write(body[len(body) // 2 :])
             else:
                 self.wfile.write(body)
 

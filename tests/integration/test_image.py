@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pulling, unpacking, importing and removing images; what bad registries and bad layers get."""
 import gzip
-import hashlib
-import io
 import json
 import os
 import pathlib
@@ -11,6 +9,7 @@ import signal
 import stat
 import subprocess
 import tarfile
+import threading
 import time
 
 import pytest
@@ -481,6 +480,87 @@ def test_redirect_to_another_host_gets_no_credentials(node):
         assert store.log and all("Authorization" not in headers for _, headers in store.log)
 
 
+# ---- confinement -------------------------------------------------------------------------------------
+
+
+def descendants(pid):
+    found = []
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            found += [int(child), *descendants(child)]
+    return found
+
+
+def status_of(pid):
+    lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {key: value.strip() for key, value in (x.split(":", 1) for x in lines)}
+
+
+def capabilities(*names):
+    numbers = {"CHOWN": 0, "DAC_OVERRIDE": 1, "FOWNER": 3, "FSETID": 4, "MKNOD": 27, "SETFCAP": 31}
+    return sum(1 << numbers[x] for x in names)
+
+
+def has_initial_user_namespace():
+    return pathlib.Path("/proc/self/uid_map").read_text().split() == ["0", "0", "4294967295"]
+
+
+@pytest.mark.skipif(not has_initial_user_namespace(), reason="in a user namespace the worker falls back by steps")
+def test_worker_is_confined_while_it_works(node):
+    with Registry(auth="basic") as registry:
+        registry.hold = threading.Event()
+        ref = registry.push("app", Image(tar(file("f", os.urandom(1000000)))))
+        node.options = ["-u", "user:secret-word"]
+        pull = subprocess.Popen(node.command("pull", ref), stdout=subprocess.PIPE)
+        for _ in range(100):
+            time.sleep(0.05)
+            pids = descendants(pull.pid)
+            if len(pids) == 3 and status_of(pids[2])["Seccomp"] == "2":
+                break
+        fetcher, unpacker, layer = pids
+        everything = {pid: status_of(pid) for pid in pids}
+        assert all(x["NoNewPrivs"] == "1" for x in everything.values())
+        # The fetcher: nobody, nothing to fall back on.
+        assert everything[fetcher]["Uid"].split() == ["65534"] * 4
+        assert everything[fetcher]["Seccomp"] == "2" and int(everything[fetcher]["CapPrm"], 16) == 0
+        # The layer's process: six capabilities, one mount, no device usable, a root of its own.
+        allowed = capabilities("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "MKNOD", "SETFCAP")
+        assert int(everything[layer]["CapPrm"], 16) & ~allowed == 0
+        assert int(everything[layer]["CapBnd"], 16) & ~allowed == 0
+        mounts = pathlib.Path(f"/proc/{layer}/mountinfo").read_text().splitlines()
+        assert len(pathlib.Path(f"/proc/{unpacker}/mountinfo").read_text().splitlines()) == 1 and len(mounts) <= 1
+        assert all("nodev" in x and "nosuid" in x and "noexec" in x for x in mounts)
+        assert os.listdir(f"/proc/{layer}/root") == ["f"]
+        for pid in (unpacker, layer):
+            assert not any("socket:" in os.readlink(f"/proc/{pid}/fd/{x}") for x in os.listdir(f"/proc/{pid}/fd")
+                           ) or pid == unpacker
+        for pid in pids:
+            for name in ("cmdline", "environ"):
+                assert b"secret" not in pathlib.Path(f"/proc/{pid}/{name}").read_bytes()
+        registry.hold.set()
+        assert pull.wait(60) == 0
+        pull.stdout.close()
+
+
+def test_killed_worker_is_reported_and_leaves_nothing(node, registry):
+    registry.hold = threading.Event()
+    ref = registry.push("app", Image(tar(file("f", os.urandom(1000000)))))
+    pull = subprocess.Popen(node.command("pull", ref), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pids = []
+    for _ in range(100):
+        time.sleep(0.05)
+        pids = descendants(pull.pid)
+        if len(pids) >= 3:
+            break
+    os.kill(pids[0], signal.SIGKILL)
+    _, said = pull.communicate(timeout=60)
+    registry.hold.set()
+    assert pull.returncode == 1 and "signal 9" in said
+    assert node.leftovers() == []
+    # An init that does not reap may leave a zombie; nothing that runs.
+    assert all(not pathlib.Path(f"/proc/{x}").exists() or status_of(x)["State"].startswith("Z") for x in pids)
+
+
 # ---- layers that attack ------------------------------------------------------------------------------
 
 
@@ -517,7 +597,6 @@ def test_hardlinks_that_climb_out(node, registry, tmp_path):
 
 
 def test_file_over_the_root_directory(node, registry):
-    assert refused(node, registry, file("./")).kind == "invalid" or True
     assert refused(node, registry, symlink(".", "/")).kind == "invalid"
 
 
@@ -549,8 +628,6 @@ def test_disk_reserve_is_kept(node, registry):
 
 def test_truncated_and_damaged_archives(node, registry):
     whole = tar(file("a", b"a" * 5000), file("b", b"b" * 5000))
-    damaged = bytearray(whole)
-    damaged[6000:6200] = os.urandom(200)
     for text in (whole[:3000], b"this is no tar" * 100):
         with pytest.raises(Failed) as caught:
             node.pull(registry.push("app", Image(text)))
