@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """hulld as a process: start, configuration, signals, several instances."""
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -234,3 +235,15 @@ def test_the_log_can_be_json(make_hulld):
     assert hulld.stop() == 0
     lines = [json.loads(line) for line in hulld.log().splitlines()]
     assert any("Version" in line["msg"] for line in lines)
+
+
+def test_the_documented_configuration_is_true(tmp_path):
+    """packaging/config.yaml shows every key with its default: uncommented, it must be accepted."""
+    lines = (harness.REPO / "packaging/config.yaml").read_text().splitlines()
+    # Prose has one space behind its '#'; what could be configuration has none, or several.
+    text = "\n".join(line[1:] for line in lines if line.startswith("#") and not re.match(r"# \S", line))
+    status, stderr = check_config(text, tmp_path / "c.yaml")
+    assert (status, stderr) == (0, "")
+    known = check_config("x: 1\n", tmp_path / "c.yaml")[1].split("known are ")[1].rstrip(")").split(", ")
+    shown = [line.split(":")[0] for line in text.splitlines() if line[:1] not in (" ", "-", "#", "")]
+    assert sorted(shown) == sorted(known)
