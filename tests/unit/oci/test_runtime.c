@@ -524,18 +524,6 @@ static int mapping(void)
 	return fd;
 }
 
-static int count_mounts(void)
-{
-	FILE *f = fopen("/proc/self/mountinfo", "re");
-	int lines = 0, c;
-
-	assert_non_null(f);
-	while ((c = fgetc(f)) != EOF)
-		lines += c == '\n';
-	fclose(f);
-	return lines;
-}
-
 static void test_an_overlay_of_idmapped_layers(void **state)
 {
 	struct box_run r = BOX_RUN_INIT;
@@ -543,7 +531,6 @@ static void test_an_overlay_of_idmapped_layers(void **state)
 	struct oci_rootfs root = OCI_ROOTFS_INIT;
 	cleanup_close int map_fd = -1;
 	cleanup_free char *top = NULL, *base = NULL, *upper = NULL, *work = NULL;
-	int mounts = count_mounts();
 	const char *lowers[2];
 
 	(void)state;
@@ -570,7 +557,7 @@ static void test_an_overlay_of_idmapped_layers(void **state)
 	    &o, &r);
 	assert_ran(r);
 	assert_string_equal(buf_str(&r.out), "top\n7\n0\n0\n7\n");
-	assert_int_equal(count_mounts(), mounts);
+	box_sh("! grep -q %s /proc/self/mountinfo", box.dir);
 	box_sh("test \"$(stat -c %%u %s/ov/upper/etc/new)\" = %d", box.dir, HOST_ID);
 	box_sh("test \"$(cat %s/layers/bb/etc/only)\" = base", box.dir);
 	box_run_done(&r);
