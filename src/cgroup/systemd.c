@@ -96,7 +96,7 @@ static void bus_done(struct bus *b)
 DEFINE_CLEANUP_VALUE(struct bus, bus_done)
 
 /* r is a negative errno of sd-bus. */
-static int failed(struct bus *b, int r, const char *what, struct error *e)
+static int failed(const struct bus *b, int r, const char *what, struct error *e)
 {
 	if (b->error.name && (strstr(b->error.name, ".UnitExists") || strstr(b->error.name, ".NameHasOwner")))
 		return err_new(e, ERR_EXISTS, "%s: %s", what, b->error.message);
@@ -226,53 +226,111 @@ static int enter_leaf(const struct cgroup_host *host, const char *path, const st
 	return r < 0 ? r : cgroup_attach(cg, s->pid, e);
 }
 
-int cgroup_scope_start(const struct cgroup_host *host, const struct cgroup_scope *scope,
+/* The unit that a path of either form names. */
+static int parse_scope(const struct cgroup_host *host, const char *text, struct cgroup_unit_name *ret_unit,
 		       char ret_path[CGROUP_PATH_MAX], struct error *e)
 {
+	char path[CGROUP_PATH_MAX] = "", expanded[CGROUP_PATH_MAX] = "";
+	struct cgroup_unit_name u = { .slice = "-.slice" };
+	char *last, *slice;
+	int r = cgroup_path_resolve(host, text, path, e);
+
+	if (r < 0)
+		return r;
+	memcpy(ret_path, path, sizeof(path));
+	last = strrchr(path, '/');
+	*last++ = '\0';
+	slice = strrchr(path, '/');
+	if (!str_ends(last, ".scope") || strlen(last) >= sizeof(u.unit) || (slice && strlen(slice) >= sizeof(u.slice)))
+		return err_new(e, ERR_INVALID, "\"%s\" does not name a scope", text);
+	strncpy(u.unit, last, sizeof(u.unit) - 1);
+	if (slice) {
+		memset(u.slice, 0, sizeof(u.slice));
+		strncpy(u.slice, slice + 1, sizeof(u.slice) - 1);
+	}
+	r = cgroup_slice_expand(u.slice, expanded, e);
+	if (r < 0)
+		return r;
+	if (!str_eq(expanded, path))
+		return err_new(e, ERR_INVALID, "\"%s\" is not where a scope of slice %s lies", text, u.slice);
+	*ret_unit = u;
+	return 0;
+}
+
+static int stop_unit(struct bus *b, const struct cgroup_unit_name *u, struct error *e)
+{
+	int r = b->lib.sd_bus_call_method(b->bus, DESTINATION, OBJECT, MANAGER, "StopUnit", &b->error, NULL, "ss", u->unit,
+					  "replace");
+
+	if (r >= 0 || (b->error.name && strstr(b->error.name, ".NoSuchUnit")))
+		return 0;
+	return failed(b, r, "ask systemd", e);
+}
+
+int cgroup_scope_start(const struct cgroup_host *host, const struct cgroup_scope *scope, struct error *e)
+{
 	CLEANUP(bus_done) struct bus b = { 0 };
-	struct cgroup_unit_name u;
-	char path[CGROUP_PATH_MAX];
+	struct cgroup_unit_name u = { 0 };
+	char path[CGROUP_PATH_MAX] = "";
 	int r;
 
-	r = cgroup_unit_parse(scope->path, &u, e);
-	if (r < 0 || (r = cgroup_path_resolve(host, scope->path, path, e)) < 0)
+	r = parse_scope(host, scope->path, &u, path, e);
+	if (r < 0)
 		return r;
-	if (!str_ends(u.unit, ".scope"))
-		return err_new(e, ERR_INVALID, "\"%s\" does not name a scope", scope->path);
 	r = bus_open(&b, e);
 	if (r == 0)
 		r = start_unit(&b, scope, &u, e);
 	if (r < 0)
 		return err_ctx(e, "start the systemd scope %s in %s", u.unit, u.slice);
-	if (scope->leaf) {
-		r = enter_leaf(host, path, scope, e);
-		if (r < 0) {
-			if (cgroup_scope_stop(host, scope->path, NULL) < 0)
-				err_hint(e, "the scope remains");
-			return err_ctx(e, "systemd scope %s", u.unit);
-		}
-	}
-	memcpy(ret_path, path, sizeof(path));
-	return 0;
+	if (!scope->leaf)
+		return 0;
+	r = enter_leaf(host, path, scope, e);
+	if (r == 0)
+		return 0;
+	if (stop_unit(&b, &u, NULL) < 0)
+		err_hint(e, "the scope remains");
+	return err_ctx(e, "systemd scope %s", u.unit);
 }
 
-int cgroup_scope_stop(const struct cgroup_host *host, const char *path, struct error *e)
+/* systemd removes the directory when it has seen that the cgroup is empty. */
+static int wait_until_gone(const struct cgroup_host *host, const char *path, int64_t deadline, struct error *e)
 {
+	for (;;) {
+		CLEANUP(cgroup_free) struct cgroup *cg = NULL;
+		int r = cgroup_open(host, path, &cg, e);
+
+		if (r == -ERR_NOT_FOUND)
+			return 0;
+		if (r < 0)
+			return r;
+		if (deadline_left_ms(deadline) == 0)
+			return err_new(e, ERR_TIMEOUT, "systemd has not removed \"%s\" in time", path);
+		usleep(2000);
+	}
+}
+
+int cgroup_scope_remove(const struct cgroup_host *host, const char *path, int timeout_ms, struct error *e)
+{
+	int64_t deadline = deadline_in_ms(timeout_ms);
+	CLEANUP(cgroup_free) struct cgroup *cg = NULL;
 	CLEANUP(bus_done) struct bus b = { 0 };
-	struct cgroup_unit_name u;
+	struct cgroup_unit_name u = { 0 };
+	char resolved[CGROUP_PATH_MAX] = "";
 	int r;
 
-	(void)host;
-	r = cgroup_unit_parse(path, &u, e);
+	r = parse_scope(host, path, &u, resolved, e);
 	if (r < 0)
 		return r;
-	r = bus_open(&b, e);
-	if (r < 0)
-		return err_ctx(e, "stop the systemd scope %s", u.unit);
-	r = b.lib.sd_bus_call_method(b.bus, DESTINATION, OBJECT, MANAGER, "StopUnit", &b.error, NULL, "ss", u.unit, "replace");
-	if (r >= 0 || (b.error.name && strstr(b.error.name, ".NoSuchUnit")))
+	r = cgroup_open(host, resolved, &cg, e);
+	if (r == -ERR_NOT_FOUND)
 		return 0;
-	r = failed(&b, r, "ask systemd", e);
-	err_ctx(e, "stop the systemd scope %s", u.unit);
-	return r;
+	if (r == 0)
+		r = cgroup_kill(cg, timeout_ms, e);
+	if (r == 0)
+		r = bus_open(&b, e);
+	if (r == 0)
+		r = stop_unit(&b, &u, e);
+	if (r == 0)
+		r = wait_until_gone(host, resolved, deadline, e);
+	return r < 0 ? err_ctx(e, "remove the systemd scope %s", u.unit) : 0;
 }

@@ -71,14 +71,15 @@ static void a_pod_gets_one_delegated_scope(void **state)
 	struct cgroup_resources res = { .has_memory_limit = true, .memory_limit = 16 << 20, .has_pids_limit = true,
 					.pids_limit = 9, .has_cpu_shares = true, .cpu_shares = 512, .cpuset_cpus = "0" };
 	char unit[CGROUP_PATH_MAX], path[CGROUP_PATH_MAX], container[CGROUP_PATH_MAX], text[64];
-	struct cgroup_scope scope = { .path = unit, .leaf = "monitor", .timeout_ms = 20000, .pid = start_sleeper() };
+	struct cgroup_scope scope = { .path = path, .leaf = "monitor", .timeout_ms = 20000, .pid = start_sleeper() };
 	cleanup_free char *leaf = NULL;
 	struct cgroup *cg = NULL;
 	pid_t second;
 
 	(void)state;
 	ok(cgroup_path_below(host, "/hulltest.slice/hulltest-pod1.slice", "hull", "a", unit, &err));
-	ok(cgroup_scope_start(host, &scope, path, &err));
+	ok(cgroup_path_resolve(host, unit, path, &err));
+	ok(cgroup_scope_start(host, &scope, &err));
 	assert_string_equal(path, "/hulltest.slice/hulltest-pod1.slice/hull-a.scope");
 	leaf = str_fmt("%s/monitor", path);
 	assert_true(is_in(scope.pid, leaf));
@@ -95,34 +96,37 @@ static void a_pod_gets_one_delegated_scope(void **state)
 	/* The name is taken while it lives. */
 	second = scope.pid;
 	scope.pid = start_sleeper();
-	assert_int_equal(cgroup_scope_start(host, &scope, path, &err), -ERR_EXISTS);
+	assert_int_equal(cgroup_scope_start(host, &scope, &err), -ERR_EXISTS);
 	end(scope.pid);
 	assert_true(is_in(second, leaf));
 
 	/* With its last process it goes by itself, and can be stopped and made again. */
 	end(second);
 	assert_true(is_gone(path));
-	ok(cgroup_scope_stop(host, unit, &err));
+	ok(cgroup_scope_remove(host, path, 10000, &err));
+	scope.path = unit;
 	scope.pid = start_sleeper();
-	ok(cgroup_scope_start(host, &scope, path, &err));
-	ok(cgroup_scope_stop(host, unit, &err));
+	ok(cgroup_scope_start(host, &scope, &err));
+	ok(cgroup_create(host, container, &res, &cg, &err));
+	cgroup_free(cg);
+	ok(cgroup_scope_remove(host, unit, 10000, &err));
 	assert_int_equal(waitpid(scope.pid, NULL, 0), scope.pid);
-	assert_true(is_gone(path));
+	assert_int_equal(cgroup_open(host, path, &cg, &err), -ERR_NOT_FOUND);
 }
 
 static void a_scope_for_a_dead_process_is_an_error(void **state)
 {
 	struct cgroup_scope scope = { .path = "hulltest.slice:hull:dead", .leaf = "monitor", .timeout_ms = 20000,
 				      .pid = start_sleeper() };
-	char path[CGROUP_PATH_MAX] = "unchanged";
 
 	(void)state;
 	end(scope.pid);
-	assert_true(cgroup_scope_start(host, &scope, path, &err) < 0);
-	assert_string_equal(path, "unchanged");
+	assert_true(cgroup_scope_start(host, &scope, &err) < 0);
 	print_message("%s\n", err_msg(&err));
 	scope.path = "hulltest.slice::hulltest-x.slice";
-	assert_int_equal(cgroup_scope_start(host, &scope, path, &err), -ERR_INVALID);
+	assert_int_equal(cgroup_scope_start(host, &scope, &err), -ERR_INVALID);
+	scope.path = "/elsewhere/hulltest.slice/x.scope";
+	assert_int_equal(cgroup_scope_start(host, &scope, &err), -ERR_INVALID);
 }
 
 int main(void)
