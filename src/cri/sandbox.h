@@ -56,6 +56,13 @@ int sandbox_net_down(struct node *n, struct sandbox *s, struct error *e) MUST_US
 /* The pause container of a node with sandbox_image (pause.c). */
 int pause_create(struct node *n, struct sandbox *s, struct call *call, struct error *e) MUST_USE;
 
+/* The systemd cgroup driver's part (sandbox_scope.c); without that driver these do nothing. The name goes into the
+ * record; the scope is started for the monitor, which runs. */
+int sandbox_scope_name(struct node *n, struct sandbox *s, struct error *e) MUST_USE;
+int sandbox_scope_start(struct node *n, const struct sandbox *s, struct error *e) MUST_USE;
+bool sandbox_scope_is(const struct node *n, const char *path);
+int sandbox_scope_remove(const struct node *n, const char *path, struct error *e) MUST_USE;
+
 /* Where pods without a cgroup_parent have their cgroups: cgroupfs and systemd driver. */
 #define OWN_CGROUPS "/hull"
 #define OWN_SLICE "/hull.slice"

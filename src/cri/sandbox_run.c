@@ -157,7 +157,7 @@ static void choose_cgroup(struct node *n, struct sandbox *s)
 		return;
 	}
 	if (cgroup_host_driver(n->cgroups) == CGROUP_DRIVER_SYSTEMD)
-		own = str_fmt(OWN_SLICE "/hull-pod%.32s.slice", s->rec->id);
+		own = str_dup(OWN_SLICE);
 	else
 		own = str_fmt(OWN_CGROUPS "/%s", s->rec->id);
 	rec_set(&s->rec->cgroup_parent, own);
@@ -205,6 +205,9 @@ static int start_monitor(struct node *n, struct sandbox *s, const struct sandbox
 
 	if (r < 0)
 		return err_ctx(e, "start the pod's monitor");
+	r = sandbox_scope_start(n, s, e);
+	if (r < 0)
+		return r;
 	r = monitor_create_sandbox(&call, &box, NULL, e);
 	if (r < 0)
 		return err_ctx(e, "make the pod's namespaces");
@@ -311,6 +314,10 @@ int cri_run_pod_sandbox(struct node *n, struct call *call, const void *request, 
 		return r;
 	s = sandbox_new(new_record(req, &p));
 	choose_cgroup(n, s);
+	if ((r = sandbox_scope_name(n, s, e)) < 0) {
+		sandbox_unref(n, s);
+		return r;
+	}
 	key = sandbox_key(req->config->metadata);
 	r = reserve(n, s, key, call, &id, e);
 	if (r != 0) {

@@ -19,21 +19,22 @@
 #define STOP_TIMEOUT_MS 60000
 #define KILL_TIMEOUT_MS 10000
 
-/* A pod's own cgroup is below /hull (hull.slice), which goes with the last pod. */
+/* A pod's own cgroup is below /hull, which goes with the last pod. */
 static unsigned own_parents(const char *path)
 {
 	const char *last = strrchr(path, '/');
 
-	return str_starts(path, OWN_CGROUPS "/") && last == path + strlen(OWN_CGROUPS) ? 1
-	       : str_starts(path, OWN_SLICE "/") && last == path + strlen(OWN_SLICE)   ? 1
-										       : 0;
+	return str_starts(path, OWN_CGROUPS "/") && last == path + strlen(OWN_CGROUPS) ? 1 : 0;
 }
 
 static int undo_cgroup(struct node *n, const char *path, struct error *e)
 {
 	CLEANUP(cgroup_free) struct cgroup *cg = NULL;
-	int r = cgroup_open(n->cgroups, path, &cg, e);
+	int r;
 
+	if (sandbox_scope_is(n, path))
+		return sandbox_scope_remove(n, path, e);
+	r = cgroup_open(n->cgroups, path, &cg, e);
 	if (r == -ERR_NOT_FOUND)
 		return 0;
 	if (r < 0)
