@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "pod/monitor.h"
+#include "sys/exeseal.h"
 
 static int check_fds(void)
 {
@@ -52,6 +53,11 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	if (log_level_parse(argv[2], &level, &err) < 0) {
+		fprintf(stderr, "hull-pod: %s\n", err_msg(&err));
+		return 2;
+	}
+	/* Containers are forked off us, and some have the host's root for theirs: see sys/exeseal.h. */
+	if (exe_seal(argv, &err) < 0 && err.kind != ERR_DENIED) {
 		fprintf(stderr, "hull-pod: %s\n", err_msg(&err));
 		return 2;
 	}
