@@ -34,4 +34,8 @@ CRI_HANDLER(cri_image_status);
 CRI_HANDLER(cri_remove_image);
 CRI_HANDLER(cri_image_fs_info);
 
+/* hull.v1.Node */
+CRI_HANDLER(node_load_images);
+CRI_HANDLER(node_pull_image);
+
 #endif

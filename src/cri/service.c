@@ -3,6 +3,7 @@
 
 #include "base/str.h"
 #include "cri/handlers.h"
+#include "hull.pb-c.h"
 
 enum { LONG = 1, STREAM = 2 };
 
@@ -64,10 +65,22 @@ const struct cri_method cri_methods[] = {
 };
 _Static_assert(ARRAY_LEN(cri_methods) == CRI_METHOD_COUNT, "every method of CRI v1 has its row");
 
+/* Ours, for hullctl (proto/hull.proto). */
+static const struct cri_method node_methods[] = {
+	{ .path = "/hull.v1.Node/LoadImages", .req = &hull__v1__load_images_request__descriptor,
+	  .resp = &hull__v1__load_images_response__descriptor, .fn = node_load_images, .is_long = true },
+	{ .path = "/hull.v1.Node/PullImage", .req = &hull__v1__pull_image_request__descriptor,
+	  .resp = &hull__v1__pull_image_progress__descriptor, .fn = node_pull_image, .is_long = true,
+	  .is_stream = true },
+};
+
 const struct cri_method *cri_method_find(const char *path)
 {
 	for (size_t i = 0; i < CRI_METHOD_COUNT; i++)
 		if (str_eq(cri_methods[i].path, path))
 			return &cri_methods[i];
+	for (size_t i = 0; i < ARRAY_LEN(node_methods); i++)
+		if (str_eq(node_methods[i].path, path))
+			return &node_methods[i];
 	return NULL;
 }
