@@ -17,6 +17,8 @@
 
 #include "base/path.h"
 #include "base/str.h"
+#include "oci/copyup.h"
+#include "sys/lsm.h"
 #include "sys/mountapi.h"
 
 #define CGROUP_ATTRS (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)
@@ -47,7 +49,22 @@ static int set_sb_flags(int context, unsigned long flags, struct error *e)
 	return r;
 }
 
-static int make_fresh(const struct plan_mount *pm, bool without_gid, int *ret_tree, struct error *e)
+/* Files that come into being in there get the container's label; of file systems that show the kernel's own state the
+ * policy has labels. */
+int mount_label(int context, const char *type, const struct oci_spec *spec, struct error *e)
+{
+	static const char *const labelled[] = { "tmpfs", "devpts", "mqueue" };
+
+	if (str_is_empty(spec->linux.mount_label) || !lsm_has_selinux())
+		return 0;
+	for (size_t i = 0; i < ARRAY_LEN(labelled); i++)
+		if (str_eq(type, labelled[i]))
+			return mount_context_set(context, &MOUNT_PARAM("context", spec->linux.mount_label), e);
+	return 0;
+}
+
+static int make_fresh(const struct plan_mount *pm, const struct oci_spec *spec, bool without_gid, int *ret_tree,
+		      struct error *e)
 {
 	const struct oci_mount_options *opt = &pm->m->options;
 	cleanup_close int context = -1;
@@ -60,18 +77,20 @@ static int make_fresh(const struct plan_mount *pm, bool without_gid, int *ret_tr
 			r = set_word(context, opt->data_words.v[i], e);
 	if (r >= 0)
 		r = set_sb_flags(context, opt->sb_set, e);
+	if (r >= 0)
+		r = mount_label(context, pm->type, spec, e);
 	return r < 0 ? r : mount_context_create(context, pm->set, ret_tree, e);
 }
 
-static int fresh_one(const struct plan_mount *pm, struct mount_state *st, struct error *e)
+static int fresh_one(const struct plan_mount *pm, const struct oci_spec *spec, struct mount_state *st, struct error *e)
 {
 	struct error first = ERROR_INIT;
-	int r = make_fresh(pm, false, &st->tree_fd, &first);
+	int r = make_fresh(pm, spec, false, &st->tree_fd, &first);
 
 	/* gid=5 (tty) of devpts may not be mapped in a small user namespace. */
 	if (r < 0 && first.sys == EINVAL && str_eq(pm->type, "devpts")) {
 		err_clear(&first);
-		r = make_fresh(pm, true, &st->tree_fd, &first);
+		r = make_fresh(pm, spec, true, &st->tree_fd, &first);
 	}
 	if (r < 0 && first.sys == EPERM && st->fallback_fd >= 0) {
 		st->tree_fd = take_fd(st->fallback_fd);
@@ -113,12 +132,11 @@ int mounts_fresh(struct mount_set *s, const struct oci_create *o, struct error *
 {
 	int r = 0;
 
-	(void)o;
 	for (size_t i = 0; i < s->plan->mount_count && r >= 0; i++) {
 		const struct plan_mount *pm = &s->plan->mounts[i];
 
 		if (pm->kind == PLAN_FRESH)
-			r = fresh_one(pm, &s->state[i], e);
+			r = fresh_one(pm, o->spec, &s->state[i], e);
 		else if (pm->kind == PLAN_CGROUP)
 			r = fresh_cgroup(s, pm, &s->state[i], e);
 	}
@@ -296,6 +314,8 @@ static int attach_one(struct mount_set *s, size_t i, int root_fd, struct error *
 		r = check_target(pm, root_fd, target, st->is_dir, e);
 	if (r >= 0)
 		r = check_no_link(pm, root_fd, target, e);
+	if (r >= 0 && pm->kind == PLAN_FRESH && pm->m->options.tmpcopyup && str_eq(pm->type, "tmpfs"))
+		r = copyup(target, st->tree_fd, e);
 	if (r >= 0)
 		r = mount_attach(st->tree_fd, target, e);
 	if (r >= 0 && pm->kind == PLAN_CGROUP && s->cgroup_count)

@@ -227,6 +227,8 @@ static int open_dev(const struct mounts_env *env, const struct plan_mount *pm, s
 		r = mount_context_set(context, &MOUNT_PARAM(key, value), e);
 	}
 	if (r >= 0)
+		r = mount_label(context, "tmpfs", env->create->spec, e);
+	if (r >= 0)
 		r = mount_context_create(context, pm->set & ~(uint64_t)MOUNT_ATTR_NODEV, &tree, e);
 	if (r >= 0)
 		r = devices_fill(tree, env, s, e);

@@ -70,6 +70,9 @@ int mounts_finish(const struct mount_set *s, int root_fd, struct error *e) MUST_
  * missing, with its parents. A dangling symlink is followed, inside the root. */
 int mount_target(int root_fd, const char *path, bool is_dir, int *ret_fd, struct error *e) MUST_USE;
 
+/* Set the spec's mountLabel (SELinux) on a new file system of a type that takes one. */
+int mount_label(int context, const char *type, const struct oci_spec *spec, struct error *e) MUST_USE;
+
 /* devices.c: the nodes of a container: the defaults and the spec's, the latter's word last. */
 struct device_node {
 	const char *path;	/* absolute, in the container */

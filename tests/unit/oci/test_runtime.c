@@ -241,6 +241,24 @@ static void test_a_readonly_root_still_gets_its_mount_points(void **state)
 	box_run_done(&r);
 }
 
+static void test_tmpcopyup_begins_with_what_the_image_has(void **state)
+{
+	struct box_run r = BOX_RUN_INIT;
+
+	(void)state;
+	NEED_BOX();
+	box_sh("cd %s/rootfs && mkdir -p srv/sub && echo deep > srv/sub/file && chmod 4750 srv/sub/file && chown 3:4 srv/sub && "
+	       "ln -s sub/file srv/link && mkfifo srv/fifo", box.dir);
+	run(&(struct box_spec){ .script = "cat /srv/link; stat -c '%a %u:%g' /srv/sub /srv/sub/file; ls /srv; echo x > /srv/sub/new",
+				.extra_mounts = ",{\"destination\":\"/srv\",\"type\":\"tmpfs\",\"source\":\"t\",\"options\":[\"tmpcopyup\",\"size=1m\"]}",
+				.process_extra = ",\"capabilities\":{\"bounding\":[\"CAP_DAC_OVERRIDE\"],\"effective\":[\"CAP_DAC_OVERRIDE\"],\"permitted\":[\"CAP_DAC_OVERRIDE\"]}" },
+	    NULL, &r);
+	assert_ran(r);
+	assert_has(r, "deep\n755 3:4\n4750 0:0\nlink\nsub\n");
+	box_sh("test ! -e %s/rootfs/srv/sub/new && rm -rf %s/rootfs/srv", box.dir, box.dir);
+	box_run_done(&r);
+}
+
 static void test_a_missing_cwd_is_made_inside(void **state)
 {
 	struct box_run r = BOX_RUN_INIT;
@@ -758,6 +776,7 @@ int main(void)
 		cmocka_unit_test(test_a_missing_bind_source_is_named_and_not_made),
 		cmocka_unit_test(test_masked_and_readonly_paths),
 		cmocka_unit_test(test_a_readonly_root_still_gets_its_mount_points),
+		cmocka_unit_test(test_tmpcopyup_begins_with_what_the_image_has),
 		cmocka_unit_test(test_a_missing_cwd_is_made_inside),
 		cmocka_unit_test(test_a_missing_program_is_not_found),
 		cmocka_unit_test(test_sysctls_are_written_inside),
