@@ -3,14 +3,15 @@
  * moment on: the fetcher (this one), which has the network and the credentials, and the unpacker, which has
  * the disk. Neither has what the other has; see fetcher.c and unpacker.c. */
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -60,13 +61,29 @@ static int start_unpacker(int sock, struct proc *ret_child, struct error *e)
 	return r < 0 ? r : 0;
 }
 
-static void proc_wait_quietly(struct proc *p)
-{
-	struct error ignored = ERROR_INIT;
-	int status;
+static struct {
+	int sock;	/* our end of the unpacker's socket: it ends when this closes */
+	int pid_fd;
+} unpacker = { -1, -1 };
 
-	if (proc_wait(p, deadline_in_ms(UNPACKER_END_MS), &status, &ignored) < 0)
-		proc_done(p);
+/* Let the unpacker end and reap it: as an orphan it would wait for an init, and not every init of a container
+ * reaps. Async-signal-safe. Then end at once, also past the sanitizers' work at exit, which needs calls that
+ * the filter does not allow. */
+static void end(int status)
+{
+	struct pollfd poll_fd = { .fd = unpacker.pid_fd, .events = POLLIN };
+	siginfo_t info;
+
+	close(unpacker.sock);
+	if (poll(&poll_fd, 1, UNPACKER_END_MS) == 1)
+		waitid(P_PIDFD, (id_t)unpacker.pid_fd, &info, WEXITED);
+	_exit(status);
+}
+
+static void on_term(int sig)
+{
+	(void)sig;
+	end(1);
 }
 
 static int usage(FILE *out, int status)
@@ -79,9 +96,9 @@ static int usage(FILE *out, int status)
 int main(int argc, char **argv)
 {
 	enum log_level level = LOG_LEVEL_INFO;
-	struct proc unpacker = PROC_INIT;
+	struct proc child = PROC_INIT;
 	struct error e = ERROR_INIT;
-	int socks[2], source_fd = WORKER_SOURCE, r;
+	int socks[2], source_fd = WORKER_SOURCE;
 
 	if (argc == 2 && str_eq(argv[1], "--help"))
 		return usage(stdout, 0);
@@ -98,13 +115,12 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, socks) < 0)
 		err_sys(&e, "make a socket pair");
-	else if (start_unpacker(socks[1], &unpacker, &e) >= 0 && confine_basics(&e) >= 0) {
+	else if (start_unpacker(socks[1], &child, &e) >= 0 && confine_basics(&e) >= 0) {
 		close(socks[1]);
-		r = fetcher_main(WORKER_SOCKET, socks[0], WORKER_LAYERS, source_fd);
-		/* Its socket closes, and it ends; nobody else may be there to reap it. */
-		close(socks[0]);
-		proc_wait_quietly(&unpacker);
-		return r;
+		unpacker.sock = socks[0];
+		unpacker.pid_fd = child.pid_fd;
+		signal(SIGTERM, on_term);
+		end(fetcher_main(WORKER_SOCKET, socks[0], WORKER_LAYERS, source_fd));
 	}
 	log_error("hull-unpack: %s", err_msg(&e));
 	return 1;

@@ -99,7 +99,8 @@ void worker_stop(struct worker *w)
 
 	if (w->wire.fd >= 0)
 		close(w->wire.fd);
-	if (w->is_done)
+	/* It takes its other processes along, and reaps them. */
+	if (w->proc.pid_fd >= 0 && (w->is_done || pidfd_send(w->proc.pid_fd, SIGTERM) == 0))
 		poll(&poll_fd, 1, END_TIMEOUT_MS);
 	proc_kill(&w->proc);
 	/* Its other processes end by themselves then, the kernel sees to it; it may take a moment. */
