@@ -10,10 +10,10 @@
 #include "codec/inflate_engine.h"
 
 struct inflate {
-	const struct inflate_engine *engine;	/* NULL: bytes are passed on as they are */
+	const struct inflate_engine *engine; /* NULL: bytes are passed on as they are */
 	void *state;
-	bool is_inside;		/* a member was begun and has not ended */
-	bool is_begun;		/* there was at least one */
+	bool is_inside; /* a member was begun and has not ended */
+	bool is_begun;	/* there was at least one */
 };
 
 struct inflate *inflate_new(enum inflate_kind kind)
@@ -103,7 +103,8 @@ enum inflate_kind inflate_detect(const void *data, size_t len)
 	if (len >= sizeof(gzip) && memcmp(p, gzip, sizeof(gzip)) == 0)
 		return INFLATE_GZIP_ISAL;
 	/* A zstd stream may begin with a skippable frame (RFC 8878 3.1.2). */
-	if (len >= 4 && (memcmp(p, zstd, 4) == 0 || ((p[0] & 0xf0) == 0x50 && memcmp(p + 1, "\x2a\x4d\x18", 3) == 0)))
+	if (len >= 4 &&
+	    (memcmp(p, zstd, 4) == 0 || ((p[0] & 0xf0) == 0x50 && memcmp(p + 1, "\x2a\x4d\x18", 3) == 0)))
 		return INFLATE_ZSTD;
 	return INFLATE_NONE;
 }

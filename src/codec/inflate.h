@@ -17,11 +17,11 @@ enum inflate_kind { INFLATE_NONE, INFLATE_GZIP_ISAL, INFLATE_GZIP_ZLIB, INFLATE_
 #define INFLATE_ZSTD_WINDOW_LOG_MAX 27
 
 struct inflate_io {
-	const uint8_t *in;	/* advanced by what was consumed */
+	const uint8_t *in; /* advanced by what was consumed */
 	size_t in_len;
-	bool is_last;		/* no input will come after this */
-	uint8_t *out;		/* advanced by what was produced */
-	size_t out_len;		/* room; reduced by what was produced */
+	bool is_last;	/* no input will come after this */
+	uint8_t *out;	/* advanced by what was produced */
+	size_t out_len; /* room; reduced by what was produced */
 };
 
 struct inflate;

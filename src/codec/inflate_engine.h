@@ -6,7 +6,7 @@
 #include "codec/inflate.h"
 
 struct inflate_engine {
-	const char *name;	/* "gzip", "zstd" in messages */
+	const char *name; /* "gzip", "zstd" in messages */
 	void *(*open)(void);
 	void (*close)(void *state);
 	/* Make ready for the next member or frame. */

@@ -15,10 +15,10 @@ enum { FLG_HCRC = 0x02, FLG_EXTRA = 0x04, FLG_NAME = 0x08, FLG_COMMENT = 0x10, F
 enum part { FIXED, EXTRA_LEN, EXTRA, NAME, COMMENT, HEADER_CRC, BODY };
 
 struct isal {
-	struct inflate_state s;	/* 88 KiB; first, for its alignment */
+	struct inflate_state s; /* 88 KiB; first, for its alignment */
 	enum part part;
 	uint8_t flags;
-	unsigned int have;	/* bytes of this part seen */
+	unsigned int have; /* bytes of this part seen */
 	unsigned int extra_len;
 	uint32_t crc, stored_crc;
 };
@@ -54,8 +54,11 @@ static void isal_close(void *state)
 
 static void next_part(struct isal *z, enum part part)
 {
-	static const uint8_t wants[] = { [EXTRA_LEN] = FLG_EXTRA, [EXTRA] = FLG_EXTRA, [NAME] = FLG_NAME,
-					 [COMMENT] = FLG_COMMENT, [HEADER_CRC] = FLG_HCRC };
+	static const uint8_t wants[] = { [EXTRA_LEN] = FLG_EXTRA,
+					 [EXTRA] = FLG_EXTRA,
+					 [NAME] = FLG_NAME,
+					 [COMMENT] = FLG_COMMENT,
+					 [HEADER_CRC] = FLG_HCRC };
 
 	z->have = 0;
 	while (part < BODY && !(z->flags & wants[part]))
@@ -70,12 +73,14 @@ static int fixed_byte(struct isal *z, uint8_t c, struct error *e)
 	static const uint8_t magic[] = { 0x1f, 0x8b, 8 };
 
 	if (z->have < sizeof(magic) && c != magic[z->have])
-		return err_new(e, ERR_CORRUPT, z->have < 2 ? "the gzip stream is damaged: no gzip header" :
-							     "the gzip stream is damaged: unknown method");
+		return err_new(e, ERR_CORRUPT,
+			       z->have < 2 ? "the gzip stream is damaged: no gzip header"
+					   : "the gzip stream is damaged: unknown method");
 	if (z->have == 3) {
 		z->flags = c;
 		if (c & FLG_RESERVED)
-			return err_new(e, ERR_CORRUPT, "the gzip stream is damaged: reserved header flags are set");
+			return err_new(e, ERR_CORRUPT,
+				       "the gzip stream is damaged: reserved header flags are set");
 	}
 	if (++z->have == 10)
 		next_part(z, EXTRA_LEN);

@@ -69,8 +69,8 @@ static int failed(struct tar *t, const char *what, struct error *e)
 		return -t->read_error.kind;
 	}
 	if (t->last_path)
-		return err_new(e, ERR_CORRUPT, "the archive is damaged at %s \"%.256s\": %s", what, t->last_path,
-			       why ? why : "not readable");
+		return err_new(e, ERR_CORRUPT, "the archive is damaged at %s \"%.256s\": %s", what,
+			       t->last_path, why ? why : "not readable");
 	return err_new(e, ERR_CORRUPT, "this is not a tar archive: %s", why ? why : "not readable");
 }
 

@@ -15,13 +15,13 @@ enum tar_type { TAR_FILE, TAR_DIR, TAR_SYMLINK, TAR_HARDLINK, TAR_CHAR, TAR_BLOC
 
 struct tar_entry {
 	enum tar_type type;
-	const char *path;	/* valid until the next tar_next() */
-	const char *link;	/* target of a symlink or hardlink, otherwise NULL */
-	mode_t mode;		/* the 07777 part */
-	uint32_t uid, gid;	/* at most 2^32 - 2 */
+	const char *path;  /* valid until the next tar_next() */
+	const char *link;  /* target of a symlink or hardlink, otherwise NULL */
+	mode_t mode;	   /* the 07777 part */
+	uint32_t uid, gid; /* at most 2^32 - 2 */
 	int64_t mtime_s;
 	uint32_t mtime_ns;
-	uint64_t size_bytes;	/* of a file, holes included */
+	uint64_t size_bytes; /* of a file, holes included */
 	uint32_t dev_major, dev_minor;
 };
 
@@ -41,7 +41,8 @@ int tar_next(struct tar *t, struct tar_entry *ret, struct error *e) MUST_USE;
 
 /* The next piece of the entry's content and where it belongs: returns 1, or 0 at its end. What is between
  * pieces is a hole. Need not be read to the end. Fails: CORRUPT, as read did. */
-int tar_data(struct tar *t, const void **ret_data, size_t *ret_len, uint64_t *ret_offset, struct error *e) MUST_USE;
+int tar_data(struct tar *t, const void **ret_data, size_t *ret_len, uint64_t *ret_offset,
+	     struct error *e) MUST_USE;
 
 /* The next extended attribute of the entry: returns 1, or 0 after the last. */
 int tar_xattr(struct tar *t, const char **ret_name, const void **ret_value, size_t *ret_len);

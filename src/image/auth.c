@@ -104,8 +104,10 @@ int auth_challenge_parse(const char *header, struct auth_challenge *ret, struct 
 		p += strspn(p, " \t");
 		take_parameter(&c, name, n, parameter_value(&p));
 	}
-	if (c.is_bearer && (!c.realm || (!str_starts(c.realm, "https://") && !str_starts(c.realm, "http://"))))
-		return err_new(e, ERR_INVALID, "the registry names no usable token service (realm \"%.200s\")",
+	if (c.is_bearer &&
+	    (!c.realm || (!str_starts(c.realm, "https://") && !str_starts(c.realm, "http://"))))
+		return err_new(e, ERR_INVALID,
+			       "the registry names no usable token service (realm \"%.200s\")",
 			       c.realm ? c.realm : "");
 	*ret = c;
 	c = (struct auth_challenge){ 0 };
@@ -235,7 +237,8 @@ char *auth_known(struct auth *a, const struct registry_endpoint *endpoint, const
 	return found;
 }
 
-static void remember(struct auth *a, const struct registry_endpoint *endpoint, const char *scope, const char *value)
+static void remember(struct auth *a, const struct registry_endpoint *endpoint, const char *scope,
+		     const char *value)
 {
 	struct auth_token *t;
 	size_t n = 0;
@@ -321,7 +324,8 @@ static int read_token(struct http_response *response, char **ret, struct error *
 
 /* Ask the token service: by GET with Basic, or with a refresh token by POST (the OAuth2 form). */
 static int fetch_token(struct auth *a, struct http *h, const struct registry_endpoint *endpoint,
-		       const struct auth_challenge *c, const char *scope, bool may_send, char **ret, struct error *e)
+		       const struct auth_challenge *c, const char *scope, bool may_send, char **ret,
+		       struct error *e)
 {
 	CLEANUP(http_response_done) struct http_response response = { 0 };
 	cleanup_buf struct buf query = BUF_INIT;
@@ -377,14 +381,17 @@ int auth_answer(struct auth *a, struct http *h, const struct registry_endpoint *
 		value = may_send ? basic_value(a) : NULL;
 		if (!value)
 			return err_new(e, ERR_AUTH, "the registry wants a user name and password%s",
-				       has_some ? "; the credentials given are for another host" : ", none were given");
+				       has_some ? "; the credentials given are for another host"
+						: ", none were given");
 		if (str_eq(value, used)) {
 			auth_wipe(value);
 			return err_new(e, ERR_AUTH, "the registry refuses the user name or password");
 		}
 	} else {
 		if (may_send && str_starts(endpoint->url, "https:") && !str_starts(c.realm, "https:"))
-			return err_new(e, ERR_AUTH, "the registry names a token service without TLS, \"%.200s\": no credentials are sent there",
+			return err_new(e, ERR_AUTH,
+				       "the registry names a token service without TLS, \"%.200s\": no "
+				       "credentials are sent there",
 				       c.realm);
 		r = fetch_token(a, h, endpoint, &c, scope, may_send, &value, e);
 		if (r < 0)

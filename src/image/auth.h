@@ -12,8 +12,8 @@
 
 /* A parsed WWW-Authenticate header. */
 struct auth_challenge {
-	bool is_bearer;		/* otherwise Basic */
-	char *realm, *service, *scope;	/* NULL when absent */
+	bool is_bearer;		       /* otherwise Basic */
+	char *realm, *service, *scope; /* NULL when absent */
 };
 /* Fails: UNSUPPORTED (another scheme, by name), INVALID. */
 int auth_challenge_parse(const char *header, struct auth_challenge *ret, struct error *e) MUST_USE;
@@ -45,6 +45,6 @@ char *auth_known(struct auth *a, const struct registry_endpoint *endpoint, const
 int auth_answer(struct auth *a, struct http *h, const struct registry_endpoint *endpoint, const char *scope,
 		const char *header, const char *used, char **ret, struct error *e) MUST_USE;
 
-void auth_wipe(char *secret);	/* zero and free; NULL is fine */
+void auth_wipe(char *secret); /* zero and free; NULL is fine */
 
 #endif

@@ -27,8 +27,8 @@
 #define DATA_BYTES ((rlim_t)1 << 30)
 #endif
 
-#define LAYER_CAPS                                                                                     \
-	(CAP_BIT(CAP_CHOWN) | CAP_BIT(CAP_FOWNER) | CAP_BIT(CAP_DAC_OVERRIDE) | CAP_BIT(CAP_FSETID) |  \
+#define LAYER_CAPS                                                                                    \
+	(CAP_BIT(CAP_CHOWN) | CAP_BIT(CAP_FOWNER) | CAP_BIT(CAP_DAC_OVERRIDE) | CAP_BIT(CAP_FSETID) | \
 	 CAP_BIT(CAP_MKNOD) | CAP_BIT(CAP_SETFCAP))
 
 static void limit(int resource, rlim_t value)
@@ -55,7 +55,8 @@ int confine_basics(struct error *e)
 /* Leave uid 0. Not possible where 65534 is not mapped (unshare -Ur): then the other walls hold. */
 static void leave_root(void)
 {
-	if (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 || setresuid(NOBODY, NOBODY, NOBODY) < 0)
+	if (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 ||
+	    setresuid(NOBODY, NOBODY, NOBODY) < 0)
 		log_debug("the fetcher keeps its uid: %s", strerror(errno));
 }
 

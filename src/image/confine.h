@@ -9,7 +9,8 @@
 
 #include "base/error.h"
 
-/* Core dumps off, not dumpable (no ptrace by others of our uid), no new privileges, bounded files and memory. */
+/* Core dumps off, not dumpable (no ptrace by others of our uid), no new privileges, bounded files and memory.
+ */
 int confine_basics(struct error *e) MUST_USE;
 
 /* The fetcher: network, but of the file system only what name resolution and TLS read, and the directories

@@ -5,9 +5,9 @@
 #include "base/error.h"
 
 enum filter_kind {
-	FILTER_NETWORK,		/* read files, sockets, threads */
-	FILTER_FILES_READ,	/* read files, threads */
-	FILTER_UNPACK,		/* make files; no sockets, no threads, no executable memory */
+	FILTER_NETWORK,	   /* read files, sockets, threads */
+	FILTER_FILES_READ, /* read files, threads */
+	FILTER_UNPACK,	   /* make files; no sockets, no threads, no executable memory */
 };
 
 /* Load the seccomp filter of this kind: what is not in its list fails with ENOSYS. Fails: SYS. */

@@ -38,7 +38,7 @@
 
 struct fetcher {
 	struct wire wire;
-	pthread_mutex_t lock;	/* of the wire's output, next_number and jobs_sock */
+	pthread_mutex_t lock; /* of the wire's output, next_number and jobs_sock */
 	int jobs_sock;
 	uint32_t next_number;
 	uint64_t max_bytes, reserve_bytes;
@@ -61,8 +61,8 @@ struct fetcher {
 struct batch {
 	struct fetcher *f;
 	size_t *layers, count, next;
-	pthread_mutex_t lock;	/* of next and error */
-	struct error error;	/* the first */
+	pthread_mutex_t lock; /* of next and error */
+	struct error error;   /* the first */
 };
 
 static int send_event(struct fetcher *f, struct json_object *doc, struct error *e)
@@ -177,8 +177,10 @@ static int read_request(struct fetcher *f, bool *ret_import, struct error *e)
 	r = wire_receive(&f->wire, -1, 0, &o, e);
 	if (r == 0)
 		return err_new(e, ERR_INVALID, "there is no request: hull-unpack is started by hulld");
-	if (r < 0 || json_get_str(o, "op", &op, e) < 0 || json_get_u64(o, "max_bytes", &f->max_bytes, e) < 0 ||
-	    json_get_u64(o, "reserve_bytes", &f->reserve_bytes, e) < 0 || json_get_bool(o, "zlib", &f->is_zlib, e) < 0)
+	if (r < 0 || json_get_str(o, "op", &op, e) < 0 ||
+	    json_get_u64(o, "max_bytes", &f->max_bytes, e) < 0 ||
+	    json_get_u64(o, "reserve_bytes", &f->reserve_bytes, e) < 0 ||
+	    json_get_bool(o, "zlib", &f->is_zlib, e) < 0)
 		return -e->kind;
 	*ret_import = str_eq(op, "import");
 	if (*ret_import)
@@ -264,7 +266,7 @@ static int report_layer(struct fetcher *f, size_t i, const struct job *job, cons
 struct layer_flow {
 	struct fetcher *f;
 	size_t layer;
-	int fd;			/* write end of the pipe */
+	int fd; /* write end of the pipe */
 	uint64_t done;
 	int64_t last_progress;
 	bool is_pipe_broken;
@@ -457,7 +459,8 @@ static int fetch_layers(struct fetcher *f, struct json_object *o, struct error *
 	for (size_t i = 0; i < b.count; i++) {
 		uint64_t layer;
 
-		r = json_as_u64(json_object_array_get_idx(list, i), "layers", f->image.layer_count - 1, &layer, e);
+		r = json_as_u64(json_object_array_get_idx(list, i), "layers", f->image.layer_count - 1,
+				&layer, e);
 		if (r < 0)
 			return r;
 		layers[i] = (size_t)layer;
@@ -650,7 +653,9 @@ static void fetcher_done(struct fetcher *f)
 
 int fetcher_main(int sock, int jobs_sock, int layers_dfd, int source_fd)
 {
-	struct fetcher f = { .wire.fd = sock, .jobs_sock = jobs_sock, .layers_dfd = layers_dfd, .source_fd = source_fd };
+	struct fetcher f = {
+		.wire.fd = sock, .jobs_sock = jobs_sock, .layers_dfd = layers_dfd, .source_fd = source_fd
+	};
 	int dfds[2] = { layers_dfd, source_fd };
 	struct error e = ERROR_INIT;
 	bool is_import = false;

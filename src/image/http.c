@@ -26,7 +26,7 @@ struct exchange {
 	struct http *h;
 	const struct http_request *q;
 	struct http_response *response;
-	struct error error;	/* of the sink, or LIMIT */
+	struct error error; /* of the sink, or LIMIT */
 };
 
 int http_new(const struct http_opts *o, struct http **ret, struct error *e)
@@ -145,7 +145,8 @@ static size_t on_body(char *data, size_t size, size_t n, void *arg)
 	if (x->q->sink)
 		return x->q->sink(x->q->sink_arg, data, n, &x->error) < 0 ? 0 : n;
 	if (n > x->q->max_bytes - body->len) {
-		err_new(&x->error, ERR_LIMIT, "the answer has more than %llu bytes", (unsigned long long)x->q->max_bytes);
+		err_new(&x->error, ERR_LIMIT, "the answer has more than %llu bytes",
+			(unsigned long long)x->q->max_bytes);
 		return 0;
 	}
 	buf_add(body, data, n);
@@ -181,7 +182,8 @@ static void set_options(struct exchange *x, const struct registry_endpoint *endp
 	curl_easy_setopt(c, CURLOPT_USERAGENT, "hull/" HULL_VERSION);
 	curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
 	/* A registry that speaks TLS may not lead us to a place that does not. */
-	curl_easy_setopt(c, CURLOPT_REDIR_PROTOCOLS_STR, str_starts(q->url, "https:") ? "https" : "http,https");
+	curl_easy_setopt(c, CURLOPT_REDIR_PROTOCOLS_STR,
+			 str_starts(q->url, "https:") ? "https" : "http,https");
 	curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 1L);
 	curl_easy_setopt(c, CURLOPT_MAXREDIRS, REDIRECTS_MAX);
 	curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, CONNECT_TIMEOUT_S);
@@ -238,9 +240,11 @@ static int transfer_failed(struct exchange *x, CURLcode code, struct error *e)
 	case CURLE_URL_MALFORMAT:
 	case CURLE_UNSUPPORTED_PROTOCOL:
 	case CURLE_TOO_MANY_REDIRECTS:
-		return err_new(e, ERR_INVALID, "registry host \"%.*s\": %s", (int)strcspn(host, "/"), host, words);
+		return err_new(e, ERR_INVALID, "registry host \"%.*s\": %s", (int)strcspn(host, "/"), host,
+			       words);
 	default:
-		return err_new(e, ERR_UNAVAILABLE, "registry host \"%.*s\": %s", (int)strcspn(host, "/"), host, words);
+		return err_new(e, ERR_UNAVAILABLE, "registry host \"%.*s\": %s", (int)strcspn(host, "/"),
+			       host, words);
 	}
 }
 

@@ -23,21 +23,23 @@ struct http_opts {
 
 struct http_request {
 	const char *url;
-	const char *accept;		/* value of Accept, or NULL */
-	const char *authorization;	/* value of Authorization, or NULL; not sent to other hosts by a redirect */
-	const char *form;		/* body of a POST, or NULL: GET */
-	uint64_t range_from;		/* > 0: ask for the bytes from here on */
-	/* Takes the body of a 2xx answer; of others the begin is kept in response.body. Returns 0 or -kind. */
+	const char *accept; /* value of Accept, or NULL */
+	const char
+		*authorization; /* value of Authorization, or NULL; not sent to other hosts by a redirect */
+	const char *form;	/* body of a POST, or NULL: GET */
+	uint64_t range_from;	/* > 0: ask for the bytes from here on */
+	/* Takes the body of a 2xx answer; of others the begin is kept in response.body. Returns 0 or -kind.
+	 */
 	int (*sink)(void *arg, const void *data, size_t n, struct error *e);
 	void *sink_arg;
-	uint64_t max_bytes;		/* without a sink: of the body */
+	uint64_t max_bytes; /* without a sink: of the body */
 };
 
 struct http_response {
 	long status;
 	char *content_type, *authenticate, *digest; /* WWW-Authenticate, Docker-Content-Digest */
 	uint64_t retry_after_s;
-	uint64_t range_start;		/* of a 206, from Content-Range */
+	uint64_t range_start; /* of a 206, from Content-Range */
 	bool has_range;
 	struct buf body;
 };

@@ -120,7 +120,8 @@ static struct image *snapshot_of_record(struct images *im, const char *id, const
 	for (size_t i = 0; i < record->chain_ids.n; i++) {
 		const struct layer *layer = map_get(&im->layers, record->chain_ids.v[i]);
 
-		strv_addf(&image->layers, "%s/layers/%s", im->root_path, image_digest_hex(record->chain_ids.v[i]));
+		strv_addf(&image->layers, "%s/layers/%s", im->root_path,
+			  image_digest_hex(record->chain_ids.v[i]));
 		if (layer)
 			image->unpacked_bytes += layer->record.disk_bytes;
 	}
@@ -176,7 +177,7 @@ static bool name_is_pinned(const struct images *im, const char *name)
 
 struct changes {
 	struct images_change *v;
-	struct buf *data;	/* data[i] backs v[i] */
+	struct buf *data; /* data[i] backs v[i] */
 	struct strv keys;
 	size_t n, room;
 };
@@ -477,7 +478,8 @@ static struct image *lookup(struct images *im, const char *text, int *ret_fault,
 		if (!str_starts(image_digest_hex(image->id), hex))
 			continue;
 		if (found) {
-			*ret_fault = err_new(e, ERR_INVALID, "\"%s\" is the begin of more than one image id", text);
+			*ret_fault = err_new(e, ERR_INVALID, "\"%s\" is the begin of more than one image id",
+					     text);
 			return NULL;
 		}
 		found = image;
@@ -584,7 +586,8 @@ static int load_layer(void *arg, const char *key, const void *data, size_t len, 
 		return err_new(e, ERR_CORRUPT, "layer \"%.100s\" in the database is no digest", key);
 	if (layer_record_read(data, len, &record, e) < 0)
 		return err_ctx(e, "layer %s in the database", key);
-	if (fstatat(l->im->layers_dfd, image_digest_hex(key), &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode)) {
+	if (fstatat(l->im->layers_dfd, image_digest_hex(key), &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    !S_ISDIR(st.st_mode)) {
 		log_warn("layer %s is recorded, but its directory is missing: forgotten", key);
 		change(&l->stale, IMAGES_LAYER, key, NULL);
 		return 0;
@@ -625,7 +628,8 @@ static int load_image(void *arg, const char *key, const void *data, size_t len, 
 	if (image_record_read(data, len, &record, e) < 0)
 		return err_ctx(e, "image %s in the database", key);
 	if (check_image(l->im, key, &record, &config, &why) < 0) {
-		log_warn("image %s is not whole and is forgotten; a pull brings it back: %s", key, err_msg(&why));
+		log_warn("image %s is not whole and is forgotten; a pull brings it back: %s", key,
+			 err_msg(&why));
 		change(&l->stale, IMAGES_IMAGE, key, NULL);
 		return 0;
 	}
@@ -654,7 +658,8 @@ static int load_name(void *arg, const char *key, const void *data, size_t len, s
 
 static int load(struct images *im, struct error *e)
 {
-	static int (*const loaders[IMAGES_TABLE_COUNT])(void *, const char *, const void *, size_t, struct error *) = {
+	static int (*const loaders[IMAGES_TABLE_COUNT])(void *, const char *, const void *, size_t,
+							struct error *) = {
 		[IMAGES_LAYER] = load_layer, [IMAGES_IMAGE] = load_image, [IMAGES_NAME] = load_name
 	};
 	static const enum images_table order[] = { IMAGES_LAYER, IMAGES_IMAGE, IMAGES_NAME };
@@ -670,7 +675,8 @@ static int load(struct images *im, struct error *e)
 }
 
 /* Remove every entry of a directory for which keep() is false. */
-static int clean_dir(struct images *im, int dfd, bool (*keep)(struct images *im, const char *name), struct error *e)
+static int clean_dir(struct images *im, int dfd, bool (*keep)(struct images *im, const char *name),
+		     struct error *e)
 {
 	int fd = openat(dfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);

@@ -26,29 +26,29 @@ struct images;
 /* What an image's config says, as far as the runtime uses it; nothing else of it has any effect. */
 struct image_config {
 	char *os, *architecture, *variant;
-	struct strv env;		/* "NAME=value" */
+	struct strv env; /* "NAME=value" */
 	struct strv entrypoint, cmd;
 	char *working_dir, *user, *stop_signal; /* "" when absent */
-	struct strv exposed_ports;	/* "80/tcp" */
-	struct strv volumes;		/* absolute paths */
-	struct strv label_names, label_values; /* label i is names.v[i] = values.v[i]; data only */
-	char *created;			/* RFC 3339 as it stands there, or "" */
+	struct strv exposed_ports;		/* "80/tcp" */
+	struct strv volumes;			/* absolute paths */
+	struct strv label_names, label_values;	/* label i is names.v[i] = values.v[i]; data only */
+	char *created;				/* RFC 3339 as it stands there, or "" */
 };
 
 /* Immutable and shared by reference count; read without a lock. */
 struct image {
-	char *id;		/* "sha256:<config digest>" */
-	struct strv tags;	/* "docker.io/library/busybox:1.36", normal form */
-	struct strv digests;	/* "docker.io/library/busybox@sha256:...": what the reference resolved to */
-	uint64_t size_bytes;	/* compressed layers and config, as a registry counts; never 0 */
+	char *id;		 /* "sha256:<config digest>" */
+	struct strv tags;	 /* "docker.io/library/busybox:1.36", normal form */
+	struct strv digests;	 /* "docker.io/library/busybox@sha256:...": what the reference resolved to */
+	uint64_t size_bytes;	 /* compressed layers and config, as a registry counts; never 0 */
 	uint64_t unpacked_bytes; /* disk space of all its layers, shared or not */
 	struct image_config config;
-	struct strv layers;	/* absolute directories, lowest first */
-	struct strv chain_ids;	/* of the layers, "sha256:..." */
-	char *manifest_digest;	/* of the manifest for this host; "" for an imported docker archive */
-	int64_t pulled_at;	/* ns since the epoch */
-	bool pinned;		/* by images_opts.pinned: not to be collected */
-	unsigned refs;		/* of this snapshot; these two are images.c's own */
+	struct strv layers;	 /* absolute directories, lowest first */
+	struct strv chain_ids;	 /* of the layers, "sha256:..." */
+	char *manifest_digest;	 /* of the manifest for this host; "" for an imported docker archive */
+	int64_t pulled_at;	 /* ns since the epoch */
+	bool pinned;		 /* by images_opts.pinned: not to be collected */
+	unsigned refs;		 /* of this snapshot; these two are images.c's own */
 	struct image_life *life; /* shared by all snapshots of this image */
 };
 
@@ -58,9 +58,9 @@ DEFINE_CLEANUP(struct image, image_unref)
 #define cleanup_image CLEANUP(image_unref)
 
 enum images_table {
-	IMAGES_IMAGE,	/* image id -> record */
-	IMAGES_LAYER,	/* chain id -> record */
-	IMAGES_NAME,	/* "name:tag" or "name@digest" -> image id */
+	IMAGES_IMAGE, /* image id -> record */
+	IMAGES_LAYER, /* chain id -> record */
+	IMAGES_NAME,  /* "name:tag" or "name@digest" -> image id */
 	IMAGES_TABLE_COUNT
 };
 
@@ -76,27 +76,28 @@ struct images_change {
 struct images_store {
 	void *ctx;
 	/* All changes or none; durable: on disk when it returns. Removing what is not there succeeds. */
-	int (*apply)(void *ctx, const struct images_change *changes, size_t count, bool durable, struct error *e);
+	int (*apply)(void *ctx, const struct images_change *changes, size_t count, bool durable,
+		     struct error *e);
 	/* Call fn for each row; fn returns 0 to go on, a negative kind ends the walk. */
 	int (*each)(void *ctx, enum images_table table,
-		    int (*fn)(void *arg, const char *key, const void *data, size_t len, struct error *e), void *arg,
-		    struct error *e);
+		    int (*fn)(void *arg, const char *key, const void *data, size_t len, struct error *e),
+		    void *arg, struct error *e);
 };
 
 struct images_opts {
-	int root_dfd;			/* ROOT; duplicated. blobs/ layers/ tmp/ are made in it */
-	const char *root_path;		/* its absolute path, for image.layers */
-	const char *helper;		/* absolute path of hull-unpack */
+	int root_dfd;	       /* ROOT; duplicated. blobs/ layers/ tmp/ are made in it */
+	const char *root_path; /* its absolute path, for image.layers */
+	const char *helper;    /* absolute path of hull-unpack */
 	struct images_store store;
 	const struct registries *registries; /* copied; may be NULL */
 	/* Is a container using this image? Called without a lock; may be NULL (no). It must answer from
 	 * the moment on at which the container's record exists, and until its root is unmounted. */
 	bool (*is_used)(void *ctx, const char *image_id);
 	void *is_used_ctx;
-	const char *const *pinned;	/* NULL-terminated references that are never collected; may be NULL */
-	uint64_t reserve_bytes;		/* free disk space that unpacking must leave; 0: 256 MiB */
-	uint64_t max_unpacked_bytes;	/* of one layer; 0: 64 GiB */
-	bool use_zlib;			/* inflate gzip by zlib instead of isa-l */
+	const char *const *pinned;   /* NULL-terminated references that are never collected; may be NULL */
+	uint64_t reserve_bytes;	     /* free disk space that unpacking must leave; 0: 256 MiB */
+	uint64_t max_unpacked_bytes; /* of one layer; 0: 64 GiB */
+	bool use_zlib;		     /* inflate gzip by zlib instead of isa-l */
 };
 
 /* Load the records, remove what interrupted pulls and removals left. Records whose layer directories
@@ -112,19 +113,19 @@ void images_set_registries(struct images *im, const struct registries *r);
 enum image_phase { IMAGE_RESOLVE, IMAGE_WAIT, IMAGE_FETCH, IMAGE_DONE, IMAGE_EXISTS };
 struct image_progress {
 	enum image_phase phase;
-	const char *digest;	/* of the layer; the reference for IMAGE_RESOLVE. Borrowed */
+	const char *digest;		  /* of the layer; the reference for IMAGE_RESOLVE. Borrowed */
 	uint64_t done_bytes, total_bytes; /* compressed */
-	size_t layer, layer_count; /* 0-based */
+	size_t layer, layer_count;	  /* 0-based */
 };
 typedef void (*image_progress_fn)(void *arg, const struct image_progress *p);
 
 struct images_pull {
-	const char *ref;		/* as the user wrote it, or as CRI sends it */
-	const struct image_auth *auth;	/* may be NULL */
-	image_progress_fn progress;	/* may be NULL; called on this thread */
+	const char *ref;	       /* as the user wrote it, or as CRI sends it */
+	const struct image_auth *auth; /* may be NULL */
+	image_progress_fn progress;    /* may be NULL; called on this thread */
 	void *progress_arg;
-	int cancel_fd;			/* readable: give up; -1 none */
-	int64_t deadline_ns;		/* monotonic; 0 none */
+	int cancel_fd;	     /* readable: give up; -1 none */
+	int64_t deadline_ns; /* monotonic; 0 none */
 };
 /* Pull an image: the manifest or index is asked for, and what is not here yet is fetched and unpacked.
  * A layer that another pull is fetching is waited for, not fetched twice. Nothing is left on failure.
@@ -136,13 +137,14 @@ struct images_pull {
 int images_pull(struct images *im, const struct images_pull *o, struct image **ret, struct error *e) MUST_USE;
 
 struct images_import {
-	int fd;				/* a tar (docker-archive or oci-archive), or a directory (OCI layout) */
-	const char *name;		/* name for an image that carries none, or NULL */
+	int fd;		  /* a tar (docker-archive or oci-archive), or a directory (OCI layout) */
+	const char *name; /* name for an image that carries none, or NULL */
 	int cancel_fd;
 	int64_t deadline_ns;
 };
 /* Import all images of an archive; ret_ids gets their ids. Fails as images_pull(). */
-int images_import(struct images *im, const struct images_import *o, struct strv *ret_ids, struct error *e) MUST_USE;
+int images_import(struct images *im, const struct images_import *o, struct strv *ret_ids,
+		  struct error *e) MUST_USE;
 
 /* Find by id ("sha256:<hex>", the hex digits, or a prefix of them that is unique), or by any form of a
  * reference (familiar, with tag, with digest). An exact name wins over an id prefix.
@@ -164,6 +166,7 @@ void images_usage(struct images *im, uint64_t *ret_bytes, uint64_t *ret_inodes);
 
 /* The config blob, or the manifest, as it was pulled (JSON); appended. Fails: NOT_FOUND, SYS. */
 int images_config_json(struct images *im, const struct image *image, struct buf *b, struct error *e) MUST_USE;
-int images_manifest_json(struct images *im, const struct image *image, struct buf *b, struct error *e) MUST_USE;
+int images_manifest_json(struct images *im, const struct image *image, struct buf *b,
+			 struct error *e) MUST_USE;
 
 #endif

@@ -16,10 +16,10 @@ struct image_life {
 
 struct layer {
 	struct layer_record record;
-	unsigned pins;		/* pulls that rely on it */
-	bool is_busy;		/* a pull is at work on it */
-	bool is_ready;		/* its directory is in place; neither: the pull that had it failed */
-	bool is_recorded;	/* has its row */
+	unsigned pins;	  /* pulls that rely on it */
+	bool is_busy;	  /* a pull is at work on it */
+	bool is_ready;	  /* its directory is in place; neither: the pull that had it failed */
+	bool is_recorded; /* has its row */
 };
 
 struct images {
@@ -28,25 +28,25 @@ struct images {
 	struct images_store store;
 	bool (*is_used)(void *ctx, const char *image_id);
 	void *is_used_ctx;
-	struct strv pinned;	/* full references */
+	struct strv pinned; /* full references */
 	uint64_t reserve_bytes, max_unpacked_bytes;
 	bool use_zlib;
 
 	pthread_mutex_t lock;	/* of all below */
-	pthread_cond_t changed;	/* a layer became ready, or was given up */
+	pthread_cond_t changed; /* a layer became ready, or was given up */
 	struct registries registries;
-	struct map images;	/* id -> struct image, the newest snapshot */
-	struct map removed;	/* id -> struct image: removed by its user, still in use */
-	struct map names;	/* name -> struct image, borrowed from images */
-	struct map layers;	/* chain id -> struct layer */
+	struct map images;  /* id -> struct image, the newest snapshot */
+	struct map removed; /* id -> struct image: removed by its user, still in use */
+	struct map names;   /* name -> struct image, borrowed from images */
+	struct map layers;  /* chain id -> struct layer */
 };
 
 /* A new image as a pull has it, ready to be recorded. */
 struct new_image {
 	const char *id;
 	const struct image_record *record;
-	struct image_config *config;	/* taken over */
-	const struct strv *names;	/* "name:tag" and "name@digest" */
+	struct image_config *config; /* taken over */
+	const struct strv *names;    /* "name:tag" and "name@digest" */
 };
 /* With the lock held: write the image's rows and those of its layers that have none, move its names to it,
  * and make it visible. Its layers are ready. ret is a new reference. */

@@ -24,10 +24,10 @@
 struct stream {
 	const struct job *job;
 	int fd;
-	bool is_eof;			/* all input was read */
-	bool is_ended;			/* all output was given */
-	struct inflate *inflate;	/* NULL until the first bytes came */
-	bool is_plain;			/* not compressed: one hash is enough */
+	bool is_eof;		 /* all input was read */
+	bool is_ended;		 /* all output was given */
+	struct inflate *inflate; /* NULL until the first bytes came */
+	bool is_plain;		 /* not compressed: one hash is enough */
 	struct digest *blob, *diff;
 	uint64_t in_total, out_total;
 	size_t in_at, in_len;
@@ -80,9 +80,11 @@ static int check_growth(struct stream *s, struct error *e)
 		return err_new(e, ERR_LIMIT, "the layer unpacks to more than %llu MiB",
 			       (unsigned long long)(s->job->max_bytes >> 20));
 	if (s->out_total > BOMB_BYTES && !s->is_plain && s->out_total / BOMB_RATIO > s->in_total)
-		return err_new(e, ERR_LIMIT,
-			       "%llu bytes of the blob unpack to %llu MiB, more than %d times: taken for a bomb",
-			       (unsigned long long)s->in_total, (unsigned long long)(s->out_total >> 20), BOMB_RATIO);
+		return err_new(
+			e, ERR_LIMIT,
+			"%llu bytes of the blob unpack to %llu MiB, more than %d times: taken for a bomb",
+			(unsigned long long)s->in_total, (unsigned long long)(s->out_total >> 20),
+			BOMB_RATIO);
 	return 0;
 }
 
@@ -132,8 +134,8 @@ static int check_digests(struct stream *s, const struct job *job, struct job_res
 {
 	digest_end(s->blob, ret->digest);
 	if (job->size_bytes != UINT64_MAX && s->in_total != job->size_bytes)
-		return err_new(e, ERR_CORRUPT, "the blob has %llu bytes, not %llu", (unsigned long long)s->in_total,
-			       (unsigned long long)job->size_bytes);
+		return err_new(e, ERR_CORRUPT, "the blob has %llu bytes, not %llu",
+			       (unsigned long long)s->in_total, (unsigned long long)job->size_bytes);
 	if (job->digest[0] && !str_eq(ret->digest, job->digest))
 		return err_new(e, ERR_CORRUPT, "the content has digest %s, not %s", ret->digest, job->digest);
 	return 0;
@@ -146,7 +148,8 @@ static int check_diff_id(struct stream *s, const struct job *job, struct job_res
 	else
 		digest_end(s->diff, ret->diff_id);
 	if (job->diff_id[0] && !str_eq(ret->diff_id, job->diff_id))
-		return err_new(e, ERR_CORRUPT, "the unpacked content has digest %s, but the image config says %s",
+		return err_new(e, ERR_CORRUPT,
+			       "the unpacked content has digest %s, but the image config says %s",
 			       ret->diff_id, job->diff_id);
 	return 0;
 }

@@ -25,10 +25,25 @@ struct ruleset_attr {
 };
 
 static const char *const network_paths[] = {
-	"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf", "/etc/services",
-	"/etc/ssl", "/etc/pki", "/etc/ca-certificates", "/etc/ld.so.cache", "/etc/localtime", "/usr/lib", "/usr/lib64",
-	"/usr/lib/ssl", "/usr/share/ca-certificates", "/usr/local/share/ca-certificates", "/run/systemd/resolve",
-	"/dev/urandom", "/dev/null",
+	"/etc/resolv.conf",
+	"/etc/hosts",
+	"/etc/nsswitch.conf",
+	"/etc/host.conf",
+	"/etc/gai.conf",
+	"/etc/services",
+	"/etc/ssl",
+	"/etc/pki",
+	"/etc/ca-certificates",
+	"/etc/ld.so.cache",
+	"/etc/localtime",
+	"/usr/lib",
+	"/usr/lib64",
+	"/usr/lib/ssl",
+	"/usr/share/ca-certificates",
+	"/usr/local/share/ca-certificates",
+	"/run/systemd/resolve",
+	"/dev/urandom",
+	"/dev/null",
 };
 
 static int allow_fd(int ruleset, int fd, struct error *e)
@@ -68,7 +83,8 @@ int landlock_apply(bool has_network, const int *read_dfds, size_t count, struct 
 
 	if (abi < 0)
 		return err_sysk(e, ERR_UNSUPPORTED, errno, "ask for Landlock's version");
-	attr.handled_access_fs |= (abi >= 2 ? FS_REFER : 0) | (abi >= 3 ? FS_TRUNCATE : 0) | (abi >= 5 ? FS_IOCTL_DEV : 0);
+	attr.handled_access_fs |= (abi >= 2 ? FS_REFER : 0) | (abi >= 3 ? FS_TRUNCATE : 0) |
+				  (abi >= 5 ? FS_IOCTL_DEV : 0);
 	if (abi >= 4) {
 		attr.handled_access_net = NET_BIND_TCP;
 		size = 2 * sizeof(uint64_t);

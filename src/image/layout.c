@@ -20,8 +20,8 @@
 struct layout {
 	int dfd;
 	bool is_docker;
-	struct json_object *doc;	/* index.json or manifest.json */
-	struct json_object *images;	/* in doc: an array */
+	struct json_object *doc;    /* index.json or manifest.json */
+	struct json_object *images; /* in doc: an array */
 	struct buf text;
 };
 
@@ -71,7 +71,8 @@ static int read_index(struct layout *l, struct error *e)
 	r = read_file(l, "index.json", MANIFEST_MAX_BYTES, &l->text, e);
 	if (r < 0 && e->sys == ENOENT)
 		return err_new(e, ERR_INVALID,
-			       "this is neither an OCI layout (index.json) nor an archive of docker save (manifest.json)");
+			       "this is neither an OCI layout (index.json) nor an archive of docker save "
+			       "(manifest.json)");
 	if (r == 0)
 		r = json_parse_object(buf_str(&l->text), l->text.len, MANIFEST_MAX_BYTES, &l->doc, e);
 	if (r == 0)
@@ -138,8 +139,8 @@ static int read_blob(struct layout *l, const char *digest, size_t max, struct bu
 
 /* ---- OCI -------------------------------------------------------------------------------------------- */
 
-static int oci_manifest(struct layout *l, const char *digest, const struct platform *host, struct source_image *s,
-			struct error *e)
+static int oci_manifest(struct layout *l, const char *digest, const struct platform *host,
+			struct source_image *s, struct error *e)
 {
 	CLEANUP(descriptor_done) struct descriptor chosen = { 0 };
 	CLEANUP(manifest_done) struct manifest m = { 0 };
@@ -166,7 +167,8 @@ static int oci_manifest(struct layout *l, const char *digest, const struct platf
 	return read_blob(l, m.config.digest, IMAGE_CONFIG_MAX_BYTES, &s->config, e);
 }
 
-static int oci_image(struct layout *l, size_t i, const struct platform *host, struct source_image *s, struct error *e)
+static int oci_image(struct layout *l, size_t i, const struct platform *host, struct source_image *s,
+		     struct error *e)
 {
 	struct json_object *o = json_object_array_get_idx(l->images, i), *notes = NULL;
 	const char *digest = NULL, *name = NULL;
@@ -203,7 +205,9 @@ static int docker_layer(struct layout *l, const char *path, struct source_layer 
 		return r;
 	if (fstat(fd, &st) < 0)
 		return err_sys(e, "look at \"%s\"", path);
-	*ret = (struct source_layer){ .path = str_dup(path), .size_bytes = (uint64_t)st.st_size, .compression = -1 };
+	*ret = (struct source_layer){ .path = str_dup(path),
+				      .size_bytes = (uint64_t)st.st_size,
+				      .compression = -1 };
 	return 0;
 }
 
@@ -236,7 +240,8 @@ static int docker_image(struct layout *l, size_t i, struct source_image *s, stru
 	return 0;
 }
 
-int layout_image(struct layout *l, size_t i, const struct platform *host, struct source_image *ret, struct error *e)
+int layout_image(struct layout *l, size_t i, const struct platform *host, struct source_image *ret,
+		 struct error *e)
 {
 	CLEANUP(source_image_done) struct source_image s = { 0 };
 	int r = l->is_docker ? docker_image(l, i, &s, e) : oci_image(l, i, host, &s, e);

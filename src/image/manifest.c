@@ -7,7 +7,7 @@
 #include "codec/json.h"
 
 #define INDEX_ENTRIES_MAX 1000
-#define CONFIG_ITEMS_MAX 10000	/* of each list in a config */
+#define CONFIG_ITEMS_MAX 10000 /* of each list in a config */
 
 void descriptor_done(struct descriptor *d)
 {
@@ -21,10 +21,12 @@ static int other_media(const char *media, struct error *e)
 {
 	if (str_starts(media, "application/vnd.docker.distribution.manifest.v1"))
 		return err_new(e, ERR_UNSUPPORTED,
-			       "the manifest is of Docker schema 1 (\"%.100s\"), which is not supported; push the image "
+			       "the manifest is of Docker schema 1 (\"%.100s\"), which is not supported; "
+			       "push the image "
 			       "again with a current tool",
 			       media);
-	return err_new(e, ERR_UNSUPPORTED, "the manifest has media type \"%.100s\", which is not supported", media);
+	return err_new(e, ERR_UNSUPPORTED, "the manifest has media type \"%.100s\", which is not supported",
+		       media);
 }
 
 static int media_kind(const char *media, enum manifest_kind *ret)
@@ -40,7 +42,8 @@ static int media_kind(const char *media, enum manifest_kind *ret)
 
 /* The document's own word first: a registry may send any content type (the OCI distribution spec only asks
  * that they agree), but the text is what the digest covers. */
-int manifest_kind_of(const char *text, size_t len, const char *media_type, enum manifest_kind *ret, struct error *e)
+int manifest_kind_of(const char *text, size_t len, const char *media_type, enum manifest_kind *ret,
+		     struct error *e)
 {
 	cleanup_json struct json_object *doc = NULL;
 	const char *own = NULL;
@@ -63,7 +66,8 @@ int manifest_kind_of(const char *text, size_t len, const char *media_type, enum 
 		return other_media(media_type, e);
 	/* Neither: told apart by what it has. Both at once is ambiguous on purpose (CVE-2021-41190). */
 	has_list = json_object_object_get_ex(doc, "manifests", NULL);
-	has_layers = json_object_object_get_ex(doc, "layers", NULL) || json_object_object_get_ex(doc, "config", NULL);
+	has_layers = json_object_object_get_ex(doc, "layers", NULL) ||
+		     json_object_object_get_ex(doc, "config", NULL);
 
 	if (has_list == has_layers)
 		return err_new(e, ERR_INVALID, "the manifest has %s \"manifests\" and \"layers\"",
@@ -125,12 +129,14 @@ static int rank_entry(struct json_object *o, const struct platform *host, struct
 		return 1; /* may be for any: the config will tell */
 	/* Attestations of build tools are entries for the platform unknown/unknown. */
 	if (!str_eq(os, "unknown") && seen->len < 512)
-		buf_addf(seen, "%s%.32s/%.32s%s%.32s", seen->len ? ", " : "", os, architecture, *variant ? "/" : "", variant);
+		buf_addf(seen, "%s%.32s/%.32s%s%.32s", seen->len ? ", " : "", os, architecture,
+			 *variant ? "/" : "", variant);
 	r = platform_rank(host, os, architecture, variant);
 	return r ? r + 1 : 0;
 }
 
-int index_choose(const char *text, size_t len, const struct platform *host, struct descriptor *ret, struct error *e)
+int index_choose(const char *text, size_t len, const struct platform *host, struct descriptor *ret,
+		 struct error *e)
 {
 	cleanup_json struct json_object *doc = NULL;
 	cleanup_buf struct buf seen = BUF_INIT;
@@ -145,7 +151,8 @@ int index_choose(const char *text, size_t len, const struct platform *host, stru
 		return err_ctx(e, "read the image index");
 	n = json_object_array_length(list);
 	if (n > INDEX_ENTRIES_MAX)
-		return err_new(e, ERR_LIMIT, "the image index has %zu entries, more than %d", n, INDEX_ENTRIES_MAX);
+		return err_new(e, ERR_LIMIT, "the image index has %zu entries, more than %d", n,
+			       INDEX_ENTRIES_MAX);
 	for (size_t i = 0; i < n; i++) {
 		struct json_object *o = json_object_array_get_idx(list, i);
 
@@ -158,8 +165,8 @@ int index_choose(const char *text, size_t len, const struct platform *host, stru
 		}
 	}
 	if (!best)
-		return err_new(e, ERR_NOT_FOUND, "the image has no manifest for %s/%s%s%s, only for %s", host->os,
-			       host->architecture, *host->variant ? "/" : "", host->variant,
+		return err_new(e, ERR_NOT_FOUND, "the image has no manifest for %s/%s%s%s, only for %s",
+			       host->os, host->architecture, *host->variant ? "/" : "", host->variant,
 			       seen.len ? buf_str(&seen) : "nothing");
 	r = read_descriptor(best, ret, e);
 	return r < 0 ? err_ctx(e, "read the image index") : 0;
@@ -185,11 +192,14 @@ static int layer_compression(const char *media, enum inflate_kind *ret, struct e
 			*ret = layer_media[i].compression;
 			return 0;
 		}
-	if (str_starts(media, "application/vnd.oci.image.layer.nondistributable.") || strstr(media, ".foreign."))
+	if (str_starts(media, "application/vnd.oci.image.layer.nondistributable.") ||
+	    strstr(media, ".foreign."))
 		return err_new(e, ERR_UNSUPPORTED,
-			       "media type \"%.100s\": non-distributable (foreign) layers are not supported", media);
+			       "media type \"%.100s\": non-distributable (foreign) layers are not supported",
+			       media);
 	if (str_ends(media, "+encrypted"))
-		return err_new(e, ERR_UNSUPPORTED, "media type \"%.100s\": encrypted layers are not supported", media);
+		return err_new(e, ERR_UNSUPPORTED,
+			       "media type \"%.100s\": encrypted layers are not supported", media);
 	return err_new(e, ERR_UNSUPPORTED, "media type \"%.100s\" is not that of a layer", media);
 }
 
@@ -213,8 +223,10 @@ static int read_config_descriptor(struct json_object *doc, struct descriptor *re
 		return err_ctx(e, "read the image manifest: config");
 	if (*ret->media_type && !str_eq(ret->media_type, MEDIA_OCI_CONFIG) &&
 	    !str_eq(ret->media_type, MEDIA_DOCKER_CONFIG))
-		return err_new(e, ERR_UNSUPPORTED, "this is no container image but an artifact: its config has media type \"%.100s\"",
-			       ret->media_type);
+		return err_new(
+			e, ERR_UNSUPPORTED,
+			"this is no container image but an artifact: its config has media type \"%.100s\"",
+			ret->media_type);
 	if (ret->size_bytes > IMAGE_CONFIG_MAX_BYTES)
 		return err_new(e, ERR_LIMIT, "the image config has %llu bytes, more than %u",
 			       (unsigned long long)ret->size_bytes, IMAGE_CONFIG_MAX_BYTES);
@@ -239,7 +251,8 @@ int manifest_parse(const char *text, size_t len, struct manifest *ret, struct er
 		return r;
 	n = json_object_array_length(layers);
 	if (n > IMAGE_LAYERS_MAX)
-		return err_new(e, ERR_LIMIT, "the image has %zu layers, more than the %d that overlayfs can stack", n,
+		return err_new(e, ERR_LIMIT,
+			       "the image has %zu layers, more than the %d that overlayfs can stack", n,
 			       IMAGE_LAYERS_MAX);
 	m.layers = mem_array(n + 1, sizeof(*m.layers));
 	for (size_t i = 0; i < n; i++) {
@@ -294,7 +307,7 @@ static int get_keys(struct json_object *o, const char *key, struct strv *ret, st
 		return r;
 	if (json_object_object_length(set) > CONFIG_ITEMS_MAX)
 		return err_new(e, ERR_LIMIT, "\"%s\" has more than %d items", key, CONFIG_ITEMS_MAX);
-	json_object_object_foreach(set, name, value) {
+	json_object_object_foreach (set, name, value) {
 		(void)value;
 		strv_add(ret, name);
 	}
@@ -310,7 +323,7 @@ static int get_labels(struct json_object *o, struct image_config *c, struct erro
 		return r;
 	if (json_object_object_length(set) > CONFIG_ITEMS_MAX)
 		return err_new(e, ERR_LIMIT, "\"Labels\" has more than %d items", CONFIG_ITEMS_MAX);
-	json_object_object_foreach(set, name, value) {
+	json_object_object_foreach (set, name, value) {
 		const char *text = "";
 
 		r = value ? json_as_str(value, name, &text, e) : 0;
@@ -348,7 +361,8 @@ static int read_process(struct json_object *o, struct image_config *c, struct er
 	for (size_t i = 0; r >= 0 && i < ARRAY_LEN(members); i++) {
 		void *field = (char *)c + members[i].offset;
 
-		r = members[i].is_list ? get_list(o, members[i].key, field, e) : get_text(o, members[i].key, field, e);
+		r = members[i].is_list ? get_list(o, members[i].key, field, e)
+				       : get_text(o, members[i].key, field, e);
 	}
 	if (r >= 0)
 		r = get_keys(o, "ExposedPorts", &c->exposed_ports, e);
@@ -363,12 +377,14 @@ static int read_diff_ids(struct json_object *doc, struct strv *ret, struct error
 	int r = json_need(json_get_object(doc, "rootfs", &rootfs, e), "rootfs", e);
 
 	if (r >= 0)
-		r = json_need(json_get_strv(rootfs, "diff_ids", IMAGE_LAYERS_MAX, ret, e), "rootfs.diff_ids", e);
+		r = json_need(json_get_strv(rootfs, "diff_ids", IMAGE_LAYERS_MAX, ret, e), "rootfs.diff_ids",
+			      e);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < ret->n; i++)
 		if (!image_digest_is_valid(ret->v[i]))
-			return err_new(e, ERR_INVALID, "rootfs.diff_ids[%zu] \"%.100s\" is not sha256: and 64 hex digits", i,
+			return err_new(e, ERR_INVALID,
+				       "rootfs.diff_ids[%zu] \"%.100s\" is not sha256: and 64 hex digits", i,
 				       ret->v[i]);
 	return 0;
 }

@@ -45,13 +45,13 @@ DEFINE_CLEANUP_VALUE(struct descriptor, descriptor_done)
 /* What a fetched document is: by the registry's media type, otherwise by its own mediaType member,
  * otherwise by its members. Fails: UNSUPPORTED (schema 1, others, by name), INVALID (no JSON object). */
 enum manifest_kind { MANIFEST_INDEX, MANIFEST_IMAGE };
-int manifest_kind_of(const char *text, size_t len, const char *media_type, enum manifest_kind *ret, struct error *e)
-	MUST_USE;
+int manifest_kind_of(const char *text, size_t len, const char *media_type, enum manifest_kind *ret,
+		     struct error *e) MUST_USE;
 
 /* Choose the manifest for the host from an index: the first whose platform matches, an exact variant before
  * a compatible one. Fails: NOT_FOUND (naming the platforms that are there), INVALID, LIMIT, UNSUPPORTED. */
-int index_choose(const char *text, size_t len, const struct platform *host, struct descriptor *ret, struct error *e)
-	MUST_USE;
+int index_choose(const char *text, size_t len, const struct platform *host, struct descriptor *ret,
+		 struct error *e) MUST_USE;
 
 struct manifest_layer {
 	struct descriptor blob;
@@ -59,7 +59,7 @@ struct manifest_layer {
 };
 struct manifest {
 	struct descriptor config;
-	struct manifest_layer *layers;	/* lowest first */
+	struct manifest_layer *layers; /* lowest first */
 	size_t layer_count;
 };
 /* Fails: INVALID, LIMIT (layers), UNSUPPORTED (media types, by name). */

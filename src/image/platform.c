@@ -9,10 +9,10 @@
 static const struct {
 	const char *machine, *architecture, *variant;
 } machines[] = {
-	{ "x86_64", "amd64", "" },	{ "aarch64", "arm64", "v8" },	{ "armv8l", "arm", "v7" },
-	{ "armv7l", "arm", "v7" },	{ "armv6l", "arm", "v6" },	{ "armv5tel", "arm", "v5" },
-	{ "i686", "386", "" },		{ "i586", "386", "" },		{ "ppc64le", "ppc64le", "" },
-	{ "s390x", "s390x", "" },	{ "riscv64", "riscv64", "" },	{ "loongarch64", "loong64", "" },
+	{ "x86_64", "amd64", "" },    { "aarch64", "arm64", "v8" }, { "armv8l", "arm", "v7" },
+	{ "armv7l", "arm", "v7" },    { "armv6l", "arm", "v6" },    { "armv5tel", "arm", "v5" },
+	{ "i686", "386", "" },	      { "i586", "386", "" },	    { "ppc64le", "ppc64le", "" },
+	{ "s390x", "s390x", "" },     { "riscv64", "riscv64", "" }, { "loongarch64", "loong64", "" },
 	{ "mips64", "mips64le", "" },
 };
 
@@ -49,9 +49,11 @@ static int amd64_level(void)
 {
 #if defined(__x86_64__)
 	__builtin_cpu_init();
-	if (!__builtin_cpu_supports("sse4.2") || !__builtin_cpu_supports("ssse3") || !__builtin_cpu_supports("popcnt"))
+	if (!__builtin_cpu_supports("sse4.2") || !__builtin_cpu_supports("ssse3") ||
+	    !__builtin_cpu_supports("popcnt"))
 		return 1;
-	if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("bmi2") || !__builtin_cpu_supports("fma"))
+	if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("bmi2") ||
+	    !__builtin_cpu_supports("fma"))
 		return 2;
 	if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
 	    !__builtin_cpu_supports("avx512vl"))
@@ -79,6 +81,8 @@ int platform_rank(const struct platform *host, const char *os, const char *archi
 	if (str_eq(want, have))
 		return 100;
 	n = variant_number(want);
-	limit = str_eq(architecture, "amd64") ? amd64_level() : str_eq(architecture, "arm") ? variant_number(have) : 0;
+	limit = str_eq(architecture, "amd64") ? amd64_level()
+		: str_eq(architecture, "arm") ? variant_number(have)
+					      : 0;
 	return n > 0 && n <= limit ? n : 0;
 }

@@ -29,9 +29,9 @@
 #define WAIT_STEP_MS 100
 
 struct pull_layer {
-	const char *digest, *chain_id;	/* borrowed from the event */
+	const char *digest, *chain_id; /* borrowed from the event */
 	uint64_t size_bytes;
-	char dir[16];			/* in the work directory; "" not fetched by us */
+	char dir[16]; /* in the work directory; "" not fetched by us */
 	bool is_claimed, is_pinned;
 };
 
@@ -65,7 +65,8 @@ static void report(struct pull *p, enum image_phase phase, size_t layer, uint64_
 
 /* ---- what the worker says --------------------------------------------------------------------------- */
 
-static int need_digest(struct json_object *o, const char *key, bool may_be_empty, const char **ret, struct error *e)
+static int need_digest(struct json_object *o, const char *key, bool may_be_empty, const char **ret,
+		       struct error *e)
 {
 	int r = json_need(json_get_str(o, key, ret, e), key, e);
 
@@ -130,12 +131,14 @@ static int read_unpacked(struct pull *p, struct json_object *o, struct error *e)
 	struct stat st;
 
 	if (json_get_u64(o, "layer", &i, e) < 0 || json_get_u64(o, "dir", &dir, e) < 0 ||
-	    json_get_u64(o, "disk", &record.disk_bytes, e) < 0 || json_get_u64(o, "inodes", &record.inodes, e) < 0)
+	    json_get_u64(o, "disk", &record.disk_bytes, e) < 0 ||
+	    json_get_u64(o, "inodes", &record.inodes, e) < 0)
 		return -e->kind;
 	if (i >= p->layer_count || !p->layers[i].is_claimed || p->layers[i].dir[0] || dir > UINT32_MAX)
 		return err_new(e, ERR_INVALID, "layer %llu was not asked for", (unsigned long long)i);
 	snprintf(p->layers[i].dir, sizeof(p->layers[i].dir), "%llu", (unsigned long long)dir);
-	if (fstatat(p->worker.work_dfd, p->layers[i].dir, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode))
+	if (fstatat(p->worker.work_dfd, p->layers[i].dir, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    !S_ISDIR(st.st_mode))
 		return err_new(e, ERR_INVALID, "layer %llu has no directory", (unsigned long long)i);
 	pthread_mutex_lock(&p->im->lock);
 	layer = map_get(&p->im->layers, p->layers[i].chain_id);
@@ -229,7 +232,8 @@ static int commit(struct pull *p, struct error *e)
 
 		if (!l->is_claimed)
 			continue;
-		r = l->dir[0] ? place_layer(p, l, e) : err_new(e, ERR_INTERNAL, "layer %s was not unpacked", l->digest);
+		r = l->dir[0] ? place_layer(p, l, e)
+			      : err_new(e, ERR_INTERNAL, "layer %s was not unpacked", l->digest);
 		if (r < 0)
 			break;
 		pthread_mutex_lock(&p->im->lock);
@@ -368,7 +372,8 @@ static int write_blob(struct pull *p, const char *digest, const char *text, stru
 
 	if (fstatat(p->im->blobs_dfd, image_digest_hex(digest), &st, AT_SYMLINK_NOFOLLOW) == 0)
 		return 0;
-	return file_write_atomic(p->im->blobs_dfd, image_digest_hex(digest), text, strlen(text), 0600, true, e);
+	return file_write_atomic(p->im->blobs_dfd, image_digest_hex(digest), text, strlen(text), 0600, true,
+				 e);
 }
 
 static int record(struct pull *p, const struct strv *names, struct image **ret, struct error *e)
@@ -435,7 +440,8 @@ static void add_limits(const struct images *im, struct json_object *o)
 		json_put_bool(o, "zlib", true);
 }
 
-static int send_pull(struct pull *p, const struct image_ref *ref, const struct image_auth *auth, struct error *e)
+static int send_pull(struct pull *p, const struct image_ref *ref, const struct image_auth *auth,
+		     struct error *e)
 {
 	cleanup_json struct json_object *o = json_new();
 	struct json_object *list = json_put_array(o, "endpoints");
@@ -475,8 +481,8 @@ static void pull_names(struct pull *p, const void *arg, struct strv *ret)
 		strv_addf(ret, "%s@%s", name, p->digest);
 }
 
-static int run_pull(struct pull *p, const struct images_pull *o, const struct image_ref *ref, struct image **ret,
-		    struct error *e)
+static int run_pull(struct pull *p, const struct images_pull *o, const struct image_ref *ref,
+		    struct image **ret, struct error *e)
 {
 	const char *name = "";
 	int r = send_pull(p, ref, o->auth, e);
@@ -507,7 +513,8 @@ int images_pull(struct images *im, const struct images_pull *o, struct image **r
 	if (o->auth && worker_auth_bytes(o->auth) > WIRE_AUTH_MAX)
 		return err_new(e, ERR_LIMIT, "the credentials have more than %u bytes", WIRE_AUTH_MAX);
 	if (o->progress)
-		o->progress(o->progress_arg, &(struct image_progress){ .phase = IMAGE_RESOLVE, .digest = o->ref });
+		o->progress(o->progress_arg,
+			    &(struct image_progress){ .phase = IMAGE_RESOLVE, .digest = o->ref });
 	r = worker_start(&p.worker, im->helper, im->tmp_dfd, -1, e);
 	if (r >= 0)
 		r = run_pull(&p, o, &ref, ret, e);

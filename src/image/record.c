@@ -38,8 +38,8 @@ static int read_versioned(const void *data, size_t len, struct json_object **ret
 	if (r < 0)
 		return err_kind(e, ERR_CORRUPT);
 	if (version != RECORD_VERSION)
-		return err_new(e, ERR_UNSUPPORTED, "the record has version %llu, not %d", (unsigned long long)version,
-			       RECORD_VERSION);
+		return err_new(e, ERR_UNSUPPORTED, "the record has version %llu, not %d",
+			       (unsigned long long)version, RECORD_VERSION);
 	return 0;
 }
 
@@ -54,7 +54,8 @@ int image_record_read(const void *data, size_t len, struct image_record *ret, st
 		return r;
 	if (json_get_str(o, "manifest", &manifest, e) < 0 ||
 	    json_get_strv(o, "layers", IMAGE_LAYERS_MAX, &record.chain_ids, e) < 0 ||
-	    json_get_u64(o, "size", &record.size_bytes, e) < 0 || json_get_i64(o, "pulled_at", &record.pulled_at, e) < 0 ||
+	    json_get_u64(o, "size", &record.size_bytes, e) < 0 ||
+	    json_get_i64(o, "pulled_at", &record.pulled_at, e) < 0 ||
 	    json_get_bool(o, "removed", &record.is_removed, e) < 0)
 		return err_kind(e, ERR_CORRUPT);
 	for (size_t i = 0; i < record.chain_ids.n; i++)
@@ -84,7 +85,8 @@ int layer_record_read(const void *data, size_t len, struct layer_record *ret, st
 
 	if (r < 0)
 		return r;
-	if (json_get_u64(o, "disk", &record.disk_bytes, e) < 0 || json_get_u64(o, "inodes", &record.inodes, e) < 0)
+	if (json_get_u64(o, "disk", &record.disk_bytes, e) < 0 ||
+	    json_get_u64(o, "inodes", &record.inodes, e) < 0)
 		return err_kind(e, ERR_CORRUPT);
 	*ret = record;
 	return 0;

@@ -11,11 +11,11 @@
 #include "base/str.h"
 
 struct image_record {
-	char *manifest_digest;	/* "" when the source had none */
-	struct strv chain_ids;	/* lowest first */
+	char *manifest_digest; /* "" when the source had none */
+	struct strv chain_ids; /* lowest first */
 	uint64_t size_bytes;
 	int64_t pulled_at;
-	bool is_removed;	/* by its user; kept until no container uses it */
+	bool is_removed; /* by its user; kept until no container uses it */
 };
 struct layer_record {
 	uint64_t disk_bytes, inodes;

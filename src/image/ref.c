@@ -176,19 +176,23 @@ static void split_name(const char *name, struct image_ref *ref)
 static int check(const struct image_ref *ref, const char *text, struct error *e)
 {
 	if (ref->digest && !image_digest_is_valid(ref->digest))
-		return err_new(e, ERR_INVALID, "image reference \"%s\": \"%s\" is not a digest (sha256: and 64 hex digits)",
+		return err_new(e, ERR_INVALID,
+			       "image reference \"%s\": \"%s\" is not a digest (sha256: and 64 hex digits)",
 			       text, ref->digest);
 	if (ref->tag && !tag_is_valid(ref->tag))
 		return err_new(e, ERR_INVALID, "image reference \"%s\": \"%s\" is not a tag", text, ref->tag);
 	if (!domain_is_valid(ref->domain))
-		return err_new(e, ERR_INVALID, "image reference \"%s\": \"%s\" is not a registry host", text, ref->domain);
+		return err_new(e, ERR_INVALID, "image reference \"%s\": \"%s\" is not a registry host", text,
+			       ref->domain);
 	if (!path_is_valid(ref->path))
 		return err_new(e, ERR_INVALID,
-			       "image reference \"%s\": \"%s\" is not a repository name (lower-case letters, digits, "
+			       "image reference \"%s\": \"%s\" is not a repository name (lower-case letters, "
+			       "digits, "
 			       "separators . _ -)",
 			       text, ref->path);
 	if (strlen(ref->domain) + 1 + strlen(ref->path) > IMAGE_REF_NAME_MAX)
-		return err_new(e, ERR_INVALID, "image reference \"%.64s...\": the name has more than %d bytes", text,
+		return err_new(e, ERR_INVALID,
+			       "image reference \"%.64s...\": the name has more than %d bytes", text,
 			       IMAGE_REF_NAME_MAX);
 	return 0;
 }
@@ -264,7 +268,8 @@ char *image_ref_familiar(const struct image_ref *ref)
 	const char *path = ref->path;
 
 	/* A first part that would be read as a domain keeps the real one in front. */
-	if (!str_eq(ref->domain, DEFAULT_DOMAIN) || (strchr(path, '/') && looks_like_domain(path, strcspn(path, "/"))))
+	if (!str_eq(ref->domain, DEFAULT_DOMAIN) ||
+	    (strchr(path, '/') && looks_like_domain(path, strcspn(path, "/"))))
 		return image_ref_full(ref);
 	/* "library/" is left out only where putting it back is certain. */
 	if (str_starts(path, OFFICIAL) && !strchr(path + strlen(OFFICIAL), '/'))

@@ -10,10 +10,10 @@
 #include "base/error.h"
 
 struct image_ref {
-	char *domain;	/* "docker.io", "registry.k8s.io", "127.0.0.1:5000", "[::1]:5000" */
-	char *path;	/* "library/busybox" */
-	char *tag;	/* "latest"; NULL when only a digest was given */
-	char *digest;	/* "sha256:<64 hex digits>" or NULL */
+	char *domain; /* "docker.io", "registry.k8s.io", "127.0.0.1:5000", "[::1]:5000" */
+	char *path;   /* "library/busybox" */
+	char *tag;    /* "latest"; NULL when only a digest was given */
+	char *digest; /* "sha256:<64 hex digits>" or NULL */
 };
 #define IMAGE_REF_INIT ((struct image_ref){ 0 })
 

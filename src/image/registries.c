@@ -61,16 +61,19 @@ int registries_check(const struct registries *r, struct error *e)
 
 		if (!prefix_is_valid(c->prefix))
 			return err_new(e, ERR_INVALID,
-				       "registries[%zu].prefix \"%s\" is neither \"*\" nor the beginning of a reference", i,
-				       c->prefix ? c->prefix : "");
+				       "registries[%zu].prefix \"%s\" is neither \"*\" nor the beginning of "
+				       "a reference",
+				       i, c->prefix ? c->prefix : "");
 		for (size_t j = 0; j < i; j++)
 			if (str_eq(c->prefix, r->v[j].prefix))
-				return err_new(e, ERR_INVALID, "registries[%zu].prefix \"%s\" is there twice", i, c->prefix);
+				return err_new(e, ERR_INVALID, "registries[%zu].prefix \"%s\" is there twice",
+					       i, c->prefix);
 		for (size_t j = 0; j < c->mirror_count; j++)
 			if (!c->mirrors[j].url || !url_is_valid(c->mirrors[j].url))
 				return err_new(e, ERR_INVALID,
-					       "registries[%zu].mirrors[%zu].url \"%s\" is not http(s)://host[:port][/path]", i,
-					       j, c->mirrors[j].url ? c->mirrors[j].url : "");
+					       "registries[%zu].mirrors[%zu].url \"%s\" is not "
+					       "http(s)://host[:port][/path]",
+					       i, j, c->mirrors[j].url ? c->mirrors[j].url : "");
 	}
 	return 0;
 }
@@ -105,16 +108,17 @@ static const struct registry_config *find(const struct registries *r, const stru
 /* The url with a scheme and without slashes at its end. */
 static char *complete_url(const char *url)
 {
-	char *out = strstr(url, "://") ? str_dup(url) :
-					 str_fmt("%s://%s", registry_host_is_loopback(url) ? "http" : "https", url);
+	char *out = strstr(url, "://")
+			    ? str_dup(url)
+			    : str_fmt("%s://%s", registry_host_is_loopback(url) ? "http" : "https", url);
 
 	for (size_t n = strlen(out); n > 0 && out[n - 1] == '/'; n--)
 		out[n - 1] = '\0';
 	return out;
 }
 
-void registries_resolve(const struct registries *r, const struct image_ref *ref, struct registry_endpoint **ret,
-			size_t *ret_count)
+void registries_resolve(const struct registries *r, const struct image_ref *ref,
+			struct registry_endpoint **ret, size_t *ret_count)
 {
 	const struct registry_config *c = find(r, ref);
 	size_t n = c ? c->mirror_count : 0;

@@ -10,8 +10,8 @@
 #include "codec/json.h"
 #include "image/manifest.h"
 
-#define TRIES 3			/* of one request */
-#define BLOB_BREAKS_MAX 10	/* broken connections of one blob */
+#define TRIES 3		   /* of one request */
+#define BLOB_BREAKS_MAX 10 /* broken connections of one blob */
 #define RETRY_AFTER_MAX_S 10
 #define SLOW_FAILURE_NS (5 * NS_PER_S)
 
@@ -49,13 +49,15 @@ static int status_error(const struct registry *r, const struct http_response *re
 		kind = ERR_NOT_FOUND;
 	else if (response->status == 401 || response->status == 403)
 		kind = ERR_AUTH;
-	err_new(e, kind, "registry \"%s\" answers %ld for %s of \"%s\"", r->endpoint->url, response->status, what, r->path);
+	err_new(e, kind, "registry \"%s\" answers %ld for %s of \"%s\"", r->endpoint->url, response->status,
+		what, r->path);
 	add_registry_words(response, e);
 	return -(int)kind;
 }
 
 /* One request, authenticated when that is asked for. */
-static int send_with_auth(struct registry *r, struct http_request *q, struct http_response *ret, struct error *e)
+static int send_with_auth(struct registry *r, struct http_request *q, struct http_response *ret,
+			  struct error *e)
 {
 	cleanup_free char *scope = str_fmt("repository:%s:pull", r->path);
 	char *value = auth_known(r->auth, r->endpoint, scope);
@@ -66,7 +68,8 @@ static int send_with_auth(struct registry *r, struct http_request *q, struct htt
 	if (result == 0 && ret->status == 401) {
 		char *next = NULL;
 
-		result = auth_answer(r->auth, r->http, r->endpoint, scope, ret->authenticate, value, &next, e);
+		result =
+			auth_answer(r->auth, r->http, r->endpoint, scope, ret->authenticate, value, &next, e);
 		if (result == 0) {
 			http_response_done(ret);
 			q->authorization = next;
@@ -86,7 +89,8 @@ static bool status_is_passing(long status)
 
 /* The same with a few tries, for what may pass by itself. A failure that took long is not tried again:
  * the caller has other endpoints, and a deadline. */
-static int send_patiently(struct registry *r, struct http_request *q, struct http_response *ret, struct error *e)
+static int send_patiently(struct registry *r, struct http_request *q, struct http_response *ret,
+			  struct error *e)
 {
 	for (int tries = 1;; tries++) {
 		int64_t begin = clock_mono_ns();
@@ -102,16 +106,17 @@ static int send_patiently(struct registry *r, struct http_request *q, struct htt
 		if (tries == TRIES || clock_mono_ns() - begin > SLOW_FAILURE_NS)
 			return result;
 		if (ret->retry_after_s > 0)
-			pause = 1000 * (int64_t)(ret->retry_after_s < RETRY_AFTER_MAX_S ? ret->retry_after_s :
-											  RETRY_AFTER_MAX_S);
+			pause = 1000 * (int64_t)(ret->retry_after_s < RETRY_AFTER_MAX_S ? ret->retry_after_s
+											: RETRY_AFTER_MAX_S);
 		http_response_done(ret);
 		log_debug("trying \"%s\" again in %lld ms: %s", q->url, (long long)pause, err_msg(e));
 		wait_ms(pause);
 	}
 }
 
-static int get_checked(struct registry *r, const char *url, const char *what, const char *accept, uint64_t max_bytes,
-		       const char *digest, struct http_response *ret, char ret_digest[DIGEST_TEXT_SIZE], struct error *e)
+static int get_checked(struct registry *r, const char *url, const char *what, const char *accept,
+		       uint64_t max_bytes, const char *digest, struct http_response *ret,
+		       char ret_digest[DIGEST_TEXT_SIZE], struct error *e)
 {
 	struct http_request q = { .url = url, .accept = accept, .max_bytes = max_bytes };
 	int result = send_patiently(r, &q, ret, e);
@@ -122,7 +127,8 @@ static int get_checked(struct registry *r, const char *url, const char *what, co
 		return status_error(r, ret, what, e);
 	digest_of(buf_str(&ret->body), ret->body.len, ret_digest);
 	if (digest && !str_eq(digest, ret_digest))
-		return err_new(e, ERR_CORRUPT, "registry \"%s\" lies about %s of \"%s\": the content has digest %s, not %s",
+		return err_new(e, ERR_CORRUPT,
+			       "registry \"%s\" lies about %s of \"%s\": the content has digest %s, not %s",
 			       r->endpoint->url, what, r->path, ret_digest, digest);
 	return 0;
 }
@@ -136,7 +142,8 @@ int registry_manifest(struct registry *r, const char *reference, struct buf *ret
 	const char *digest = image_digest_is_valid(reference) ? reference : NULL;
 	int result;
 
-	result = get_checked(r, url, what, manifest_accept, MANIFEST_MAX_BYTES, digest, &response, ret_digest, e);
+	result = get_checked(r, url, what, manifest_accept, MANIFEST_MAX_BYTES, digest, &response, ret_digest,
+			     e);
 	if (result < 0)
 		return result;
 	buf_add(ret, buf_str(&response.body), response.body.len);
@@ -144,7 +151,8 @@ int registry_manifest(struct registry *r, const char *reference, struct buf *ret
 	return 0;
 }
 
-int registry_document(struct registry *r, const char *digest, uint64_t size_bytes, struct buf *ret, struct error *e)
+int registry_document(struct registry *r, const char *digest, uint64_t size_bytes, struct buf *ret,
+		      struct error *e)
 {
 	CLEANUP(http_response_done) struct http_response response = { 0 };
 	cleanup_free char *url = str_fmt("%s/v2/%s/blobs/%s", r->endpoint->url, r->path, digest);
@@ -163,8 +171,8 @@ int registry_document(struct registry *r, const char *digest, uint64_t size_byte
 struct blob_flow {
 	struct registry *registry;
 	uint64_t size_bytes, done;
-	uint64_t skip;		/* bytes to drop: the server began earlier than we asked */
-	bool is_placed;		/* skip is known for this answer */
+	uint64_t skip;	/* bytes to drop: the server began earlier than we asked */
+	bool is_placed; /* skip is known for this answer */
 	struct http_response *response;
 	int (*sink)(void *arg, const void *data, size_t n, struct error *e);
 	void *arg;
@@ -182,8 +190,10 @@ static int place(struct blob_flow *f, struct error *e)
 	else if (f->response->status == 206)
 		start = f->done;
 	if (start > f->done)
-		return err_new(e, ERR_UNAVAILABLE, "registry \"%s\" was asked for bytes from %llu and sends them from %llu",
-			       f->registry->endpoint->url, (unsigned long long)f->done, (unsigned long long)start);
+		return err_new(e, ERR_UNAVAILABLE,
+			       "registry \"%s\" was asked for bytes from %llu and sends them from %llu",
+			       f->registry->endpoint->url, (unsigned long long)f->done,
+			       (unsigned long long)start);
 	f->skip = f->done - start;
 	return 0;
 }
@@ -209,7 +219,8 @@ static int blob_sink(void *arg, const void *data, size_t n, struct error *e)
 	if (n == 0)
 		return 0;
 	if (n > f->size_bytes - f->done)
-		return err_new(e, ERR_CORRUPT, "registry \"%s\" lies about the size of the blob: more than %llu bytes come",
+		return err_new(e, ERR_CORRUPT,
+			       "registry \"%s\" lies about the size of the blob: more than %llu bytes come",
 			       f->registry->endpoint->url, (unsigned long long)f->size_bytes);
 	r = f->sink(f->arg, p, n, e);
 	if (r < 0) {
@@ -240,12 +251,14 @@ static int blob_step(struct blob_flow *f, const char *url, const char *digest, s
 	if (f->done == f->size_bytes)
 		return 1;
 	if (result == 0)
-		err_new(e, ERR_UNAVAILABLE, "registry \"%s\" ends the blob early", f->registry->endpoint->url);
+		err_new(e, ERR_UNAVAILABLE, "registry \"%s\" ends the blob early",
+			f->registry->endpoint->url);
 	return 0;
 }
 
 int registry_blob(struct registry *r, const char *digest, uint64_t size_bytes,
-		  int (*sink)(void *arg, const void *data, size_t n, struct error *e), void *arg, struct error *e)
+		  int (*sink)(void *arg, const void *data, size_t n, struct error *e), void *arg,
+		  struct error *e)
 {
 	cleanup_free char *url = str_fmt("%s/v2/%s/blobs/%s", r->endpoint->url, r->path, digest);
 	struct blob_flow flow = { .registry = r, .size_bytes = size_bytes, .sink = sink, .arg = arg };
@@ -262,8 +275,10 @@ int registry_blob(struct registry *r, const char *digest, uint64_t size_bytes,
 		if (breaks == BLOB_BREAKS_MAX || in_vain == TRIES ||
 		    (in_vain && clock_mono_ns() - begin > SLOW_FAILURE_NS))
 			return err_ctx(e, "blob %s: %llu of %llu bytes came over %d connections", digest,
-				       (unsigned long long)flow.done, (unsigned long long)size_bytes, breaks + 1);
-		log_debug("blob %s: going on at byte %llu: %s", digest, (unsigned long long)flow.done, err_msg(e));
+				       (unsigned long long)flow.done, (unsigned long long)size_bytes,
+				       breaks + 1);
+		log_debug("blob %s: going on at byte %llu: %s", digest, (unsigned long long)flow.done,
+			  err_msg(e));
 		wait_ms(100 * (breaks + 1));
 	}
 }

@@ -11,7 +11,7 @@
 
 struct registry {
 	const struct registry_endpoint *endpoint;
-	const char *path;	/* "library/busybox" */
+	const char *path; /* "library/busybox" */
 	struct auth *auth;
 	struct http *http;
 };
@@ -23,14 +23,14 @@ int registry_manifest(struct registry *r, const char *reference, struct buf *ret
 		      char ret_digest[DIGEST_TEXT_SIZE], struct error *e) MUST_USE;
 
 /* Fetch a small blob whole, checked. Fails as above. */
-int registry_document(struct registry *r, const char *digest, uint64_t size_bytes, struct buf *ret, struct error *e)
-	MUST_USE;
+int registry_document(struct registry *r, const char *digest, uint64_t size_bytes, struct buf *ret,
+		      struct error *e) MUST_USE;
 
 /* Stream a blob into sink; its bytes are counted here but not hashed. A connection that closes in the
  * middle is taken up again at that byte, a bounded number of times.
  * Fails: as above, and as sink did. */
 int registry_blob(struct registry *r, const char *digest, uint64_t size_bytes,
-		  int (*sink)(void *arg, const void *data, size_t n, struct error *e), void *arg, struct error *e)
-	MUST_USE;
+		  int (*sink)(void *arg, const void *data, size_t n, struct error *e), void *arg,
+		  struct error *e) MUST_USE;
 
 #endif

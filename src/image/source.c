@@ -68,11 +68,12 @@ int source_read_config(struct source_image *s, const struct platform *host, stru
 	if (!*config.architecture)
 		str_set(&config.architecture, host->architecture);
 	if (platform_rank(host, config.os, config.architecture, config.variant) == 0)
-		return err_new(e, ERR_INVALID, "the image is for %.32s/%.32s%s%.32s, this host is %s/%s%s%s", config.os,
-			       config.architecture, *config.variant ? "/" : "", config.variant, host->os,
-			       host->architecture, *host->variant ? "/" : "", host->variant);
+		return err_new(e, ERR_INVALID, "the image is for %.32s/%.32s%s%.32s, this host is %s/%s%s%s",
+			       config.os, config.architecture, *config.variant ? "/" : "", config.variant,
+			       host->os, host->architecture, *host->variant ? "/" : "", host->variant);
 	if (s->diff_ids.n != s->layer_count)
-		return err_new(e, ERR_CORRUPT, "the manifest has %zu layers, but the config's rootfs.diff_ids has %zu",
+		return err_new(e, ERR_CORRUPT,
+			       "the manifest has %zu layers, but the config's rootfs.diff_ids has %zu",
 			       s->layer_count, s->diff_ids.n);
 	add_chain_ids(s);
 	return 0;

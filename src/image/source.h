@@ -12,17 +12,17 @@
 #include "image/manifest.h"
 
 struct source_layer {
-	char *digest;		/* of the blob; NULL when the source does not say */
+	char *digest; /* of the blob; NULL when the source does not say */
 	uint64_t size_bytes;
-	int compression;	/* enum inflate_kind, or -1: by its first bytes */
-	char *path;		/* in a layout */
+	int compression; /* enum inflate_kind, or -1: by its first bytes */
+	char *path;	 /* in a layout */
 };
 struct source_image {
-	char digest[DIGEST_TEXT_SIZE];		/* what the reference resolved to: index or manifest; "" unknown */
+	char digest[DIGEST_TEXT_SIZE]; /* what the reference resolved to: index or manifest; "" unknown */
 	char config_digest[DIGEST_TEXT_SIZE];
 	struct buf manifest, config;
 	struct strv diff_ids, chain_ids;
-	struct strv names;			/* of an import */
+	struct strv names; /* of an import */
 	struct source_layer *layers;
 	size_t layer_count;
 };
@@ -44,8 +44,8 @@ int layout_open(int dfd, struct layout **ret, struct error *e) MUST_USE;
 void layout_free(struct layout *l);
 DEFINE_CLEANUP(struct layout, layout_free)
 size_t layout_count(const struct layout *l);
-int layout_image(struct layout *l, size_t i, const struct platform *host, struct source_image *ret, struct error *e)
-	MUST_USE;
+int layout_image(struct layout *l, size_t i, const struct platform *host, struct source_image *ret,
+		 struct error *e) MUST_USE;
 int layout_layer(struct layout *l, const struct source_layer *layer, int *ret_fd, struct error *e) MUST_USE;
 
 #endif

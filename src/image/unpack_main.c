@@ -26,7 +26,8 @@
  * hulld can wait until the last process is gone. */
 static void run_unpacker(int sock, int tree_fd)
 {
-	int keep[3] = { WORKER_ALIVE, sock < tree_fd || tree_fd < 0 ? sock : tree_fd, sock < tree_fd ? tree_fd : sock };
+	int keep[3] = { WORKER_ALIVE, sock < tree_fd || tree_fd < 0 ? sock : tree_fd,
+			sock < tree_fd ? tree_fd : sock };
 	struct error e = ERROR_INIT;
 
 	close(WORKER_SOCKET);
@@ -62,7 +63,7 @@ static int start_unpacker(int sock, struct proc *ret_child, struct error *e)
 }
 
 static struct {
-	int sock;	/* our end of the unpacker's socket: it ends when this closes */
+	int sock; /* our end of the unpacker's socket: it ends when this closes */
 	int pid_fd;
 } unpacker = { -1, -1 };
 
@@ -89,7 +90,8 @@ static void on_term(int sig)
 static int usage(FILE *out, int status)
 {
 	fputs("usage: hull-unpack [LOG-LEVEL]\n\n"
-	      "The image worker of hulld, which starts it. It takes its request on fd 3.\n", out);
+	      "The image worker of hulld, which starts it. It takes its request on fd 3.\n",
+	      out);
 	return status;
 }
 
@@ -106,8 +108,8 @@ int main(int argc, char **argv)
 		puts("hull-unpack " HULL_VERSION);
 		return 0;
 	}
-	if (argc > 2 || (argc == 2 && log_level_parse(argv[1], &level, &e) < 0) || fcntl(WORKER_SOCKET, F_GETFD) < 0 ||
-	    fcntl(WORKER_LAYERS, F_GETFD) < 0)
+	if (argc > 2 || (argc == 2 && log_level_parse(argv[1], &level, &e) < 0) ||
+	    fcntl(WORKER_SOCKET, F_GETFD) < 0 || fcntl(WORKER_LAYERS, F_GETFD) < 0)
 		return usage(stderr, 2);
 	if (fcntl(WORKER_SOURCE, F_GETFD) < 0)
 		source_fd = -1;

@@ -53,7 +53,8 @@ static void serve(const struct job *job, int in_fd, int out_fd, bool has_devices
 		job_run(job, in_fd, has_devices, &result);
 	}
 	if (result.dropped_xattrs || result.skipped_devices)
-		log_debug("layer %s: %llu attributes left out (overlay's own, or not possible here), %llu devices left out",
+		log_debug("layer %s: %llu attributes left out (overlay's own, or not possible here), %llu "
+			  "devices left out",
 			  job->digest, (unsigned long long)result.dropped_xattrs,
 			  (unsigned long long)result.skipped_devices);
 	_exit(fd_write_full(out_fd, &result, sizeof(result)) < 0 ? 1 : 0);

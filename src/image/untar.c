@@ -38,11 +38,11 @@ struct dir_time {
 struct writer {
 	const struct untar_opts *o;
 	struct untar_result result;
-	char path[PATH_MAX];		/* the cleaned name of this entry; "" is the root itself */
-	const char *name;		/* its last part, in path */
-	int parent_fd;			/* of name: root_dfd or open_fd */
-	int open_fd;			/* kept open for the next entry; -1 none */
-	char open_path[PATH_MAX];	/* the directory of open_fd */
+	char path[PATH_MAX];	  /* the cleaned name of this entry; "" is the root itself */
+	const char *name;	  /* its last part, in path */
+	int parent_fd;		  /* of name: root_dfd or open_fd */
+	int open_fd;		  /* kept open for the next entry; -1 none */
+	char open_path[PATH_MAX]; /* the directory of open_fd */
 	struct dir_time *dirs;
 	size_t dir_count, dir_room;
 	uint64_t unchecked_bytes;
@@ -64,8 +64,8 @@ static int clean_name(const char *name, char out[PATH_MAX], struct error *e)
 			return err_new(e, ERR_INVALID, "has a part of %zu bytes, more than %d", n, NAME_MAX);
 		if (n > 0 && !(n == 1 && p[0] == '.')) {
 			if (len + n + 2 > PATH_MAX || ++parts > UNTAR_DEPTH_MAX)
-				return err_new(e, ERR_INVALID, "is longer than %d bytes or %d parts", PATH_MAX - 1,
-					       UNTAR_DEPTH_MAX);
+				return err_new(e, ERR_INVALID, "is longer than %d bytes or %d parts",
+					       PATH_MAX - 1, UNTAR_DEPTH_MAX);
 			if (len)
 				out[len++] = '/';
 			memcpy(out + len, p, n);
@@ -122,7 +122,9 @@ static int open_beneath(struct writer *w, const char *path, int *ret_fd)
 {
 	struct error why = ERROR_INIT;
 
-	return path_open_beneath(w->o->root_dfd, path, O_PATH | O_DIRECTORY, 0, false, ret_fd, &why) < 0 ? -why.sys : 0;
+	return path_open_beneath(w->o->root_dfd, path, O_PATH | O_DIRECTORY, 0, false, ret_fd, &why) < 0
+		       ? -why.sys
+		       : 0;
 }
 
 static int open_fault(int sys, const char *path, struct error *e)
@@ -220,9 +222,11 @@ static int check_disk(struct writer *w, uint64_t added, struct error *e)
 	free_bytes = (uint64_t)vfs.f_bavail * vfs.f_frsize;
 	if (free_bytes < w->o->reserve_bytes)
 		return err_new(e, ERR_LIMIT, "the disk has %llu MiB left, and %llu MiB are kept in reserve",
-			       (unsigned long long)(free_bytes >> 20), (unsigned long long)(w->o->reserve_bytes >> 20));
+			       (unsigned long long)(free_bytes >> 20),
+			       (unsigned long long)(w->o->reserve_bytes >> 20));
 	if (vfs.f_files > 0 && vfs.f_favail < INODES_FREE_MIN)
-		return err_new(e, ERR_LIMIT, "the disk has %llu inodes left", (unsigned long long)vfs.f_favail);
+		return err_new(e, ERR_LIMIT, "the disk has %llu inodes left",
+			       (unsigned long long)vfs.f_favail);
 	return 0;
 }
 
@@ -287,10 +291,12 @@ static int set_xattrs(struct writer *w, struct tar *t, int fd, struct error *e)
 		if (fd < 0 && !is_there && fchdir(w->parent_fd) < 0)
 			return err_sys(e, "enter the parent directory");
 		is_there = true;
-		r = fd >= 0 ? fsetxattr(fd, name, value, len, 0) : lsetxattr(*w->name ? w->name : ".", name, value, len, 0);
+		r = fd >= 0 ? fsetxattr(fd, name, value, len, 0)
+			    : lsetxattr(*w->name ? w->name : ".", name, value, len, 0);
 		if (r == 0)
 			continue;
-		if ((errno != ENOTSUP && errno != EPERM) || (str_eq(name, "security.capability") && w->o->has_devices))
+		if ((errno != ENOTSUP && errno != EPERM) ||
+		    (str_eq(name, "security.capability") && w->o->has_devices))
 			return err_sys(e, "set attribute \"%.100s\"", name);
 		w->result.dropped_xattrs++;
 	}
@@ -299,7 +305,8 @@ static int set_xattrs(struct writer *w, struct tar *t, int fd, struct error *e)
 
 static struct timespec entry_time(const struct tar_entry *x)
 {
-	return (struct timespec){ .tv_sec = x->mtime_s, .tv_nsec = x->mtime_ns < 1000000000 ? x->mtime_ns : 0 };
+	return (struct timespec){ .tv_sec = x->mtime_s,
+				  .tv_nsec = x->mtime_ns < 1000000000 ? x->mtime_ns : 0 };
 }
 
 static int chown_hint(const struct tar_entry *x, struct error *e)
@@ -383,7 +390,8 @@ static int write_dir(struct writer *w, struct tar *t, const struct tar_entry *x,
 		if (fstatat(w->parent_fd, w->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			return err_sys(e, "look at what is there");
 		if (!S_ISDIR(st.st_mode)) {
-			/* What was there hid the lower layers' directory of this name; it must stay hidden. */
+			/* What was there hid the lower layers' directory of this name; it must stay hidden.
+			 */
 			is_opaque = w->o->is_layer;
 			r = make_way(w, e);
 			if (r == 0 && mkdirat(w->parent_fd, w->name, 0755) < 0)
@@ -430,7 +438,8 @@ static int write_special(struct writer *w, struct tar *t, const struct tar_entry
 
 	if (x->type != TAR_SYMLINK && !w->o->is_layer)
 		return err_new(e, ERR_INVALID, "is a device or FIFO");
-	if (x->type != TAR_SYMLINK && x->type != TAR_FIFO && !w->o->has_devices && (x->dev_major || x->dev_minor)) {
+	if (x->type != TAR_SYMLINK && x->type != TAR_FIFO && !w->o->has_devices &&
+	    (x->dev_major || x->dev_minor)) {
 		w->result.skipped_devices++;
 		return 0;
 	}
@@ -466,9 +475,11 @@ static int write_hardlink(struct writer *w, const struct tar_entry *x, struct er
 		*slash = '\0';
 	r = open_beneath(w, slash ? target : ".", &dfd);
 	if (r == -EXDEV || r == -ELOOP)
-		return err_new(e, ERR_INVALID, "its hardlink target \"%.256s\" leaves the layer through a symlink", x->link);
+		return err_new(e, ERR_INVALID,
+			       "its hardlink target \"%.256s\" leaves the layer through a symlink", x->link);
 	if (r < 0 || fstatat(dfd, last, &a, AT_SYMLINK_NOFOLLOW) < 0)
-		return err_new(e, ERR_INVALID, "is a hardlink to \"%.256s\", which this layer does not have", x->link);
+		return err_new(e, ERR_INVALID, "is a hardlink to \"%.256s\", which this layer does not have",
+			       x->link);
 	if (fstatat(w->parent_fd, w->name, &b, AT_SYMLINK_NOFOLLOW) == 0) {
 		if (a.st_ino == b.st_ino && a.st_dev == b.st_dev)
 			return 0;

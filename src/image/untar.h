@@ -23,13 +23,13 @@
 #include "codec/tar.h"
 
 #define UNTAR_ENTRIES_MAX 4000000u
-#define UNTAR_DEPTH_MAX 256	/* parts of a name */
+#define UNTAR_DEPTH_MAX 256 /* parts of a name */
 
 struct untar_opts {
 	int root_dfd;
-	bool is_layer;			/* false: files and directories of ours, 0644 and 0755, links made, no devices */
-	bool has_devices;		/* we may make device nodes (not in a user namespace) */
-	uint64_t reserve_bytes;		/* disk space that must stay free */
+	bool is_layer;	  /* false: files and directories of ours, 0644 and 0755, links made, no devices */
+	bool has_devices; /* we may make device nodes (not in a user namespace) */
+	uint64_t reserve_bytes; /* disk space that must stay free */
 };
 
 struct untar_result {

@@ -75,10 +75,13 @@ static int read_piece(struct wire *w, ssize_t *ret_n, struct error *e)
 	return 0;
 }
 
-int wire_receive(struct wire *w, int cancel_fd, int64_t deadline_ns, struct json_object **ret, struct error *e)
+int wire_receive(struct wire *w, int cancel_fd, int64_t deadline_ns, struct json_object **ret,
+		 struct error *e)
 {
 	for (;;) {
-		char *end = w->in.len > w->scanned ? memchr(w->in.data + w->scanned, '\n', w->in.len - w->scanned) : NULL;
+		char *end = w->in.len > w->scanned
+				    ? memchr(w->in.data + w->scanned, '\n', w->in.len - w->scanned)
+				    : NULL;
 		ssize_t n = 0;
 		int r;
 

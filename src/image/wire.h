@@ -23,15 +23,15 @@
 #include "base/error.h"
 #include "codec/json.h"
 
-#define WIRE_LINE_MAX (40U << 20)	/* a manifest and a config, escaped */
+#define WIRE_LINE_MAX (40U << 20) /* a manifest and a config, escaped */
 #define WIRE_AUTH_MAX (256U << 10)
 
 struct wire {
 	int fd;
 	struct buf in;
-	size_t scanned;		/* of in: no line end up to there */
+	size_t scanned; /* of in: no line end up to there */
 };
-void wire_done(struct wire *w);		/* does not close the fd */
+void wire_done(struct wire *w); /* does not close the fd */
 DEFINE_CLEANUP_VALUE(struct wire, wire_done)
 
 /* Fails: SYS. */
@@ -42,8 +42,8 @@ int wire_send_bytes(struct wire *w, const void *data, size_t n, struct error *e)
 int wire_wait(struct wire *w, int cancel_fd, int64_t deadline_ns, struct error *e) MUST_USE;
 /* The next document: 1, or 0 at the end of the stream. Blocks like wire_wait().
  * Fails: as that, LIMIT, INVALID (no JSON object). */
-int wire_receive(struct wire *w, int cancel_fd, int64_t deadline_ns, struct json_object **ret, struct error *e)
-	MUST_USE;
+int wire_receive(struct wire *w, int cancel_fd, int64_t deadline_ns, struct json_object **ret,
+		 struct error *e) MUST_USE;
 /* Exactly n bytes; blocks. Fails: CORRUPT (the stream ends before), SYS. */
 int wire_receive_bytes(struct wire *w, void *data, size_t n, struct error *e) MUST_USE;
 

@@ -15,13 +15,13 @@
 #include "base/log.h"
 #include "base/path.h"
 
-#define END_TIMEOUT_MS 2000	/* to end by itself, before it is killed */
+#define END_TIMEOUT_MS 2000 /* to end by itself, before it is killed */
 #define GONE_TIMEOUT_MS 10000
 
 /* What of our environment the worker gets: where the proxies are, and nothing else. */
-static const char *const passed_env[] = { "http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy",
-					  "ALL_PROXY",	"no_proxy",    "NO_PROXY",    "SSL_CERT_FILE",
-					  "SSL_CERT_DIR" };
+static const char *const passed_env[] = { "http_proxy", "https_proxy",	 "HTTPS_PROXY",
+					  "all_proxy",	"ALL_PROXY",	 "no_proxy",
+					  "NO_PROXY",	"SSL_CERT_FILE", "SSL_CERT_DIR" };
 
 static void fill_env(struct strv *env)
 {
@@ -106,7 +106,8 @@ void worker_stop(struct worker *w)
 	/* Its other processes end by themselves then, the kernel sees to it; it may take a moment. */
 	if (w->alive_fd >= 0) {
 		if (poll(&poll_fd, 1, GONE_TIMEOUT_MS) == 0)
-			log_warn("processes of the image worker still run; \"tmp/%s\" stays until the next start",
+			log_warn("processes of the image worker still run; \"tmp/%s\" stays until the next "
+				 "start",
 				 w->work_name);
 		close(w->alive_fd);
 	}
@@ -165,7 +166,8 @@ static int ended(struct worker *w, struct error *e)
 
 	if (proc_wait(&w->proc, deadline_in_ms(1000), &status, e) < 0)
 		return err_kind(e, ERR_INTERNAL);
-	return err_new(e, ERR_INTERNAL, "the image worker ended early: %s", proc_status_text(status, text, sizeof(text)));
+	return err_new(e, ERR_INTERNAL, "the image worker ended early: %s",
+		       proc_status_text(status, text, sizeof(text)));
 }
 
 static int said_error(struct json_object *o, struct error *e)
@@ -183,8 +185,8 @@ static int said_error(struct json_object *o, struct error *e)
 	return -kind;
 }
 
-int worker_event(struct worker *w, int cancel_fd, int64_t deadline_ns, struct json_object **ret, const char **ret_name,
-		 struct error *e)
+int worker_event(struct worker *w, int cancel_fd, int64_t deadline_ns, struct json_object **ret,
+		 const char **ret_name, struct error *e)
 {
 	cleanup_json struct json_object *o = NULL;
 	int r = wire_receive(&w->wire, cancel_fd, deadline_ns, &o, e);

@@ -13,11 +13,11 @@
 struct worker {
 	struct proc proc;
 	struct wire wire;
-	int alive_fd;		/* readable when all of its processes are gone */
-	int tmp_dfd;		/* borrowed: where the work directory is */
-	char work_name[32];	/* its name; "" when there is none */
+	int alive_fd;	    /* readable when all of its processes are gone */
+	int tmp_dfd;	    /* borrowed: where the work directory is */
+	char work_name[32]; /* its name; "" when there is none */
 	int work_dfd;
-	bool is_done;		/* it has nothing left to do: it ends by itself when its socket closes */
+	bool is_done; /* it has nothing left to do: it ends by itself when its socket closes */
 };
 #define WORKER_INIT ((struct worker){ .proc = PROC_INIT, .wire.fd = -1, .alive_fd = -1, .work_dfd = -1 })
 
@@ -34,7 +34,7 @@ int worker_send_auth(struct worker *w, const struct image_auth *auth, struct err
 
 /* The next event but "error", which becomes this function's error. Fails: INTERNAL (the worker ended), as
  * wire_receive(), as the worker said. */
-int worker_event(struct worker *w, int cancel_fd, int64_t deadline_ns, struct json_object **ret, const char **ret_name,
-		 struct error *e) MUST_USE;
+int worker_event(struct worker *w, int cancel_fd, int64_t deadline_ns, struct json_object **ret,
+		 const char **ret_name, struct error *e) MUST_USE;
 
 #endif

@@ -10,7 +10,8 @@
 
 #define OUT_MAX (1U << 20)
 
-static int run(enum inflate_kind kind, const uint8_t *data, size_t size, size_t piece, size_t room, struct buf *out)
+static int run(enum inflate_kind kind, const uint8_t *data, size_t size, size_t piece, size_t room,
+	       struct buf *out)
 {
 	CLEANUP(inflate_free) struct inflate *f = inflate_new(kind);
 	static uint8_t space[256 * 64];
@@ -19,7 +20,9 @@ static int run(enum inflate_kind kind, const uint8_t *data, size_t size, size_t 
 
 	while (r == 0 && out->len < OUT_MAX) {
 		size_t n = size < piece ? size : piece;
-		struct inflate_io io = { .in = data, .in_len = n, .is_last = n == size, .out = space, .out_len = room };
+		struct inflate_io io = {
+			.in = data, .in_len = n, .is_last = n == size, .out = space, .out_len = room
+		};
 
 		r = inflate_run(f, &io, &e);
 		buf_add(out, space, room - io.out_len);
@@ -47,9 +50,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size -= 2;
 	a = run(INFLATE_GZIP_ISAL, data, size, piece, room, &isal);
 	b = run(INFLATE_GZIP_ZLIB, data, size, piece, room, &zlib);
-	if (a != b || (a == 1 && (isal.len != zlib.len || memcmp(buf_str(&isal), buf_str(&zlib), isal.len) != 0)))
+	if (a != b ||
+	    (a == 1 && (isal.len != zlib.len || memcmp(buf_str(&isal), buf_str(&zlib), isal.len) != 0)))
 		abort();
-	if (run(INFLATE_ZSTD, data, size, piece, room, &zstd) == 1 && inflate_detect(data, size) != INFLATE_ZSTD)
+	if (run(INFLATE_ZSTD, data, size, piece, room, &zstd) == 1 &&
+	    inflate_detect(data, size) != INFLATE_ZSTD)
 		abort();
 	return 0;
 }

@@ -30,15 +30,16 @@ static int apply(void *ctx, const struct images_change *changes, size_t count, b
 
 	for (size_t i = 0; i < count; i++)
 		if (changes[i].data)
-			store_tx_put(&tx, tables[changes[i].table], changes[i].key, changes[i].data, changes[i].len);
+			store_tx_put(&tx, tables[changes[i].table], changes[i].key, changes[i].data,
+				     changes[i].len);
 		else
 			store_tx_remove(&tx, tables[changes[i].table], changes[i].key);
 	return store_commit(&tx, e);
 }
 
 static int each(void *ctx, enum images_table table,
-		int (*fn)(void *arg, const char *key, const void *data, size_t len, struct error *e), void *arg,
-		struct error *e)
+		int (*fn)(void *arg, const char *key, const void *data, size_t len, struct error *e),
+		void *arg, struct error *e)
 {
 	return store_each(ctx, tables[table], fn, arg, e);
 }
@@ -72,8 +73,8 @@ static void on_progress(void *arg, const struct image_progress *p)
 {
 	(void)arg;
 	if (verbose)
-		fprintf(stderr, "progress %d %s %llu/%llu\n", p->phase, p->digest, (unsigned long long)p->done_bytes,
-			(unsigned long long)p->total_bytes);
+		fprintf(stderr, "progress %d %s %llu/%llu\n", p->phase, p->digest,
+			(unsigned long long)p->done_bytes, (unsigned long long)p->total_bytes);
 }
 
 static void *pull_one(void *ref)
@@ -196,7 +197,8 @@ int main(int argc, char **argv)
 	}
 	if (verbose)
 		log_set_level(LOG_LEVEL_DEBUG);
-	if (path_mkdir_all(argv[1], 0700, &root_dfd, &e) < 0 || store_open(root_dfd, "hull.db", &store, &e) < 0)
+	if (path_mkdir_all(argv[1], 0700, &root_dfd, &e) < 0 ||
+	    store_open(root_dfd, "hull.db", &store, &e) < 0)
 		return fail(&e);
 	o.root_dfd = root_dfd;
 	o.store.ctx = store;

@@ -36,7 +36,10 @@ static void make_text(struct buf *b, size_t n)
 static void add_gzip_member(struct buf *out, const void *data, size_t n, bool has_name)
 {
 	uint8_t *to = (uint8_t *)buf_reserve(out, n + 4096);
-	gz_header head = { .name = (Bytef *)(char[]){ "a name" }, .extra = (Bytef *)(char[]){ "xy" }, .extra_len = 2, .hcrc = 1 };
+	gz_header head = { .name = (Bytef *)(char[]){ "a name" },
+			   .extra = (Bytef *)(char[]){ "xy" },
+			   .extra_len = 2,
+			   .hcrc = 1 };
 	z_stream z = { 0 };
 
 	assert_int_equal(deflateInit2(&z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
@@ -52,7 +55,8 @@ static void add_gzip_member(struct buf *out, const void *data, size_t n, bool ha
 }
 
 /* Inflate in pieces: up to in_max bytes of input and out_max of room a call. Returns 1, or the error. */
-static int run(enum inflate_kind kind, const void *data, size_t len, size_t in_max, size_t out_max, struct buf *out)
+static int run(enum inflate_kind kind, const void *data, size_t len, size_t in_max, size_t out_max,
+	       struct buf *out)
 {
 	CLEANUP(inflate_free) struct inflate *f = inflate_new(kind);
 	uint8_t *room = mem_alloc(out_max);
@@ -62,7 +66,9 @@ static int run(enum inflate_kind kind, const void *data, size_t len, size_t in_m
 
 	while (r == 0) {
 		size_t n = len < in_max ? len : in_max;
-		struct inflate_io io = { .in = p, .in_len = n, .is_last = n == len, .out = room, .out_len = out_max };
+		struct inflate_io io = {
+			.in = p, .in_len = n, .is_last = n == len, .out = room, .out_len = out_max
+		};
 
 		r = inflate_run(f, &io, &e);
 		buf_add(out, room, out_max - io.out_len);
@@ -79,7 +85,9 @@ static int run(enum inflate_kind kind, const void *data, size_t len, size_t in_m
 
 static void check(enum inflate_kind kind, const struct buf *packed, const struct buf *want)
 {
-	static const size_t sizes[][2] = { { 1 << 20, 1 << 20 }, { 1, 1 << 16 }, { 1 << 16, 1 }, { 7, 13 }, { 4096, 100 } };
+	static const size_t sizes[][2] = {
+		{ 1 << 20, 1 << 20 }, { 1, 1 << 16 }, { 1 << 16, 1 }, { 7, 13 }, { 4096, 100 }
+	};
 
 	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
 		cleanup_buf struct buf got = BUF_INIT;
@@ -131,7 +139,8 @@ static void what_is_cut_off_is_corrupt(void **unused)
 		for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
 			cleanup_buf struct buf got = BUF_INIT;
 
-			assert_int_equal(run(kinds[k], packed.data, len, 1 << 20, 1 << 16, &got), -ERR_CORRUPT);
+			assert_int_equal(run(kinds[k], packed.data, len, 1 << 20, 1 << 16, &got),
+					 -ERR_CORRUPT);
 		}
 }
 

@@ -17,8 +17,8 @@ static void challenges_are_parsed(void **unused)
 		bool is_bearer;
 		const char *realm, *service, *scope;
 	} rows[] = {
-		{ "Bearer realm=\"https://a/t\",service=\"s\",scope=\"repository:x:pull\"", 0, true, "https://a/t", "s",
-		  "repository:x:pull" },
+		{ "Bearer realm=\"https://a/t\",service=\"s\",scope=\"repository:x:pull\"", 0, true,
+		  "https://a/t", "s", "repository:x:pull" },
 		{ "bearer  realm = \"http://a\" , error=\"x\"", 0, true, "http://a", NULL, NULL },
 		{ "Bearer realm=\"https://a/\\\"q\\\"\"", 0, true, "https://a/\"q\"", NULL, NULL },
 		{ "Bearer realm=https://a,realm=https://b", 0, true, "https://a", NULL, NULL },

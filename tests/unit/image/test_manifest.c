@@ -31,9 +31,10 @@ static void variants_rank_as_the_hosts_can_run_them(void **unused)
 	assert_int_equal(platform_rank(&amd64, "linux", "386", ""), 0);
 }
 
-#define ENTRY(n, arch, variant) \
-	"{\"mediaType\":\"" MEDIA_OCI_MANIFEST "\"," D(n) ",\"platform\":{\"os\":\"linux\",\"architecture\":\"" arch \
-	"\",\"variant\":\"" variant "\"}}"
+#define ENTRY(n, arch, variant)                                                                           \
+	"{\"mediaType\":\"" MEDIA_OCI_MANIFEST                                                            \
+	"\"," D(n) ",\"platform\":{\"os\":\"linux\",\"architecture\":\"" arch "\",\"variant\":\"" variant \
+		   "\"}}"
 
 static int choose(const char *text, const struct platform *host, char *last_digit, struct error *e)
 {
@@ -47,8 +48,9 @@ static int choose(const char *text, const struct platform *host, char *last_digi
 
 static void index_gives_the_best_platform(void **unused)
 {
-	static const char text[] = "{\"schemaVersion\":2,\"manifests\":[" ENTRY(1, "unknown", "") "," ENTRY(2, "arm", "v6") ","
-		ENTRY(3, "arm", "v7") "," ENTRY(4, "amd64", "v2") "," ENTRY(5, "amd64", "") "]}";
+	static const char text[] = "{\"schemaVersion\":2,\"manifests\":[" ENTRY(1, "unknown", "") "," ENTRY(
+		2, "arm", "v6") "," ENTRY(3, "arm", "v7") "," ENTRY(4, "amd64", "v2") "," ENTRY(5, "amd64",
+												"") "]}";
 	struct error e = ERROR_INIT;
 	char digit = 0;
 
@@ -87,7 +89,8 @@ static void kind_is_told_by_the_document(void **unused)
 	assert_int_equal(kind_of("[]", NULL), -ERR_INVALID);
 }
 
-#define MANIFEST(layers) "{\"config\":{\"mediaType\":\"" MEDIA_OCI_CONFIG "\"," D(1) "},\"layers\":[" layers "]}"
+#define MANIFEST(layers) \
+	"{\"config\":{\"mediaType\":\"" MEDIA_OCI_CONFIG "\"," D(1) "},\"layers\":[" layers "]}"
 #define LAYER(media) "{\"mediaType\":\"" media "\"," D(2) "}"
 
 static int parse(const char *text, struct error *e)
@@ -108,22 +111,28 @@ static void layers_are_known_by_media_type(void **unused)
 	assert_int_equal(m.layer_count, 1);
 	assert_int_equal(m.layers[0].compression, INFLATE_ZSTD);
 	assert_int_equal(m.layers[0].blob.size_bytes, 12);
-	assert_int_equal(parse(MANIFEST(LAYER("application/vnd.oci.image.layer.nondistributable.v1.tar")), &e), -ERR_UNSUPPORTED);
+	assert_int_equal(
+		parse(MANIFEST(LAYER("application/vnd.oci.image.layer.nondistributable.v1.tar")), &e),
+		-ERR_UNSUPPORTED);
 	assert_non_null(strstr(err_msg(&e), "layers[0]"));
 	assert_int_equal(parse(MANIFEST(LAYER("application/x-what")), &e), -ERR_UNSUPPORTED);
 	assert_non_null(strstr(err_msg(&e), "application/x-what"));
 	assert_int_equal(parse(MANIFEST("{\"digest\":\"sha256:../../etc\",\"size\":1}"), &e), -ERR_INVALID);
 	assert_int_equal(parse(MANIFEST("{\"digest\":\"sha256:" HEX "1\",\"size\":-1}"), &e), -ERR_INVALID);
 	assert_int_equal(parse("{\"layers\":[]}", &e), -ERR_INVALID);
-	assert_int_equal(parse("{\"config\":{\"mediaType\":\"application/vnd.oci.empty.v1+json\"," D(1) "},\"layers\":[]}", &e),
+	assert_int_equal(parse("{\"config\":{\"mediaType\":\"application/vnd.oci.empty.v1+json\"," D(
+				       1) "},\"layers\":[]}",
+			       &e),
 			 -ERR_UNSUPPORTED);
 }
 
 static void config_is_read_whole(void **unused)
 {
 	static const char text[] =
-		"{\"os\":\"linux\",\"architecture\":\"arm64\",\"config\":{\"Env\":[\"A=1\",\"B=\"],\"Cmd\":[\"/x\",\"\"],"
-		"\"Entrypoint\":null,\"User\":\"7\",\"WorkingDir\":\"/w\",\"StopSignal\":\"SIGINT\",\"Labels\":{\"k\":\"v\"},"
+		"{\"os\":\"linux\",\"architecture\":\"arm64\",\"config\":{\"Env\":[\"A=1\",\"B=\"],\"Cmd\":["
+		"\"/x\",\"\"],"
+		"\"Entrypoint\":null,\"User\":\"7\",\"WorkingDir\":\"/"
+		"w\",\"StopSignal\":\"SIGINT\",\"Labels\":{\"k\":\"v\"},"
 		"\"ExposedPorts\":{\"80/tcp\":{}},\"Volumes\":{\"/data\":{}},\"Unknown\":[1]},"
 		"\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[\"sha256:" HEX "0\"]}}";
 	CLEANUP(image_config_done) struct image_config c = { 0 };

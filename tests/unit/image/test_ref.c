@@ -104,7 +104,8 @@ static void names_are_bounded(void **unused)
 	image_ref_done(&ref);
 }
 
-static void check_endpoints(const struct registries *r, const char *text, const char *first, const char *last, size_t count)
+static void check_endpoints(const struct registries *r, const char *text, const char *first, const char *last,
+			    size_t count)
 {
 	cleanup_image_ref struct image_ref ref = IMAGE_REF_INIT;
 	struct registry_endpoint *v;
@@ -125,7 +126,8 @@ static char *t(const char *s)
 
 static void longest_prefix_chooses_the_mirrors(void **unused)
 {
-	struct registry_endpoint any[] = { { .url = t("http://any:1/") } }, k8s[] = { { .url = t("mirror:2") } },
+	struct registry_endpoint any[] = { { .url = t("http://any:1/") } },
+				 k8s[] = { { .url = t("mirror:2") } },
 				 team[] = { { .url = t("https://t/x") }, { .url = t("127.0.0.1:3") } };
 	struct registry_config v[] = {
 		{ .prefix = t("*"), .mirrors = any, .mirror_count = 1 },
@@ -144,14 +146,16 @@ static void longest_prefix_chooses_the_mirrors(void **unused)
 	check_endpoints(&r, "registry.k8s.io/teams/x", "https://mirror:2", "https://registry.k8s.io", 2);
 	check_endpoints(&r, "registry.k8s.io.evil/x", "http://any:1", "https://registry.k8s.io.evil", 2);
 	check_endpoints(&r, "plain.example/x", "https://plain.example", "http://plain.example", 2);
-	check_endpoints(&(struct registries){ 0 }, "localhost:5000/x", "http://localhost:5000", "http://localhost:5000", 1);
+	check_endpoints(&(struct registries){ 0 }, "localhost:5000/x", "http://localhost:5000",
+			"http://localhost:5000", 1);
 	check_endpoints(&(struct registries){ 0 }, "127.0.0.1.evil:5000/x", "https://127.0.0.1.evil:5000",
 			"https://127.0.0.1.evil:5000", 1);
 }
 
 static void wrong_configurations_are_named(void **unused)
 {
-	static const char *const urls[] = { "ftp://x", "http://", "http://user@x", "http://x/?a", "http://x y", "" };
+	static const char *const urls[] = { "ftp://x",	   "http://",	 "http://user@x",
+					    "http://x/?a", "http://x y", "" };
 	struct error e = ERROR_INIT;
 
 	(void)unused;
