@@ -122,7 +122,7 @@ int copyup(int from_fd, int to_fd, struct error *e)
 		return err_sys(e, "look at the directory");
 	c.dev = sb.st_dev;
 	r = copy_dir(&c, from_fd, to_fd, e);
-	if (r >= 0 && (fchown(to_fd, sb.st_uid, sb.st_gid) < 0 || fchmod(to_fd, sb.st_mode & 07777) < 0))
+	if (r >= 0 && (fchownat(to_fd, ".", sb.st_uid, sb.st_gid, 0) < 0 || fchmodat(to_fd, ".", sb.st_mode & 07777, 0) < 0))
 		r = err_sys(e, "give the copy its owner");
 	return r < 0 ? err_ctx(e, "tmpcopyup") : 0;
 }
