@@ -52,20 +52,21 @@ static int next_event(struct parser *p, yaml_event_t *event, struct error *e)
 		       y->context ? ", " : "", y->problem ? y->problem : "cannot be parsed");
 }
 
-static int new_node(struct parser *p, const yaml_event_t *event, enum yaml_kind kind, struct yaml_node **ret,
-		    struct error *e)
+/* NULL, with the error set, when there are too many. */
+static struct yaml_node *new_node(struct parser *p, const yaml_event_t *event, enum yaml_kind kind,
+				  struct error *e)
 {
 	struct yaml_node *n;
 
-	if (++p->nodes > YAML_NODES_MAX)
-		return fail_at(p, event->start_mark.line + 1, e, ERR_LIMIT, "more than %d values",
-			       YAML_NODES_MAX);
+	if (++p->nodes > YAML_NODES_MAX) {
+		fail_at(p, event->start_mark.line + 1, e, ERR_LIMIT, "more than %d values", YAML_NODES_MAX);
+		return NULL;
+	}
 	n = arena_alloc(p->arena, sizeof(*n));
 	n->kind = kind;
 	n->file = p->file;
 	n->line = (unsigned)event->start_mark.line + 1;
-	*ret = n;
-	return 0;
+	return n;
 }
 
 static int check_tag(const struct parser *p, const yaml_event_t *event, const yaml_char_t *tag,
@@ -114,9 +115,9 @@ static int copy_node(struct parser *p, const yaml_event_t *event, const struct y
 	struct yaml_node *n, **end;
 	int r;
 
-	r = new_node(p, event, from->kind, &n, e);
-	if (r < 0)
-		return r;
+	n = new_node(p, event, from->kind, e);
+	if (!n)
+		return -ERR_LIMIT;
 	*n = *from;
 	n->first = n->next = NULL;
 	end = &n->first;
@@ -161,10 +162,11 @@ static int parse_scalar(struct parser *p, const yaml_event_t *event, struct yaml
 	if (memchr(text, 0, len))
 		return fail_at(p, event->start_mark.line + 1, e, ERR_INVALID, "a NUL character in text");
 	r = check_tag(p, event, event->data.scalar.tag, e);
-	if (r == 0)
-		r = new_node(p, event, YAML_SCALAR, &n, e);
 	if (r < 0)
 		return r;
+	n = new_node(p, event, YAML_SCALAR, e);
+	if (!n)
+		return -ERR_LIMIT;
 	n->text = arena_strn(p->arena, text, len);
 	n->is_quoted = event->data.scalar.style != YAML_PLAIN_SCALAR_STYLE ||
 		       str_eq((const char *)event->data.scalar.tag, CORE_TAG "str");
@@ -180,10 +182,11 @@ static int parse_sequence(struct parser *p, const yaml_event_t *event, unsigned 
 	int r;
 
 	r = check_tag(p, event, event->data.sequence_start.tag, e);
-	if (r == 0)
-		r = new_node(p, event, YAML_SEQUENCE, &n, e);
 	if (r < 0)
 		return r;
+	n = new_node(p, event, YAML_SEQUENCE, e);
+	if (!n)
+		return -ERR_LIMIT;
 	for (end = &n->first;; end = &(*end)->next, n->count++) {
 		r = next_event(p, &inner, e);
 		if (r < 0)
@@ -240,10 +243,11 @@ static int parse_mapping(struct parser *p, const yaml_event_t *event, unsigned d
 	int r;
 
 	r = check_tag(p, event, event->data.mapping_start.tag, e);
-	if (r == 0)
-		r = new_node(p, event, YAML_MAPPING, &n, e);
 	if (r < 0)
 		return r;
+	n = new_node(p, event, YAML_MAPPING, e);
+	if (!n)
+		return -ERR_LIMIT;
 	for (end = &n->first;; end = &(*end)->next, n->count++) {
 		r = parse_key(p, n, &key, &line, e);
 		if (r < 0)
@@ -329,7 +333,7 @@ static int parse_documents(struct parser *p, struct yaml_node **ret, struct erro
 			break;
 		default:
 			r = parse_node(p, &event, 0, ret, e);
-			if (r == 0)
+			if (r == 0 && *ret)
 				ret = &(*ret)->next;
 			break;
 		}
@@ -509,7 +513,7 @@ int yaml_set_bool(const struct yaml_node *node, const struct yaml_field *f, void
 
 int yaml_set_u32(const struct yaml_node *node, const struct yaml_field *f, void *member, struct error *e)
 {
-	int64_t v, max = f->max > 0 && f->max < UINT32_MAX ? f->max : UINT32_MAX;
+	int64_t v = 0, max = f->max > 0 && f->max < UINT32_MAX ? f->max : UINT32_MAX;
 	int r = yaml_int(node, f->min > 0 ? f->min : 0, max, &v, e);
 
 	if (r == 0)

@@ -170,7 +170,7 @@ static void raise_fd_limit(void)
 static int make_dirs(struct daemon *d, struct error *e)
 {
 	const struct node_config *n = &d->config->node;
-	const char *path, *slash;
+	const char *path = NULL, *slash;
 	int r;
 
 	r = path_mkdir_all(n->state_dir, 0700, NULL, e);
@@ -178,7 +178,7 @@ static int make_dirs(struct daemon *d, struct error *e)
 		r = path_mkdir_all(n->root_dir, 0700, NULL, e);
 	if (r == 0)
 		r = listen_path(n->listen, &path, e);
-	if (r < 0)
+	if (r < 0 || !path)
 		return r;
 	slash = strrchr(path, '/');
 	if (slash != path) {

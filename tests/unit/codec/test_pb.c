@@ -139,8 +139,10 @@ static void what_grows_beyond_the_budget_is_refused(void **state)
 
 	(void)state;
 	/* empty Mounts */
-	for (size_t i = 0; i < len; i += 2)
-		memcpy(raw + i, "\x3a\x00", 2);
+	for (size_t i = 0; i < len; i += 2) {
+		raw[i] = 0x3a;
+		raw[i + 1] = 0;
+	}
 	assert_int_equal(pb_unpack(&runtime__v1__container_config__descriptor, raw, len, &a, &out, &e),
 			 -ERR_LIMIT);
 	assert_true(a.total < PB_UNPACK_BUDGET + 1024 * 1024);

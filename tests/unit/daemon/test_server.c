@@ -167,7 +167,7 @@ static void a_call_is_answered(void **state)
 	cleanup_arena struct arena a = ARENA_INIT;
 	CLEANUP(grpc_client_free) struct grpc_client *c = client();
 	struct error e = ERROR_INIT;
-	char *text;
+	char *text = NULL;
 	int status;
 
 	(void)state;
@@ -183,7 +183,7 @@ static void an_error_arrives_word_for_word(void **state)
 	cleanup_arena struct arena a = ARENA_INIT;
 	CLEANUP(grpc_client_free) struct grpc_client *c = client();
 	struct error e = ERROR_INIT;
-	char *text;
+	char *text = NULL;
 	int status;
 
 	(void)state;
@@ -301,7 +301,7 @@ static void long_calls_do_not_starve_short_ones(void **state)
 	struct error e = ERROR_INIT;
 	pthread_t threads[6];
 	int64_t start;
-	char *text;
+	char *text = NULL;
 	int status;
 
 	(void)state;
