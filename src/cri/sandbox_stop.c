@@ -35,11 +35,10 @@ static int undo_cgroup(struct node *n, const char *path, struct error *e)
 	if (sandbox_scope_is(n, path))
 		return sandbox_scope_remove(n, path, e);
 	r = cgroup_open(n->cgroups, path, &cg, e);
-	if (r == -ERR_NOT_FOUND)
-		return 0;
-	if (r < 0)
+	/* Gone already, its parent may still be there. */
+	if (r < 0 && r != -ERR_NOT_FOUND)
 		return r;
-	if ((r = cgroup_kill(cg, KILL_TIMEOUT_MS, e)) < 0)
+	if (cg && (r = cgroup_kill(cg, KILL_TIMEOUT_MS, e)) < 0)
 		return r;
 	return cgroup_remove(n->cgroups, path, own_parents(path), e);
 }

@@ -431,6 +431,25 @@ static void the_pids_limit_holds(void **state)
 	unmake(cg);
 }
 
+static void huge_pages_are_limited(void **state)
+{
+	struct cgroup_hugepage huge = { "2MB", 4 * MIB };
+	struct cgroup_resources res = { .hugepages = &huge, .hugepage_count = 1 };
+	struct cgroup *cg;
+
+	(void)state;
+	need(CGROUP_HUGETLB);
+	if (access("/sys/kernel/mm/hugepages/hugepages-2048kB", F_OK) < 0) {
+		print_message("skipped: no huge pages of 2 MB\n");
+		skip();
+	}
+	cg = make("huge", &res);
+	assert_file(cg, CGROUP_HUGETLB, "hugetlb.2MB.limit_in_bytes", "4194304", "hugetlb.2MB.max", "4194304");
+	huge.page_size = "3MB";
+	assert_int_equal(cgroup_update(cg, &res, &err), -ERR_UNSUPPORTED);
+	unmake(cg);
+}
+
 static void unified_writes_files_of_v2_only(void **state)
 {
 	struct cgroup_unified u = { "memory.high", "33554432" };
@@ -564,6 +583,60 @@ static void a_child_may_enter_after_it_gave_up_everything(void **state)
 	else
 		assert_int_equal(WEXITSTATUS(status), 0);
 	unmake(cg);
+}
+
+/* ---- delegation ---- */
+
+#define NOBODY 65534
+
+/* As an unprivileged user in a cgroup that was given to it (cgroups(7), "Delegation"): what systemd does for a user's
+ * session. */
+static void work_in_a_delegated_cgroup(void *arg)
+{
+	struct cgroup_resources res = { .has_memory_limit = true, .memory_limit = 16 * MIB, .has_pids_limit = true,
+					.pids_limit = 5 };
+	const char *given = arg;
+	struct cgroup *cg = NULL;
+	char path[128];
+
+	if (setresgid(NOBODY, NOBODY, NOBODY) < 0 || setresuid(NOBODY, NOBODY, NOBODY) < 0)
+		_exit(1);
+	snprintf(path, sizeof(path), "%s/pod/container", given);
+	if (cgroup_create(host, path, &res, &cg, &err) < 0) {
+		fprintf(stderr, "%s\n", err_msg(&err));
+		_exit(2);
+	}
+	/* Entering from within the delegated part needs no more. */
+	if (wait_for(start(cg, fork_many, NULL)) != 4 << 8)
+		_exit(3);
+	if (cgroup_kill(cg, 5000, &err) < 0 || cgroup_remove(host, path, 1, &err) < 0)
+		_exit(4);
+	cgroup_free(cg);
+	/* Outside of it the answer has a name. */
+	snprintf(path, sizeof(path), "%s-other", given);
+	_exit(cgroup_create(host, path, NULL, &cg, &err) == -ERR_DENIED ? 0 : 5);
+}
+
+static void a_delegated_cgroup_is_enough(void **state)
+{
+	struct cgroup_resources all = { .has_memory_limit = true, .memory_limit = 256 * MIB, .has_pids_limit = true,
+					.pids_limit = 100 };
+	static const char *const files[] = { ".", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads" };
+	struct cgroup *given, *own;
+
+	(void)state;
+	need(CGROUP_MEMORY);
+	if (host->mode != CGROUP_V2) {
+		print_message("skipped: v1 cannot be delegated\n");
+		skip();
+	}
+	given = make("given", &all);
+	for (size_t i = 0; i < ARRAY_LEN(files); i++)
+		assert_int_equal(fchownat(cgroup_dfd_v2(given), files[i], NOBODY, NOBODY, 0), 0);
+	own = make("given/own", &all);
+	assert_int_equal(wait_for(start(own, work_in_a_delegated_cgroup, (void *)cgroup_path(given))), 0);
+	cgroup_free(own);
+	unmake(given);
 }
 
 /* ---- freezing and killing ---- */
@@ -900,12 +973,14 @@ int main(void)
 		cmocka_unit_test_teardown(an_oom_kill_is_counted_where_it_happened, sweep),
 		cmocka_unit_test_teardown(a_kill_by_the_parents_limit_is_told_apart, sweep),
 		cmocka_unit_test_teardown(the_pids_limit_holds, sweep),
+		cmocka_unit_test_teardown(huge_pages_are_limited, sweep),
 		cmocka_unit_test_teardown(unified_writes_files_of_v2_only, sweep),
 		cmocka_unit_test_teardown(a_limit_below_the_use_is_refused_when_asked, sweep),
 		cmocka_unit_test_teardown(controllers_are_refused_below_a_parent_with_processes, sweep),
 		cmocka_unit_test_teardown(a_child_enters_every_hierarchy_itself, sweep),
 		cmocka_unit_test_teardown(another_process_is_moved_whole, sweep),
 		cmocka_unit_test_teardown(a_child_may_enter_after_it_gave_up_everything, sweep),
+		cmocka_unit_test_teardown(a_delegated_cgroup_is_enough, sweep),
 		cmocka_unit_test_teardown(a_frozen_process_stands_still, sweep),
 		cmocka_unit_test_teardown(a_kill_reaches_every_descendant, sweep),
 		cmocka_unit_test_teardown(a_kill_outruns_a_process_that_forks_away, sweep),
