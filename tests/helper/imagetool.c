@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* images.h as a command line, for the integration tests of src/image without a daemon:
- *	imagetool ROOT HELPER [-m URL | -i URL]... [-z] [-L MiB] [-u USER:PASSWORD] [-v] COMMAND ...
+ *	imagetool ROOT HELPER [-m URL [-c CA | -k]]... [-z] [-L MiB] [-u USER:PASSWORD] [-v] COMMAND ...
  *	pull REF... (all at once) | list | find TEXT | rm TEXT | import FILE [NAME] | gc
- * -m: mirror for all references; -z: zlib; -L: limit of an unpacked layer; -v: debug log and progress.
- * Answers are JSON lines; errors go to stderr as "kind: message", exit status 1. */
+ * -m: mirror for all references, with its CA file, or unverified (-k); -z: zlib; -L: limit of an unpacked
+ *layer; -v: debug log and progress. Answers are JSON lines; errors go to stderr as "kind: message", exit
+ *status 1. */
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -178,9 +179,13 @@ int main(int argc, char **argv)
 	if (argc < 4)
 		return 2;
 	optind = 3;
-	while ((c = getopt(argc, argv, "+m:zL:R:u:v")) >= 0) {
+	while ((c = getopt(argc, argv, "+m:c:kzL:R:u:v")) >= 0) {
 		if (c == 'm')
 			mirrors[any.mirror_count++].url = optarg;
+		else if (c == 'c')
+			mirrors[any.mirror_count - 1].ca = optarg;
+		else if (c == 'k')
+			mirrors[any.mirror_count - 1].insecure = true;
 		else if (c == 'z')
 			o.use_zlib = true;
 		else if (c == 'L')

@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import socket
+import ssl
 import subprocess
 import tarfile
 import threading
@@ -117,7 +118,7 @@ class Image:
 class Registry:
     """A registry on loopback. Faults are attributes that a test sets."""
 
-    def __init__(self, auth=None):
+    def __init__(self, auth=None, certificate=None):
         self.manifests, self.blobs, self.log = {}, {}, []
         self.auth = auth  # None, "basic", "bearer"
         self.user, self.password = "user", "secret-word"
@@ -131,7 +132,11 @@ class Registry:
         handler = type("Handler", (_Handler,), {"registry": self})
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        self.url = f"{'https' if certificate else 'http'}://127.0.0.1:{self.server.server_port}"
         self.host = f"127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
@@ -289,6 +294,16 @@ class Node:
             path = self.root / name
             found += [f"{name}/{x}" for x in os.listdir(path)] if path.exists() else []
         return sorted(found)
+
+
+def certificate(path, host="127.0.0.1"):
+    """A self-signed one with its key, in one PEM file."""
+    made = subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+         "-subj", "/CN=test", "-addext", f"subjectAltName=IP:{host}", "-keyout", "-", "-out", "-"],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True)
+    pathlib.Path(path).write_bytes(made.stdout)
+    return path
 
 
 @contextlib.contextmanager

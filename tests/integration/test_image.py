@@ -480,6 +480,31 @@ def test_redirect_to_another_host_gets_no_credentials(node):
         assert store.log and all("Authorization" not in headers for _, headers in store.log)
 
 
+# ---- TLS ---------------------------------------------------------------------------------------------
+
+
+def test_https_with_a_ca_of_its_own(node, tmp_path):
+    pem = kit.certificate(tmp_path / "registry.pem")
+    with Registry(certificate=pem, auth="bearer") as registry:
+        registry.push("team/app", Image(tar(file("a"))))
+        node.options = ["-m", registry.url, "-c", str(pem), "-u", "user:secret-word"]
+        assert node.pull("example.org/team/app")["tags"] == ["example.org/team/app:latest"]
+
+
+def test_https_that_nobody_vouches_for(node, tmp_path):
+    pem = kit.certificate(tmp_path / "registry.pem", host="127.0.0.2")
+    with Registry(certificate=pem) as registry:
+        registry.push("team/app", Image(tar(file("a"))))
+        for options in (["-m", registry.url], ["-m", registry.url, "-c", str(pem)]):
+            node.options = options
+            with pytest.raises(Failed) as caught:
+                node.pull("127.0.0.1:1/team/app")
+            assert caught.value.kind == "unavailable"
+            assert "certificate" in caught.value.message or "SSL" in caught.value.message
+        node.options = ["-m", registry.url, "-k"]
+        assert node.pull("127.0.0.1:1/team/app")
+
+
 # ---- confinement -------------------------------------------------------------------------------------
 
 
