@@ -19,6 +19,9 @@ import grpc
 
 REPO = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("HULL_BUILD", REPO / "build"))
+# Another build folder for hull-pod and hull-unpack: ThreadSanitizer's shadow does not fit into the address
+# space that the image worker gets, and neither of them has threads.
+HELPERS = pathlib.Path(os.environ["HULL_HELPERS"]) if "HULL_HELPERS" in os.environ else None
 MESSAGE_MAX = 16 * 1024 * 1024
 CGROUP_ROOT = pathlib.Path("/sys/fs/cgroup")
 SANITIZER_WORDS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:",
@@ -167,6 +170,12 @@ class Hulld(Process):
             **(config or {})}
         self.write_config()
         self.clients = []
+        if HELPERS:
+            (self.base / "helpers").mkdir()
+            for program in ("src/pod/hull-pod", "src/image/hull-unpack"):
+                (self.base / "helpers" / os.path.basename(program)).symlink_to(HELPERS / program)
+            self.config.setdefault("helper_dir", str(self.base / "helpers"))
+            self.write_config()
         super().__init__([BUILD / "src/daemon/hulld", "--config", self.config_path, *args],
                          self.base / "hull.sock", self.base / "hulld.log")
 
