@@ -202,6 +202,10 @@ static int overlay_by_fd(const struct layers *l, int *ret_fd, struct error *e)
 		r = mount_context_set(context, &MOUNT_PARAM_FD("workdir", l->work_fd), e);
 	if (r >= 0)
 		r = mount_context_set(context, &MOUNT_PARAM_FLAG("userxattr"), e);
+	/* A writable layer is never mounted a second time, so nothing of it has to reach the disk: without
+	 * this the end of each container would sync the upper's whole file system (overlayfs, "Volatile mount"). */
+	if (r >= 0 && l->upper_fd >= 0)
+		r = mount_context_set(context, &MOUNT_PARAM_FLAG("volatile"), e);
 	if (r >= 0)
 		r = mount_context_create(context, 0, ret_fd, e);
 	return r;
@@ -282,7 +286,7 @@ static int overlay_by_path(const struct layers *l, int *ret_fd, struct error *e)
 	for (size_t i = 0; i < l->o->lower_count; i++)
 		buf_addf(&options, i ? ":%zu" : "%zu", i);
 	if (l->o->upper)
-		buf_adds(&options, ",upperdir=upper,workdir=work");
+		buf_adds(&options, ",upperdir=upper,workdir=work,volatile");
 	b.options = buf_str(&options);
 	r = vchild_run(overlay_in_private_ns, &b, e);
 	if (r < 0) {

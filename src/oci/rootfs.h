@@ -21,7 +21,8 @@ struct oci_rootfs {
 	const char *const *lowers;	/* absolute directories; lowers[0] is the topmost layer */
 	size_t lower_count;
 	const char *upper, *work;	/* absolute; both NULL: a read-only overlay of the lowers. They
-					 * belong to the mapped root and are never idmapped */
+					 * belong to the mapped root and are never idmapped. For one mount
+					 * only: it is volatile, a power cut spoils it */
 	bool readonly;
 	int mapping_fd;			/* user namespace by which path or lowers are idmapped; -1 none */
 };
