@@ -170,8 +170,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_header(key.replace("_", "-"), value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        with contextlib.suppress(OSError):
-            self.wfile.write(body)
+        if self.command != "HEAD":
+            with contextlib.suppress(OSError):
+                self.wfile.write(body)
 
     def is_let_in(self):
         r, given = self.registry, self.headers.get("Authorization", "")
@@ -224,6 +225,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             code = "MANIFEST_UNKNOWN" if kind == "manifests" else "BLOB_UNKNOWN"
             self.answer(404, json.dumps({"errors": [{"code": code, "message": "not here"}]}).encode())
 
+    do_HEAD = do_GET
+
     def give_blob(self, blob):
         r, start = self.registry, 0
         given = self.headers.get("Range")
@@ -235,6 +238,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {start}-{len(blob) - 1}/{len(blob)}")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
+        if self.command == "HEAD":
+            return
         with contextlib.suppress(OSError):
             if r.cut_after is not None and r.cuts_left > 0 and len(body) > r.cut_after:
                 r.cuts_left -= 1
