@@ -23,6 +23,8 @@ int container_spec(const struct container_plan *p, struct json_object **ret_spec
 /* Parts of it, a file each. */
 int spec_add_process(const struct container_plan *p, struct json_object *spec, struct error *e) MUST_USE;
 int spec_add_mounts(const struct container_plan *p, struct json_object *spec, struct error *e) MUST_USE;
+/* Is the source of mount i on a mount that takes part in the propagation asked for? Fails: INVALID. */
+int spec_check_propagation(size_t i, const PB(Mount) *m, struct error *e) MUST_USE;
 int spec_add_resources(const struct container_plan *p, struct json_object *linux_, struct error *e) MUST_USE;
 int spec_add_devices(const struct container_plan *p, struct json_object *linux_, struct error *e) MUST_USE;
 int spec_add_seccomp(const struct container_plan *p, struct json_object *linux_, struct error *e) MUST_USE;

@@ -356,9 +356,7 @@ static int build(struct node *n, struct container *c, const struct image *image,
 	r = monitor_create_container(&call, &m, &pid, e);
 	if (r == 0)
 		c->rec->pid = pid;
-	/* What the monitor does not find is named in the request (the program, the target of a pid namespace):
-	 * to a kubelet NOT_FOUND would say that the pod is gone. */
-	return r == -ERR_NOT_FOUND ? err_kind(e, ERR_INVALID) : r;
+	return r;
 }
 
 /* --- all of it ------------------------------------------------------------------------------------ */
@@ -426,8 +424,10 @@ static int create(struct node *n, struct container *c, struct error *e)
 		return r;
 	rec_set(&c->rec->cgroup_path, path);
 	set_log_path(c);
+	/* What is not found now is named in the request (a program, a user, a host path, a profile): to a kubelet
+	 * NOT_FOUND would say that the pod or the image is gone. */
 	if ((r = plan_and_build(n, c, image, e)) < 0)
-		return r;
+		return r == -ERR_NOT_FOUND ? err_kind(e, ERR_INVALID) : r;
 	c->rec->is_whole = true;
 	return container_save(n, c, e);
 }

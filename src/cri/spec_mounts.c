@@ -131,7 +131,7 @@ static int add_asked(const struct container_plan *p, size_t i, struct json_objec
 	struct json_object *o;
 	int r = check_destination(i, absolute ? absolute : destination, e);
 
-	if (r < 0)
+	if (r < 0 || (r = spec_check_propagation(i, m, e)) < 0)
 		return r;
 	buf_addf(&options, "rbind,%s,%s", propagation[m->propagation],
 		 m->recursive_read_only ? "rro" : m->readonly ? "ro" : "rw");

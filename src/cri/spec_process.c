@@ -99,7 +99,14 @@ static void add_user(const struct container_plan *p, struct json_object *process
 
 /* --- capabilities --------------------------------------------------------------------------------- */
 
-/* Apply one list of names; "ALL" is all that the kernel has. */
+/* "All" is what we can give: a nested hulld has less than the kernel has. What is asked for by name and
+ * cannot be given is an error of its own, later. */
+static uint64_t all_caps(void)
+{
+	return caps_kernel_mask() & caps_bounding();
+}
+
+/* Apply one list of names. */
 static int change(const char *field, char *const *names, size_t n, bool add, uint64_t *mask, struct error *e)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -107,7 +114,7 @@ static int change(const char *field, char *const *names, size_t n, bool add, uin
 		int cap;
 
 		if (strcasecmp(names[i], "ALL") == 0) {
-			bits = caps_kernel_mask();
+			bits = all_caps();
 		} else {
 			cap = caps_from_name(names[i]);
 			if (cap < 0)
@@ -139,10 +146,10 @@ int container_capabilities(const PB(ContainerConfig) *config, uint64_t *ret_caps
 	int r;
 
 	if (container_is_privileged(config))
-		mask = caps_kernel_mask();
+		mask = all_caps();
 	if (c) {
 		if (has_all(c->add_capabilities, c->n_add_capabilities))
-			mask = caps_kernel_mask();
+			mask = all_caps();
 		if (has_all(c->drop_capabilities, c->n_drop_capabilities))
 			mask = 0;
 		if ((r = change("add_capabilities", c->add_capabilities, c->n_add_capabilities,
