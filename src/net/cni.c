@@ -100,6 +100,20 @@ int network_choose(struct cni *c, bool need_ports, struct cni_config **ret, stru
 	return 0;
 }
 
+/* A plugin that is not installed fails ADD before it has done anything, and would then fail DEL too, for as long
+ * as it is missing: so it is looked for before there is anything to undo. */
+static int find_plugins(struct cni *c, const struct cni_config *config, struct error *e)
+{
+	for (size_t i = 0; i < config->plugin_count; i++) {
+		cleanup_free char *path = NULL;
+		int r = cni_exec_find(&c->bin_dirs, cni_plugin_type(cni_config_plugin(config, i)), &path, e);
+
+		if (r < 0)
+			return err_ctx(e, "network \"%s\"", config->name);
+	}
+	return 0;
+}
+
 int cni_prepare(struct cni *c, const struct cni_pod *pod, struct buf *ret_record, struct error *e)
 {
 	CLEANUP(cni_config_free) struct cni_config *config = NULL;
@@ -110,6 +124,8 @@ int cni_prepare(struct cni *c, const struct cni_pod *pod, struct buf *ret_record
 	for (size_t i = 0; i < pod->port_count; i++)
 		need_ports |= pod->ports[i].host_port != 0;
 	r = network_choose(c, need_ports, &config, &skipped, e);
+	if (r == 0)
+		r = find_plugins(c, config, e);
 	return r < 0 ? r : attachment_record(config, pod, ret_record, e);
 }
 

@@ -106,7 +106,7 @@ struct cni_pod {
 /* Take the first configuration of conf_dir in order of names, or the default network, and append the record
  * of an attachment not yet made to ret_record.
  * Fails: INVALID      an attribute of the pod (the field is named)
- *        UNAVAILABLE  no usable network: the message is that of cni_status() */
+ *        UNAVAILABLE  no usable network: the message is that of cni_status(); or a plugin is not installed */
 int cni_prepare(struct cni *c, const struct cni_pod *pod, struct buf *ret_record, struct error *e) MUST_USE;
 
 /* ---- results --------------------------------------------------------------------------------------- */
