@@ -97,6 +97,16 @@ static void claim_ids(struct node *n, struct sandbox *s)
 	free(map);
 }
 
+/* Did the built-in init or the pause process end while nobody watched? */
+static bool is_dead(const struct sandbox *s, const struct monitor_status *st)
+{
+	const struct monitor_container_status *pause = NULL;
+
+	if (!str_is_empty(s->rec->pause_id))
+		pause = monitor_status_find(st, s->rec->pause_id);
+	return st->state == MONITOR_POD_NOTREADY || (pause && pause->state == MONITOR_EXITED);
+}
+
 /* Its monitor lives: subscribe first, ask then, so that nothing falls between. */
 static int adopt(struct node *n, struct sandbox *s, struct error *e)
 {
@@ -110,14 +120,19 @@ static int adopt(struct node *n, struct sandbox *s, struct error *e)
 		return r;
 	claim_ids(n, s);
 	sandbox_apply_status(n, s, &st, false);
+	if (is_dead(s, &st)) {
+		log_warn("pod sandbox \"%s\": what holds it has ended; the pod is stopped", s->rec->id);
+		return sandbox_down(n, s, e);
+	}
 	v = sandbox_containers(n, s, &count);
 	for (size_t i = 0; i < count; i++) {
 		struct error why = ERROR_INIT;
 
-		/* A creation that was cut off, or a container that the monitor does not know (its creation was
-		 * rolled back with the connection): nobody has its id. */
-		if (!v[i]->rec->is_whole && container_remove(n, v[i], &why) < 0)
-			log_error("undo the creation of container \"%s\": %s", v[i]->rec->id, err_msg(&why));
+		/* A creation that was cut off, whose id nobody has; or a container that the monitor does not know any
+		 * more, because its removal was cut off. */
+		if ((!v[i]->rec->is_whole || !monitor_status_find(&st, v[i]->rec->id)) &&
+		    container_remove(n, v[i], &why) < 0)
+			log_error("remove what is left of container \"%s\": %s", v[i]->rec->id, err_msg(&why));
 		container_unref(n, v[i]);
 	}
 	free(v);

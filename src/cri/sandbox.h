@@ -50,6 +50,8 @@ int sandbox_undo_journal(struct node *n, struct sandbox *s, struct error *e) MUS
 int sandbox_forget(struct node *n, struct sandbox *s, struct error *e) MUST_USE;
 
 /* The network part (sandbox_net.c). */
+/* What the pod's annotations say of its traffic (bandwidth.c). Fails: INVALID. */
+int sandbox_bandwidth(const PB(PodSandboxConfig) *c, struct cni_bandwidth *ret, struct error *e) MUST_USE;
 int sandbox_net_up(struct node *n, struct sandbox *s, struct error *e) MUST_USE;
 int sandbox_net_down(struct node *n, struct sandbox *s, struct error *e) MUST_USE;
 

@@ -33,6 +33,7 @@ static int prepare(struct node *n, struct sandbox *s, struct buf *record, struct
 			       .annotations = annotations,
 			       .annotation_count = c->n_annotations,
 			       .cgroup_path = *s->rec->cgroup_parent ? s->rec->cgroup_parent : NULL };
+	int r;
 
 	for (size_t i = 0; i < c->n_port_mappings; i++) {
 		const PB(PortMapping) *p = c->port_mappings[i];
@@ -54,7 +55,8 @@ static int prepare(struct node *n, struct sandbox *s, struct buf *record, struct
 		pod.dns_options = (const char *const *)c->dns_config->options;
 		pod.dns_option_count = c->dns_config->n_options;
 	}
-	return cni_prepare(n->cni, &pod, record, e);
+	r = sandbox_bandwidth(c, &pod.bandwidth, e);
+	return r < 0 ? r : cni_prepare(n->cni, &pod, record, e);
 }
 
 static void set_record(struct node *n, struct sandbox *s, const char *record, bool has_cni)

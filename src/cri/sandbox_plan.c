@@ -136,6 +136,16 @@ static bool sets_sysctl(const PB(PodSandboxConfig) *c, const char *name)
 	return false;
 }
 
+/* sysctl(8) and Kubernetes take '/' as the separator too: when the first one is, '/' and '.' change places
+ * ("net/ipv4/conf/eth0.5/forwarding"). In place: records and answers then have one spelling. */
+static void unify_name(char *name)
+{
+	if (name[strcspn(name, "./")] != '/')
+		return;
+	for (; *name; name++)
+		*name = *name == '/' ? '.' : *name == '.' ? '/' : *name;
+}
+
 int sandbox_plan_sysctls(struct node *n, const PB(PodSandboxConfig) *config, struct sandbox_plan *p,
 			 struct error *e)
 {
@@ -147,6 +157,10 @@ int sandbox_plan_sysctls(struct node *n, const PB(PodSandboxConfig) *config, str
 	for (size_t i = 0; i < asked; i++) {
 		struct sysctl_item item = { config->linux->sysctls[i]->key, config->linux->sysctls[i]->value };
 
+		unify_name(config->linux->sysctls[i]->key);
+		for (size_t k = 0; k < i; k++)
+			if (str_eq(p->sysctls[k].name, item.name))
+				return err_new(e, ERR_INVALID, "config.linux.sysctls has \"%s\" twice", item.name);
 		if ((r = sysctl_check(item.name, item.value, &own, e)) < 0)
 			return err_ctx(e, "config.linux.sysctls");
 		p->sysctls[p->sysctl_count++] = item;

@@ -118,28 +118,6 @@ static struct container *find_of(struct node *n, struct sandbox *s, const char *
 	return found;
 }
 
-static void on_event(struct node *n, struct sandbox *s, const struct monitor_event *ev)
-{
-	struct container *c;
-
-	if (ev->type == MONITOR_EVENT_LOST) {
-		struct monitor_call call = sandbox_call_ms(s, 5000);
-		cleanup_monitor_status struct monitor_status st = { 0 };
-		struct error e = ERROR_INIT;
-
-		if (monitor_status(&call, &st, &e) == 0)
-			sandbox_apply_status(n, s, &st, false);
-		return;
-	}
-	if (ev->container.id[0] == '\0')
-		return;
-	c = find_of(n, s, ev->container.id);
-	if (!c)
-		return;
-	container_apply_status(n, c, &ev->container);
-	container_unref(n, c);
-}
-
 /* Bring down what a dead monitor left. On a thread of its own: DEL of a network may take its time, and
  * other pods' exits must not wait for it. node_close() waits for these. */
 struct fallen {
@@ -180,19 +158,54 @@ static void start_bring_down(struct node *n, struct sandbox *s)
 		bring_down(f);
 }
 
-/* The monitor has ended. If we did not ask it to, its pod is dead. */
-static void on_end(struct node *n, struct sandbox *s)
+/* A pod without what holds it is dead: its monitor, its built-in init or its pause process. Nothing to do when
+ * that was asked for. */
+static void on_dead(struct node *n, struct sandbox *s, const char *what)
 {
 	bool expected;
 
-	watch_remove(n, s);
 	pthread_mutex_lock(&n->lock);
 	expected = s->is_stopping || s->is_creating || s->rec->state != HULL__RECORD__SANDBOX_STATE__SANDBOX_IS_READY;
+	if (!expected)
+		s->is_stopping = true;
 	pthread_mutex_unlock(&n->lock);
 	if (expected)
 		return;
-	log_error("pod sandbox \"%s\": its monitor has ended unasked; the pod is stopped", s->rec->id);
+	log_error("pod sandbox \"%s\": its %s has ended unasked; the pod is stopped", s->rec->id, what);
 	start_bring_down(n, s);
+}
+
+static void on_lost(struct node *n, struct sandbox *s)
+{
+	struct monitor_call call = sandbox_call_ms(s, 5000);
+	cleanup_monitor_status struct monitor_status st = { 0 };
+
+	if (monitor_status(&call, &st, NULL) < 0)
+		return;
+	sandbox_apply_status(n, s, &st, false);
+	if (st.state == MONITOR_POD_NOTREADY)
+		on_dead(n, s, "init");
+}
+
+static void on_event(struct node *n, struct sandbox *s, const struct monitor_event *ev)
+{
+	struct container *c;
+
+	if (ev->type == MONITOR_EVENT_LOST) {
+		on_lost(n, s);
+		return;
+	}
+	if (ev->type == MONITOR_EVENT_POD && ev->pod_state == MONITOR_POD_NOTREADY)
+		on_dead(n, s, "init");
+	if (ev->container.id[0] == '\0')
+		return;
+	c = find_of(n, s, ev->container.id);
+	if (!c)
+		return;
+	container_apply_status(n, c, &ev->container);
+	if (c->rec->is_pause && ev->type == MONITOR_EVENT_EXITED)
+		on_dead(n, s, "pause process");
+	container_unref(n, c);
 }
 
 static void on_readable(struct node *n, struct sandbox *s)
@@ -207,8 +220,10 @@ static void on_readable(struct node *n, struct sandbox *s)
 	while (fd >= 0 && (r = monitor_read_event(fd, ev, &e)) > 0)
 		on_event(n, s, ev);
 	free(ev);
-	if (fd >= 0 && r < 0)
-		on_end(n, s);
+	if (fd >= 0 && r < 0) {
+		watch_remove(n, s);
+		on_dead(n, s, "monitor");
+	}
 }
 
 static void drop_gone(struct node *n)
