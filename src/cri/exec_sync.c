@@ -186,7 +186,8 @@ static int run(struct node *n, struct container *c, const PB(ExecSyncRequest) *r
 	x.stdio[2] = err;
 	x.timeout_ms = req->timeout > INT32_MAX ? 0 : req->timeout * 1000;
 	r = monitor_exec(&m, &x, ret_exit, e);
-	return r;
+	/* The program is not there; NOT_FOUND would say so of the container. */
+	return r == -ERR_NOT_FOUND ? err_kind(e, ERR_INVALID) : r;
 }
 
 int cri_exec_sync(struct node *n, struct call *call, const void *request, void *response, struct error *e)
