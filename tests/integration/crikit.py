@@ -145,8 +145,8 @@ class Container:
     def records(self):
         """(time, stream, tag, text) of each line of the log."""
         found = []
-        for line in self.log_path.read_bytes().splitlines(keepends=True):
-            m = re.fullmatch(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}(?:Z|[+-]\d\d:\d\d)) (stdout|stderr) ([FP]) (.*)\n",
+        for line in self.log_path.read_bytes().split(b"\n")[:-1]:
+            m = re.fullmatch(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}(?:Z|[+-]\d\d:\d\d)) (stdout|stderr) ([FP]) (.*)",
                              line, re.S)
             assert m, line
             found.append((m[1].decode(), m[2].decode(), m[3].decode(), m[4]))
