@@ -95,11 +95,11 @@ int quantity_parse(const char *text, uint32_t scale, int64_t *ret, struct error 
 		p++;
 	if (!read_digits(&p, &n) || (!read_exponent(&p, &n) && !read_suffix(&p, &n)))
 		return bad(text, e);
-	/* At most 60 bits, then 10 of the scale; each step that could pass 127 bits is checked. */
+	/* At most 60 bits and 32 of the scale to begin with; no step passes 124. */
 	value = (unsigned __int128)n.mantissa * scale;
-	for (; n.two > 0 && value >> 64 == 0; n.two--)
+	for (; n.two > 0 && value >> 120 == 0; n.two--)
 		value *= 2;
-	for (; n.ten > 0 && value >> 64 == 0; n.ten--)
+	for (; n.ten > 0 && value >> 120 == 0; n.ten--)
 		value *= 10;
 	if (value && (n.two > 0 || n.ten > 0))
 		return err_new(e, ERR_LIMIT, "\"%.64s\" is too large", text);
