@@ -112,8 +112,7 @@ int str_to_u64(const char *s, uint64_t *ret, struct error *e)
 	for (const char *p = s; *p; p++) {
 		if (*p < '0' || *p > '9')
 			return err_new(e, ERR_INVALID, "\"%.64s\" is not a number", s);
-		if (__builtin_mul_overflow(v, 10, &v) ||
-		    __builtin_add_overflow(v, (uint64_t)(*p - '0'), &v))
+		if (__builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, (uint64_t)(*p - '0'), &v))
 			return err_new(e, ERR_INVALID, "\"%.64s\" does not fit into 64 bits", s);
 	}
 	*ret = v;
@@ -186,6 +185,12 @@ bool str_is_id(const char *s)
 		if (n >= ID_LEN || !((*s >= '0' && *s <= '9') || (*s >= 'a' && *s <= 'f')))
 			return false;
 	return n == ID_LEN;
+}
+
+void strv_add_all(struct strv *s, const struct strv *from)
+{
+	for (size_t i = 0; i < from->n; i++)
+		strv_add(s, from->v[i]);
 }
 
 void strv_take(struct strv *s, char *item)

@@ -10,7 +10,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 
-char *str_dup(const char *s) MUST_USE;			/* NULL gives NULL */
+char *str_dup(const char *s) MUST_USE; /* NULL gives NULL */
 char *str_ndup(const char *s, size_t n) MUST_USE;
 char *str_fmt(const char *fmt, ...) PRINTF(1, 2) MUST_USE;
 /* Free *dst and set it to a copy of s (NULL allowed). */
@@ -35,7 +35,7 @@ bool str_is_utf8(const char *s, size_t len);
 /* Whole-string decimal numbers without sign, space or leading '+'; INVALID names what and the text. */
 int str_to_u32(const char *s, uint32_t *ret, struct error *e) MUST_USE;
 int str_to_u64(const char *s, uint64_t *ret, struct error *e) MUST_USE;
-int str_to_i64(const char *s, int64_t *ret, struct error *e) MUST_USE;	/* a leading '-' allowed */
+int str_to_i64(const char *s, int64_t *ret, struct error *e) MUST_USE; /* a leading '-' allowed */
 
 /* n random bytes (getrandom(2)) as 2n lower-case hex digits and a NUL into out. */
 void str_random_hex(char *out, size_t n);
@@ -47,12 +47,13 @@ bool str_is_id(const char *s);
 
 /* A NULL-terminated vector of owned strings. */
 struct strv {
-	char **v;	/* NULL while empty; otherwise v[n] == NULL */
+	char **v; /* NULL while empty; otherwise v[n] == NULL */
 	size_t n;
 };
 #define STRV_INIT ((struct strv){ 0 })
 void strv_add(struct strv *s, const char *item);
-void strv_take(struct strv *s, char *item);	/* takes ownership */
+void strv_add_all(struct strv *s, const struct strv *from); /* copies them */
+void strv_take(struct strv *s, char *item);		    /* takes ownership */
 void strv_addf(struct strv *s, const char *fmt, ...) PRINTF(2, 3);
 bool strv_has(const struct strv *s, const char *item);
 void strv_done(struct strv *s);

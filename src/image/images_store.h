@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The inside of struct images, shared by images.c (what is there) and pull.c (how it comes). */
+/* The inside of struct images, shared by images.c (what is there), images_open.c (how it is found at the
+ * start), images_snapshot.c, images_rows.c and pull.c (how it comes). */
 #ifndef HULL_IMAGE_IMAGES_STORE_H
 #define HULL_IMAGE_IMAGES_STORE_H
 
@@ -56,5 +57,45 @@ int images_add(struct images *im, struct new_image *n, struct image **ret, struc
  * without the lock, sweep_tmp() with what came out. */
 void images_drop_layers(struct images *im, struct strv *ret_tmp_names);
 void images_sweep(struct images *im, const struct strv *tmp_names);
+
+/* --- images_snapshot.c --- */
+
+/* The same image once more, to be changed before anybody else sees it. */
+struct image *images_snapshot_copy(const struct image *from);
+
+/* An image of its record and config (taken over); its layers are in im->layers. life is that of the image's
+ * other snapshots, or NULL. */
+struct image *images_snapshot_of_record(struct images *im, const char *id, const struct image_record *record,
+					struct image_config *config, struct image_life *life);
+
+/* Put a snapshot in the place of the one that is there; names follow it. Takes over the reference. */
+void images_replace(struct images *im, struct image *image);
+
+/* Add the image's record to b. */
+void images_write_record(const struct image *image, bool is_removed, struct buf *b);
+
+/* The list of the image's names to which this one belongs: "name@digest" or "name:tag". */
+struct strv *images_names_of(struct image *image, const char *name);
+
+/* Is the name one of those to keep by configuration? */
+bool images_name_is_pinned(const struct images *im, const char *name);
+
+/* --- images_rows.c --- */
+
+/* The rows that one transaction writes. */
+struct images_rows {
+	struct images_change *v;
+	struct buf *data; /* data[i] backs v[i] */
+	struct strv keys;
+	size_t n, room;
+};
+void images_rows_done(struct images_rows *rows);
+DEFINE_CLEANUP_VALUE(struct images_rows, images_rows_done)
+
+/* data is taken over; NULL removes the row. */
+void images_rows_add(struct images_rows *rows, enum images_table table, const char *key, struct buf *data);
+
+/* Write them all, durably; none when it fails. Fails as the store does. */
+int images_rows_apply(struct images *im, struct images_rows *rows, struct error *e) MUST_USE;
 
 #endif

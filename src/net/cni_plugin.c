@@ -209,8 +209,7 @@ static void remember(struct cni *c, const char *path, const struct stat *st, con
 	*k = (struct known_versions){
 		.dev = st->st_dev, .ino = st->st_ino, .size = st->st_size, .mtime = st->st_mtim
 	};
-	for (size_t i = 0; i < versions->n; i++)
-		strv_add(&k->versions, versions->v[i]);
+	strv_add_all(&k->versions, versions);
 	pthread_mutex_lock(&c->versions_lock);
 	known_free(map_put(&c->versions, path, k));
 	pthread_mutex_unlock(&c->versions_lock);

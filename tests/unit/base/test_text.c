@@ -129,7 +129,7 @@ static void maps_keep_what_is_put(void **state)
 
 static void split(void **state)
 {
-	cleanup_strv struct strv s = STRV_INIT;
+	cleanup_strv struct strv s = STRV_INIT, copy = STRV_INIT;
 
 	(void)state;
 	strv_split(&s, "//a/b//c", "/");
@@ -137,6 +137,10 @@ static void split(void **state)
 	assert_string_equal(s.v[2], "c");
 	assert_true(strv_has(&s, "b"));
 	assert_false(strv_has(&s, "d"));
+	strv_add_all(&copy, &s);
+	assert_int_equal(copy.n, 3);
+	assert_string_equal(copy.v[1], "b");
+	assert_ptr_not_equal(copy.v[1], s.v[1]);
 }
 
 int main(void)
