@@ -22,28 +22,28 @@
  * protocol, error pipes): append only. */
 enum err_kind {
 	ERR_NONE = 0,
-	ERR_SYS = 1,		/* a system call failed; e->sys says with what */
-	ERR_INVALID = 2,	/* the caller's input is wrong */
-	ERR_NOT_FOUND = 3,	/* the named object does not exist */
-	ERR_EXISTS = 4,		/* the named object exists already, or overlaps one that does */
-	ERR_STATE = 5,		/* the object is not in a state in which this can be done */
-	ERR_LIMIT = 6,		/* a bound was passed: size, count, memory */
-	ERR_DENIED = 7,		/* not permitted */
-	ERR_UNSUPPORTED = 8,	/* neither this host nor this version can do it */
-	ERR_TIMEOUT = 9,	/* a deadline passed */
-	ERR_CANCELED = 10,	/* the client went away */
-	ERR_UNAVAILABLE = 11,	/* a peer or service does not answer now; a retry may help */
-	ERR_CORRUPT = 12,	/* data is not what its digest, format or record says */
-	ERR_AUTH = 13,		/* credentials are missing or refused */
-	ERR_INTERNAL = 14,	/* our own fault */
+	ERR_SYS = 1,	      /* a system call failed; e->sys says with what */
+	ERR_INVALID = 2,      /* the caller's input is wrong */
+	ERR_NOT_FOUND = 3,    /* the named object does not exist */
+	ERR_EXISTS = 4,	      /* the named object exists already, or overlaps one that does */
+	ERR_STATE = 5,	      /* the object is not in a state in which this can be done */
+	ERR_LIMIT = 6,	      /* a bound was passed: size, count, memory */
+	ERR_DENIED = 7,	      /* not permitted */
+	ERR_UNSUPPORTED = 8,  /* neither this host nor this version can do it */
+	ERR_TIMEOUT = 9,      /* a deadline passed */
+	ERR_CANCELED = 10,    /* the client went away */
+	ERR_UNAVAILABLE = 11, /* a peer or service does not answer now; a retry may help */
+	ERR_CORRUPT = 12,     /* data is not what its digest, format or record says */
+	ERR_AUTH = 13,	      /* credentials are missing or refused */
+	ERR_INTERNAL = 14,    /* our own fault */
 	ERR_KIND_COUNT
 };
 
 struct error {
-	uint16_t kind, start;	/* text + start is the message */
-	int32_t sys;		/* errno of the failed call, or 0 */
-	uint32_t lost;		/* bytes of context that did not fit */
-	char text[1012];	/* filled from the back, NUL at its end */
+	uint16_t kind, start; /* text + start is the message */
+	int32_t sys;	      /* errno of the failed call, or 0 */
+	uint32_t lost;	      /* bytes of context that did not fit */
+	char text[1012];      /* filled from the back, NUL at its end */
 };
 
 #define ERROR_INIT ((struct error){ .start = sizeof(((struct error *)0)->text) - 1 })

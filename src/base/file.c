@@ -80,7 +80,8 @@ int file_poke(int dfd, const char *path, const void *data, size_t n, struct erro
 		r = write(fd, data, n);
 	while (r < 0 && errno == EINTR);
 	if (r < 0)
-		return err_sys(e, "write \"%.*s\" to \"%s\"", (int)(n > 200 ? 200 : n), (const char *)data, path);
+		return err_sys(e, "write \"%.*s\" to \"%s\"", (int)(n > 200 ? 200 : n), (const char *)data,
+			       path);
 	if ((size_t)r != n)
 		return err_new(e, ERR_SYS, "wrote only %zd of %zu bytes to \"%s\"", r, n, path);
 	return 0;

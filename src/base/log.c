@@ -49,7 +49,8 @@ int log_level_parse(const char *text, enum log_level *ret, struct error *e)
 			*ret = (enum log_level)i;
 			return 0;
 		}
-	return err_new(e, ERR_INVALID, "log level \"%.32s\" is none of error, warn, info, debug", text ? text : "");
+	return err_new(e, ERR_INVALID, "log level \"%.32s\" is none of error, warn, info, debug",
+		       text ? text : "");
 }
 
 void log_field(const char *key, const char *value)

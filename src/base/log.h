@@ -27,9 +27,9 @@ bool log_is_on(enum log_level level);
 #define log_error(...) log_write(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warn(...) log_write(LOG_LEVEL_WARN, __VA_ARGS__)
 #define log_info(...) log_write(LOG_LEVEL_INFO, __VA_ARGS__)
-#define log_debug(...)                                          \
-	do {                                                    \
-		if (log_is_on(LOG_LEVEL_DEBUG))                 \
+#define log_debug(...)                                           \
+	do {                                                     \
+		if (log_is_on(LOG_LEVEL_DEBUG))                  \
 			log_write(LOG_LEVEL_DEBUG, __VA_ARGS__); \
 	} while (0)
 

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 struct map_slot {
-	char *key; /* NULL: never used */
+	char *key;   /* NULL: never used */
 	void *value; /* NULL with a key: removed */
 	uint64_t hash;
 };

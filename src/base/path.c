@@ -33,8 +33,7 @@ static int open2(int dfd, const char *path, int flags, mode_t mode, uint64_t res
 	return -1;
 }
 
-int path_open_in_root(int root_dfd, const char *path, int flags, mode_t mode, int *ret_fd,
-		      struct error *e)
+int path_open_in_root(int root_dfd, const char *path, int flags, mode_t mode, int *ret_fd, struct error *e)
 {
 	int fd = open2(root_dfd, path, flags, mode, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
 
@@ -81,7 +80,8 @@ static int mkdir_step(int root_dfd, char *prefix, mode_t mode, uid_t uid, gid_t 
 			return 0;
 		return err_sys(e, "make directory \"%s\"", prefix);
 	}
-	if ((uid != (uid_t)-1 || gid != (gid_t)-1) && fchownat(parent, name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
+	if ((uid != (uid_t)-1 || gid != (gid_t)-1) &&
+	    fchownat(parent, name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
 		return err_sys(e, "give directory \"%s\" to %u:%u", prefix, uid, gid);
 	return 0;
 }
@@ -147,8 +147,8 @@ static int mount_id(int dfd, const char *name, uint64_t *ret_id)
 {
 	struct statx sx;
 
-	if (statx(dfd, name, AT_SYMLINK_NOFOLLOW | (*name ? 0 : AT_EMPTY_PATH) | AT_NO_AUTOMOUNT, STATX_MNT_ID, &sx) <
-	    0)
+	if (statx(dfd, name, AT_SYMLINK_NOFOLLOW | (*name ? 0 : AT_EMPTY_PATH) | AT_NO_AUTOMOUNT,
+		  STATX_MNT_ID, &sx) < 0)
 		return -1;
 	*ret_id = sx.stx_mnt_id;
 	return 0;
@@ -188,7 +188,8 @@ static int remove_inside(int fd, uint64_t id, const char *shown, int depth, stru
 			continue;
 		}
 		if (child_id != id) {
-			r = err_sysk(e, ERR_STATE, EXDEV, "\"%s\" in \"%s\" is a mount: not removed", d->d_name, shown);
+			r = err_sysk(e, ERR_STATE, EXDEV, "\"%s\" in \"%s\" is a mount: not removed",
+				     d->d_name, shown);
 			break;
 		}
 		child = openat(dirfd(dir), d->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

@@ -25,8 +25,8 @@
 
 struct child_arg {
 	const struct proc_opts *o;
-	const char *step;	/* set by the child: what failed */
-	int sys;		/* and with which errno; 0 while all is well */
+	const char *step; /* set by the child: what failed */
+	int sys;	  /* and with which errno; 0 while all is well */
 };
 
 /* The child leaves from the middle of its frames, by execve(2). The sanitizer's marks on that stack are in our
@@ -128,8 +128,8 @@ int proc_spawn(const struct proc_opts *o, struct proc *ret_proc, struct error *e
 	*arg = (struct child_arg){ .o = o };
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	pid = clone(child_main, stack + CHILD_STACK_BYTES, CHILD_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, arg,
-		    &pid_fd);
+	pid = clone(child_main, stack + CHILD_STACK_BYTES, CHILD_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD,
+		    arg, &pid_fd);
 	saved_errno = errno;
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	sys = arg->sys;
@@ -144,7 +144,8 @@ int proc_spawn(const struct proc_opts *o, struct proc *ret_proc, struct error *e
 
 		waitid(P_PIDFD, (id_t)pid_fd, &info, WEXITED);
 		close(pid_fd);
-		return err_sysk(e, sys == ENOENT ? ERR_NOT_FOUND : ERR_SYS, sys, "start \"%s\": %s", o->path, step);
+		return err_sysk(e, sys == ENOENT ? ERR_NOT_FOUND : ERR_SYS, sys, "start \"%s\": %s", o->path,
+				step);
 	}
 	*ret_proc = (struct proc){ .pid = pid, .pid_fd = pid_fd };
 	return 0;
@@ -206,7 +207,8 @@ int pidfd_open_(pid_t pid, int *ret_fd, struct error *e)
 	long fd = syscall(SYS_pidfd_open, pid, 0);
 
 	if (fd < 0)
-		return err_sysk(e, errno == ESRCH ? ERR_NOT_FOUND : ERR_SYS, errno, "open a pidfd of process %d", pid);
+		return err_sysk(e, errno == ESRCH ? ERR_NOT_FOUND : ERR_SYS, errno,
+				"open a pidfd of process %d", pid);
 	*ret_fd = (int)fd;
 	return 0;
 }

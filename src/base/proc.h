@@ -13,20 +13,20 @@
 
 struct proc {
 	pid_t pid;
-	int pid_fd;	/* owned; -1 when there is none */
+	int pid_fd; /* owned; -1 when there is none */
 };
 #define PROC_INIT ((struct proc){ .pid = 0, .pid_fd = -1 })
 
 #define PROC_FDS_MAX 8
 struct proc_opts {
-	const char *path;		/* absolute path of the program */
-	const char *const *argv;	/* NULL-terminated, argv[0] included */
-	const char *const *env;		/* NULL-terminated; NULL gives an empty environment */
-	int fds[PROC_FDS_MAX];		/* fds[i] becomes fd i of the child; -1 is /dev/null (i < 3) or closed */
-	int fd_count;			/* at least 3 */
-	bool new_session;		/* setsid(2): signals of our terminal do not reach it */
-	int cwd_dfd;			/* fchdir first when > 0 */
-	int pdeathsig;			/* prctl PR_SET_PDEATHSIG, or 0 */
+	const char *path;	 /* absolute path of the program */
+	const char *const *argv; /* NULL-terminated, argv[0] included */
+	const char *const *env;	 /* NULL-terminated; NULL gives an empty environment */
+	int fds[PROC_FDS_MAX];	 /* fds[i] becomes fd i of the child; -1 is /dev/null (i < 3) or closed */
+	int fd_count;		 /* at least 3 */
+	bool new_session;	 /* setsid(2): signals of our terminal do not reach it */
+	int cwd_dfd;		 /* fchdir first when > 0 */
+	int pdeathsig;		 /* prctl PR_SET_PDEATHSIG, or 0 */
 };
 
 /* Start a program. Every fd but those given is closed in it; signal mask empty, dispositions default.
@@ -46,6 +46,6 @@ void proc_done(struct proc *p);
 const char *proc_status_text(int status, char *out, size_t size);
 
 int pidfd_open_(pid_t pid, int *ret_fd, struct error *e) MUST_USE;
-int pidfd_send(int pid_fd, int sig);	/* -1 with errno */
+int pidfd_send(int pid_fd, int sig); /* -1 with errno */
 
 #endif

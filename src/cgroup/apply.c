@@ -17,13 +17,15 @@ static int write_failed(const struct cgroup *cg, const struct cgroup_write *w, i
 
 	if (sys == ENOENT)
 		return err_new(e, ERR_UNSUPPORTED,
-			       "write \"%s\" to %s of cgroup \"%s\": there is no such file (this kernel does not have it, or "
+			       "write \"%s\" to %s of cgroup \"%s\": there is no such file (this kernel does "
+			       "not have it, or "
 			       "the controller \"%s\" is not enabled for the cgroup)",
 			       w->value, w->file, cg->path, cgroup_controller_name(w->controller));
-	r = cgroup_fail(e, is_cpuset && sys == EACCES ? EINVAL : sys, "write \"%s\" to %s of cgroup \"%s\"", w->value,
-			w->file, cg->path);
+	r = cgroup_fail(e, is_cpuset && sys == EACCES ? EINVAL : sys, "write \"%s\" to %s of cgroup \"%s\"",
+			w->value, w->file, cg->path);
 	/* What an errno means for files whose rule can be named. */
-	if (is_cpuset && (sys == EACCES || sys == EINVAL || sys == ERANGE || sys == ENOSPC || sys == ENODEV)) {
+	if (is_cpuset &&
+	    (sys == EACCES || sys == EINVAL || sys == ERANGE || sys == ENOSPC || sys == ENODEV)) {
 		err_hint(e, "the set must be within the parent's, and not empty");
 		return err_kind(e, ERR_INVALID);
 	}
@@ -51,7 +53,8 @@ static int write_plan(const struct cgroup *cg, const struct cgroup_plan *plan, s
 			errno = ENOENT;
 		if (errno == ENOENT && w->flags & (CGROUP_WRITE_ELSE_NEXT | CGROUP_WRITE_IF_EXISTS))
 			continue;
-		if (errno == EINVAL && w->flags & CGROUP_WRITE_RETRY_LAST && later_count < sizeof(later) / sizeof(*later)) {
+		if (errno == EINVAL && w->flags & CGROUP_WRITE_RETRY_LAST &&
+		    later_count < sizeof(later) / sizeof(*later)) {
 			later[later_count++] = i;
 			continue;
 		}
@@ -79,10 +82,11 @@ static struct cgroup_now read_now(const struct cgroup *cg)
 	if (memory >= 0 && cgroupfs_read_u64(memory, v2 ? "memory.max" : "memory.limit_in_bytes", &n) == 0 &&
 	    n < INT64_MAX / 2)
 		now.memory_limit = n;
-	if (memory >= 0 && !v2 && cgroupfs_read_u64(memory, "memory.memsw.limit_in_bytes", &n) == 0 && n < INT64_MAX / 2)
+	if (memory >= 0 && !v2 && cgroupfs_read_u64(memory, "memory.memsw.limit_in_bytes", &n) == 0 &&
+	    n < INT64_MAX / 2)
 		now.memsw_limit = n;
-	if (cpu >= 0 && cgroup_host_is_v2(cg->host, CGROUP_CPU) && cgroupfs_read(cpu, "cpu.max", text, sizeof(text)) > 0 &&
-	    text[0] != 'm')
+	if (cpu >= 0 && cgroup_host_is_v2(cg->host, CGROUP_CPU) &&
+	    cgroupfs_read(cpu, "cpu.max", text, sizeof(text)) > 0 && text[0] != 'm')
 		now.cpu_quota = strtoll(text, NULL, 10);
 	return now;
 }

@@ -41,7 +41,8 @@ int cgroup_fail(struct error *e, int sys, const char *fmt, ...)
 	if (!is_denied)
 		return err_sysk(e, ERR_SYS, sys, "%s", what);
 	err_sysk(e, ERR_DENIED, sys, "%s", what);
-	err_hint(e, sys == EROFS ? "the hierarchy is mounted read-only here" : "the cgroup is not delegated to us");
+	err_hint(e, sys == EROFS ? "the hierarchy is mounted read-only here"
+				 : "the cgroup is not delegated to us");
 	return -ERR_DENIED;
 }
 
@@ -184,10 +185,10 @@ static int fill_cpuset(int parent_dfd, int dfd, const char **ret_file)
 struct maker {
 	struct cgroup *cg;
 	const struct cgroup_host *host;
-	struct strv parts;			/* of the path */
-	unsigned made[CGROUP_HIER_MAX];		/* directories made, counted from the leaf upward */
-	uint32_t v2_on;				/* bits enabled for the leaf */
-	int v2_sys;				/* why others are not, and where */
+	struct strv parts;		/* of the path */
+	unsigned made[CGROUP_HIER_MAX]; /* directories made, counted from the leaf upward */
+	uint32_t v2_on;			/* bits enabled for the leaf */
+	int v2_sys;			/* why others are not, and where */
 	char v2_where[CGROUP_PATH_MAX];
 };
 
@@ -263,7 +264,8 @@ static int make_chain(struct maker *m, size_t i, size_t *made_from, struct error
 		if (made < 0) {
 			int sys = errno, r;
 
-			r = cgroup_fail(e, sys, "make cgroup \"%s\" in %s", path_of(m, at + 1, path), h->mount_point);
+			r = cgroup_fail(e, sys, "make cgroup \"%s\" in %s", path_of(m, at + 1, path),
+					h->mount_point);
 			errno = sys;
 			return r;
 		}
@@ -272,7 +274,8 @@ static int make_chain(struct maker *m, size_t i, size_t *made_from, struct error
 		if (!h->is_v2 && h->controllers & 1u << CGROUP_CPUSET && fill_cpuset(dfd, child, &file) < 0) {
 			int sys = errno, r;
 
-			r = cgroup_fail(e, sys, "copy %s of the parent to cgroup \"%s\"", file, path_of(m, at + 1, path));
+			r = cgroup_fail(e, sys, "copy %s of the parent to cgroup \"%s\"", file,
+					path_of(m, at + 1, path));
 			errno = sys;
 			return r;
 		}
@@ -338,19 +341,24 @@ static int check_enabled(const struct maker *m, uint32_t needed, struct error *e
 	h = &m->host->hier[m->host->v2];
 	for (unsigned c = 0; c < CGROUP_CONTROLLER_COUNT; c++)
 		if (needed & h->controllers & ~m->v2_on & 1u << c && cgroup_v2_name(c)) {
-			n += (size_t)snprintf(names + n, sizeof(names) - n, "%s%s", n ? " " : "", cgroup_v2_name(c));
+			n += (size_t)snprintf(names + n, sizeof(names) - n, "%s%s", n ? " " : "",
+					      cgroup_v2_name(c));
 		}
 	if (n == 0)
 		return 0;
 	if (m->v2_sys == EBUSY)
-		return err_new(e, ERR_STATE,
-			       "enable the controllers \"%s\" below cgroup \"%s\": it holds processes itself, and a cgroup "
-			       "with processes has no children with controllers; move them to a child of it first",
-			       names, m->v2_where);
+		return err_new(
+			e, ERR_STATE,
+			"enable the controllers \"%s\" below cgroup \"%s\": it holds processes itself, and a "
+			"cgroup "
+			"with processes has no children with controllers; move them to a child of it first",
+			names, m->v2_where);
 	if (m->v2_sys)
-		return cgroup_fail(e, m->v2_sys, "enable the controllers \"%s\" below cgroup \"%s\"", names, m->v2_where);
+		return cgroup_fail(e, m->v2_sys, "enable the controllers \"%s\" below cgroup \"%s\"", names,
+				   m->v2_where);
 	return err_new(e, ERR_UNSUPPORTED,
-		       "the controllers \"%s\" are not available to cgroup \"%s\": a cgroup above it does not delegate them",
+		       "the controllers \"%s\" are not available to cgroup \"%s\": a cgroup above it does "
+		       "not delegate them",
 		       names, m->cg->path);
 }
 
@@ -387,8 +395,8 @@ static int check_taken_over(struct cgroup *cg, struct error *e)
 	if (r < 0)
 		return r;
 	if (count > 0)
-		return err_new(e, ERR_EXISTS, "cgroup \"%s\" exists and holds %zu processes, pid %d first", cg->path, count,
-			       pids[0]);
+		return err_new(e, ERR_EXISTS, "cgroup \"%s\" exists and holds %zu processes, pid %d first",
+			       cg->path, count, pids[0]);
 	return cgroup_is_frozen(cg) ? cgroup_thaw(cg, e) : 0;
 }
 
@@ -416,8 +424,8 @@ static int make_all(struct maker *m, const struct cgroup_resources *res, bool ma
 	return cgroup_apply(cg, res, is_new, e);
 }
 
-static int make(const struct cgroup_host *host, const char *path, const struct cgroup_resources *res, bool may_exist,
-		struct cgroup **ret_cg, struct error *e)
+static int make(const struct cgroup_host *host, const char *path, const struct cgroup_resources *res,
+		bool may_exist, struct cgroup **ret_cg, struct error *e)
 {
 	CLEANUP(maker_done) struct maker m = { .host = host };
 	char resolved[CGROUP_PATH_MAX];
@@ -431,7 +439,8 @@ static int make(const struct cgroup_host *host, const char *path, const struct c
 	m.cg = cg;
 	strv_split(&m.parts, resolved, "/");
 	if (m.parts.n > DEPTH_MAX)
-		return err_new(e, ERR_INVALID, "cgroup path \"%s\" has more than %d parts", resolved, DEPTH_MAX);
+		return err_new(e, ERR_INVALID, "cgroup path \"%s\" has more than %d parts", resolved,
+			       DEPTH_MAX);
 	r = make_all(&m, res, may_exist, e);
 	if (r < 0) {
 		unmake(&m);
@@ -490,7 +499,8 @@ int cgroup_open(const struct cgroup_host *host, const char *path, struct cgroup 
 		if (cg->dfd[i] >= 0)
 			found++;
 		else if (errno != ENOENT)
-			return cgroup_fail(e, errno, "open cgroup \"%s\" in %s", resolved, host->hier[i].mount_point);
+			return cgroup_fail(e, errno, "open cgroup \"%s\" in %s", resolved,
+					   host->hier[i].mount_point);
 	}
 	if (found == 0)
 		return err_new(e, ERR_NOT_FOUND, "cgroup \"%s\" does not exist", resolved);
@@ -506,7 +516,8 @@ static int remove_visited(const struct cgroupfs_visit *v, void *arg)
 	(void)arg;
 	if (!v->name)
 		return 0;
-	return unlinkat(v->parent_dfd, v->name, AT_REMOVEDIR) < 0 && errno != ENOENT && errno != ENODEV ? -1 : 0;
+	return unlinkat(v->parent_dfd, v->name, AT_REMOVEDIR) < 0 && errno != ENOENT && errno != ENODEV ? -1
+													: 0;
 }
 
 /* Remove parent_dfd/name with all below it. The usual case is one rmdir. Returns 0 or -1 with errno. */
@@ -520,8 +531,8 @@ static int remove_tree(int parent_dfd, const char *name, int64_t deadline)
 		if (errno != EBUSY && errno != ENOTEMPTY)
 			return -1;
 		dfd = cgroupfs_open_dir(parent_dfd, name);
-		if (dfd >= 0 && cgroupfs_walk(dfd, CGROUPFS_CHILDREN_FIRST, remove_visited, NULL) < 0 && errno != EBUSY &&
-		    errno != ENOTEMPTY && errno != ENOENT)
+		if (dfd >= 0 && cgroupfs_walk(dfd, CGROUPFS_CHILDREN_FIRST, remove_visited, NULL) < 0 &&
+		    errno != EBUSY && errno != ENOTEMPTY && errno != ENOENT)
 			return -1;
 		if (unlinkat(parent_dfd, name, AT_REMOVEDIR) == 0 || errno == ENOENT || errno == ENODEV)
 			return 0;
@@ -539,10 +550,11 @@ static int remove_failed(const struct cgroup_host *host, const char *path, size_
 	cleanup_free pid_t *pids = NULL;
 	size_t count = 0;
 
-	if (sys == EBUSY && cgroup_open(host, path, &cg, NULL) == 0 && cgroup_procs(cg, &pids, &count, NULL) == 0 &&
-	    count > 0)
-		return err_new(e, ERR_STATE, "remove cgroup \"%s\": it still holds %zu processes, pid %d first", path, count,
-			       pids[0]);
+	if (sys == EBUSY && cgroup_open(host, path, &cg, NULL) == 0 &&
+	    cgroup_procs(cg, &pids, &count, NULL) == 0 && count > 0)
+		return err_new(e, ERR_STATE,
+			       "remove cgroup \"%s\": it still holds %zu processes, pid %d first", path,
+			       count, pids[0]);
 	return cgroup_fail(e, sys, "remove cgroup \"%s\" in %s", path, host->hier[i].mount_point);
 }
 
@@ -637,11 +649,13 @@ int cgroup_attach(struct cgroup *cg, pid_t pid, struct error *e)
 		if (cg->dfd[i] < 0 || cgroupfs_write(cg->dfd[i], "cgroup.procs", text) == 0)
 			continue;
 		if (errno == ESRCH)
-			return err_sysk(e, ERR_STATE, ESRCH, "move process %d to cgroup \"%s\"", pid, cg->path);
+			return err_sysk(e, ERR_STATE, ESRCH, "move process %d to cgroup \"%s\"", pid,
+					cg->path);
 		if (errno == EBUSY)
 			return err_sysk(e, ERR_STATE, EBUSY,
-					"move process %d to cgroup \"%s\", which has controllers enabled for its children", pid,
-					cg->path);
+					"move process %d to cgroup \"%s\", which has controllers enabled for "
+					"its children",
+					pid, cg->path);
 		return cgroup_fail(e, errno, "move process %d to cgroup \"%s\" in %s", pid, cg->path,
 				   cg->host->hier[i].mount_point);
 	}

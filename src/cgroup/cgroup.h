@@ -84,16 +84,16 @@ int cgroup_path_resolve(const struct cgroup_host *host, const char *path, char r
 /* A device rule of the OCI spec (linux.resources.devices). */
 struct cgroup_device {
 	bool allow;
-	char type;		/* 'a' all, 'b' block, 'c' character */
-	char access[4];		/* of "rwm"; empty means all */
-	int64_t major, minor;	/* -1: any */
+	char type;	      /* 'a' all, 'b' block, 'c' character */
+	char access[4];	      /* of "rwm"; empty means all */
+	int64_t major, minor; /* -1: any */
 };
 struct cgroup_hugepage {
-	const char *page_size;	/* "2MB", "1GB": as in the name of the file */
-	uint64_t limit;		/* bytes */
+	const char *page_size; /* "2MB", "1GB": as in the name of the file */
+	uint64_t limit;	       /* bytes */
 };
 struct cgroup_unified {
-	const char *file, *value;	/* "memory.high", "max" */
+	const char *file, *value; /* "memory.high", "max" */
 };
 /* OCI blockIO weightDevice and throttle*Device */
 enum cgroup_blkio_kind { BLKIO_WEIGHT, BLKIO_READ_BPS, BLKIO_WRITE_BPS, BLKIO_READ_IOPS, BLKIO_WRITE_IOPS };
@@ -109,32 +109,32 @@ struct cgroup_blkio {
 struct cgroup_resources {
 	bool has_memory_limit, has_memory_reservation, has_memory_swap, has_memory_swappiness;
 	bool has_oom_kill_disable;
-	int64_t memory_limit, memory_reservation;	/* bytes */
-	int64_t memory_swap;				/* bytes of memory and swap together */
+	int64_t memory_limit, memory_reservation; /* bytes */
+	int64_t memory_swap;			  /* bytes of memory and swap together */
 	uint64_t memory_swappiness;
-	bool oom_kill_disable;		/* v1 only: on v2 true is UNSUPPORTED */
+	bool oom_kill_disable;		 /* v1 only: on v2 true is UNSUPPORTED */
 	bool memory_check_before_update; /* refuse a limit that is below the present use */
 
 	bool has_cpu_shares, has_cpu_quota, has_cpu_period, has_cpu_burst, has_cpu_idle;
 	uint64_t cpu_shares;		/* 2..262144; 0 is taken as not given, as kubelets and runc do */
 	int64_t cpu_quota;		/* us in each period; <= 0: none */
-	uint64_t cpu_period, cpu_burst;	/* us */
+	uint64_t cpu_period, cpu_burst; /* us */
 	int64_t cpu_idle;		/* 0 or 1 */
 
-	const char *cpuset_cpus, *cpuset_mems;	/* NULL or "": as it is */
+	const char *cpuset_cpus, *cpuset_mems; /* NULL or "": as it is */
 
 	bool has_pids_limit;
-	int64_t pids_limit;		/* <= 0: none */
+	int64_t pids_limit; /* <= 0: none */
 
 	bool has_blkio_weight;
-	uint16_t blkio_weight;		/* 10..1000 */
+	uint16_t blkio_weight; /* 10..1000 */
 	const struct cgroup_blkio *blkio;
 	size_t blkio_count;
 
 	const struct cgroup_hugepage *hugepages;
 	size_t hugepage_count;
 
-	const struct cgroup_unified *unified;	/* v2 only; written last, in order */
+	const struct cgroup_unified *unified; /* v2 only; written last, in order */
 	size_t unified_count;
 
 	/* Applied in order, later rules win. Nothing is filtered when device_count is 0. */
@@ -228,9 +228,9 @@ int cgroup_procs(const struct cgroup *cg, pid_t **ret_pids, size_t *ret_count, s
 /* Read through fds held since the cgroup was opened, so it works after the last process was reaped, in any
  * order with its removal up to rmdir. */
 struct cgroup_oom {
-	uint64_t kills;		/* processes of the cgroup (v2: and below) that the OOM killer ended */
-	uint64_t kills_local;	/* not counting cgroups below */
-	uint64_t limit_hits;	/* v2: how often its own limit was what was hit; kills without one mean that
+	uint64_t kills;	      /* processes of the cgroup (v2: and below) that the OOM killer ended */
+	uint64_t kills_local; /* not counting cgroups below */
+	uint64_t limit_hits;  /* v2: how often its own limit was what was hit; kills without one mean that
 				 * a parent's limit, or the node's memory, was. v1: perhaps only 1 for
 				 * any number of hits */
 };
@@ -252,7 +252,7 @@ struct cgroup_psi {
 	struct cgroup_psi_line some, full;
 };
 struct cgroup_stats {
-	int64_t time_ns;	/* CLOCK_REALTIME of the reading */
+	int64_t time_ns; /* CLOCK_REALTIME of the reading */
 
 	bool has_cpu, has_memory, has_swap, has_pids, has_io;
 
@@ -261,9 +261,9 @@ struct cgroup_stats {
 
 	uint64_t memory_usage, memory_peak, memory_working_set, memory_rss, memory_cache;
 	uint64_t memory_faults, memory_major_faults;
-	uint64_t memory_limit;	/* CGROUP_NO_LIMIT: none of its own */
+	uint64_t memory_limit; /* CGROUP_NO_LIMIT: none of its own */
 
-	uint64_t swap_usage, swap_limit;	/* swap alone, on v1 too */
+	uint64_t swap_usage, swap_limit; /* swap alone, on v1 too */
 
 	uint64_t pids, pids_limit;
 

@@ -7,10 +7,10 @@
 #include "cgroup/host.h"
 
 struct cgroup {
-	const struct cgroup_host *host;	/* borrowed */
+	const struct cgroup_host *host; /* borrowed */
 	char *path;
-	int dfd[CGROUP_HIER_MAX];	/* by hierarchy; -1: not there */
-	int oom_fd, oom_local_fd;	/* -1: none */
+	int dfd[CGROUP_HIER_MAX]; /* by hierarchy; -1: not there */
+	int oom_fd, oom_local_fd; /* -1: none */
 	unsigned made_parents;
 };
 
@@ -24,7 +24,8 @@ int cgroup_dfd_v2(const struct cgroup *cg);
 int cgroup_fail(struct error *e, int sys, const char *fmt, ...) PRINTF(3, 4);
 
 /* Write res into the files of cg (apply.c). is_new: everything is still as the kernel made it. */
-int cgroup_apply(struct cgroup *cg, const struct cgroup_resources *res, bool is_new, struct error *e) MUST_USE;
+int cgroup_apply(struct cgroup *cg, const struct cgroup_resources *res, bool is_new,
+		 struct error *e) MUST_USE;
 /* Load and attach a device filter for the rules, in place of one that we attached before (devices.c). */
 int cgroup_devices_attach(int dfd, const struct cgroup_device *rules, size_t count, struct error *e) MUST_USE;
 /* Open the fds of oom.c. */

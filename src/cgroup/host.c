@@ -16,6 +16,7 @@
 
 #define MOUNTINFO_MAX (16u << 20)
 
+/* clang-format off */
 static const struct {
 	const char *v1, *v2;
 } names[CGROUP_CONTROLLER_COUNT] = {
@@ -25,6 +26,7 @@ static const struct {
 	[CGROUP_DEVICES] = { "devices", NULL },	 [CGROUP_BLKIO] = { "blkio", "io" },
 	[CGROUP_HUGETLB] = { "hugetlb", "hugetlb" },
 };
+/* clang-format on */
 
 const char *cgroup_controller_name(enum cgroup_controller c)
 {
@@ -38,7 +40,9 @@ const char *cgroup_v2_name(enum cgroup_controller c)
 
 const char *cgroup_mode_name(enum cgroup_mode mode)
 {
-	static const char *const modes[] = { [CGROUP_V1] = "v1", [CGROUP_HYBRID] = "hybrid", [CGROUP_V2] = "v2" };
+	static const char *const modes[] = {
+		[CGROUP_V1] = "v1", [CGROUP_HYBRID] = "hybrid", [CGROUP_V2] = "v2"
+	};
 
 	return (unsigned)mode < ARRAY_LEN(modes) ? modes[mode] : "unknown";
 }
@@ -164,8 +168,8 @@ void cgroup_host_parse(struct cgroup_host *host, const char *mountinfo)
  * for writing, and that we make in any case. */
 static int find_anchor(const struct cgroup_host *host)
 {
-	static const enum cgroup_controller order[] = { CGROUP_FREEZER, CGROUP_DEVICES, CGROUP_MEMORY, CGROUP_PIDS,
-							CGROUP_CPU };
+	static const enum cgroup_controller order[] = { CGROUP_FREEZER, CGROUP_DEVICES, CGROUP_MEMORY,
+							CGROUP_PIDS, CGROUP_CPU };
 
 	for (size_t i = 0; i < ARRAY_LEN(order); i++) {
 		int at = host->by_controller[order[i]];
@@ -255,13 +259,14 @@ int cgroup_host_open_text(const char *mountinfo, enum cgroup_driver driver, stru
 	cgroup_host_parse(host, mountinfo);
 	open_roots(host);
 	for (size_t i = 0; i < host->hier_count; i++)
-		if (host->hier[i].is_v2 && cgroupfs_read(host->hier[i].root_dfd, "cgroup.controllers", controllers,
-							 sizeof(controllers)) < 0)
+		if (host->hier[i].is_v2 && cgroupfs_read(host->hier[i].root_dfd, "cgroup.controllers",
+							 controllers, sizeof(controllers)) < 0)
 			controllers[0] = '\0';
 	cgroup_host_decide(host, controllers);
 	if (host->hier_count == 0)
-		return err_new(e, ERR_UNSUPPORTED,
-			       "no cgroup hierarchy is mounted; mount one: mount -t cgroup2 cgroup2 /sys/fs/cgroup");
+		return err_new(
+			e, ERR_UNSUPPORTED,
+			"no cgroup hierarchy is mounted; mount one: mount -t cgroup2 cgroup2 /sys/fs/cgroup");
 	*ret_host = take_ptr(host);
 	return 0;
 }
@@ -273,7 +278,8 @@ int cgroup_host_open(enum cgroup_driver driver, struct cgroup_host **ret_host, s
 	/* sd_booted(3) */
 	if (driver == CGROUP_DRIVER_SYSTEMD && access("/run/systemd/system", F_OK) < 0)
 		return err_new(e, ERR_UNSUPPORTED,
-			       "the cgroup driver is \"systemd\", but systemd does not run this machine; use \"cgroupfs\"");
+			       "the cgroup driver is \"systemd\", but systemd does not run this machine; use "
+			       "\"cgroupfs\"");
 	if (file_read(AT_FDCWD, "/proc/self/mountinfo", MOUNTINFO_MAX, &text, e) < 0)
 		return err_ctx(e, "find the cgroup hierarchies");
 	return cgroup_host_open_text(buf_str(&text), driver, ret_host, e);

@@ -7,8 +7,8 @@
 
 struct cgroup_hier {
 	char *mount_point;
-	char option[64];	/* v1 mount option: "cpu,cpuacct", "name=systemd"; "" for v2 */
-	uint32_t controllers;	/* bits of enum cgroup_controller that live here */
+	char option[64];      /* v1 mount option: "cpu,cpuacct", "name=systemd"; "" for v2 */
+	uint32_t controllers; /* bits of enum cgroup_controller that live here */
 	bool is_v2;
 	int root_dfd;
 };
@@ -18,9 +18,9 @@ struct cgroup_host {
 	enum cgroup_driver driver;
 	struct cgroup_hier hier[CGROUP_HIER_MAX];
 	size_t hier_count;
-	int v2;				/* index of the v2 hierarchy, or -1 */
-	int anchor;			/* index of the v1 hierarchy in which processes are looked for, or -1 */
-	int by_controller[CGROUP_CONTROLLER_COUNT];	/* index, or -1 */
+	int v2;	    /* index of the v2 hierarchy, or -1 */
+	int anchor; /* index of the v1 hierarchy in which processes are looked for, or -1 */
+	int by_controller[CGROUP_CONTROLLER_COUNT]; /* index, or -1 */
 };
 
 /* Everything but opening: the hierarchies that a mountinfo text names; of several mounts of one hierarchy

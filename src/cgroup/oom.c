@@ -17,7 +17,8 @@ void cgroup_oom_open(struct cgroup *cg)
 
 	if (dfd < 0)
 		return;
-	cg->oom_fd = openat(dfd, v2 ? "memory.events" : "memory.oom_control", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	cg->oom_fd =
+		openat(dfd, v2 ? "memory.events" : "memory.oom_control", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	if (v2)
 		cg->oom_local_fd = openat(dfd, "memory.events.local", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 }
@@ -44,7 +45,8 @@ int cgroup_oom_kills(int oom_fd, uint64_t *ret_kills, struct error *e)
 	if (r < 0)
 		return r;
 	if (!cgroupfs_keyed(text, "oom_kill", ret_kills))
-		return err_new(e, ERR_UNSUPPORTED, "this kernel does not count OOM kills (it is older than Linux 4.13)");
+		return err_new(e, ERR_UNSUPPORTED,
+			       "this kernel does not count OOM kills (it is older than Linux 4.13)");
 	return 0;
 }
 

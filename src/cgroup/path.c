@@ -36,11 +36,14 @@ int cgroup_path_check(const char *path, struct error *e)
 	if (str_eq(path, "/"))
 		return err_new(e, ERR_INVALID, "cgroup path \"/\" is the root, which has no limits");
 	if (!path_is_clean_abs(path) || has_control(path))
-		return err_new(e, ERR_INVALID,
-			       "cgroup path \"%s\" is not absolute and clean (no \".\", \"..\" or empty part)", path);
+		return err_new(
+			e, ERR_INVALID,
+			"cgroup path \"%s\" is not absolute and clean (no \".\", \"..\" or empty part)",
+			path);
 	/* A part of this name would be taken for the control file of the hierarchy's own. */
 	if (strstr(path, "/cgroup."))
-		return err_new(e, ERR_INVALID, "cgroup path \"%s\" has a part that starts with \"cgroup.\"", path);
+		return err_new(e, ERR_INVALID, "cgroup path \"%s\" has a part that starts with \"cgroup.\"",
+			       path);
 	return 0;
 }
 
@@ -63,7 +66,8 @@ int cgroup_slice_expand(const char *slice, char ret_path[CGROUP_PATH_MAX], struc
 	size_t len = strlen(slice), stem;
 	size_t out = 0;
 
-	if (!str_ends(slice, suffix) || len == sizeof(suffix) - 1 || len > UNIT_NAME_MAX || !is_unit_text(slice, len))
+	if (!str_ends(slice, suffix) || len == sizeof(suffix) - 1 || len > UNIT_NAME_MAX ||
+	    !is_unit_text(slice, len))
 		return err_new(e, ERR_INVALID, "\"%s\" is not the name of a slice (x-y.slice)", slice);
 	stem = len - (sizeof(suffix) - 1);
 	if (str_eq(slice, "-.slice")) {
@@ -79,7 +83,8 @@ int cgroup_slice_expand(const char *slice, char ret_path[CGROUP_PATH_MAX], struc
 			continue;
 		n = snprintf(ret_path + out, CGROUP_PATH_MAX - out, "/%.*s%s", (int)i, slice, suffix);
 		if (n < 0 || (size_t)n >= CGROUP_PATH_MAX - out)
-			return err_new(e, ERR_INVALID, "slice \"%s\" expands to a path that is too long", slice);
+			return err_new(e, ERR_INVALID, "slice \"%s\" expands to a path that is too long",
+				       slice);
 		out += (size_t)n;
 	}
 	return 0;
@@ -104,7 +109,8 @@ int cgroup_unit_parse(const char *path, struct cgroup_unit_name *ret, struct err
 			       path ? path : "");
 	slice_len = (size_t)(prefix - path);
 	if (slice_len >= sizeof(u.slice))
-		return err_new(e, ERR_INVALID, "the slice in \"%s\" is longer than %d bytes", path, UNIT_NAME_MAX);
+		return err_new(e, ERR_INVALID, "the slice in \"%s\" is longer than %d bytes", path,
+			       UNIT_NAME_MAX);
 	if (slice_len > 0) {
 		memcpy(u.slice, path, slice_len);
 		u.slice[slice_len] = '\0';
@@ -138,7 +144,8 @@ int cgroup_path_resolve(const struct cgroup_host *host, const char *path, char r
 		return join(ret_path, e, whole, "", "");
 	}
 	if (host && host->driver != CGROUP_DRIVER_SYSTEMD)
-		return err_new(e, ERR_INVALID, "cgroup path \"%s\" is for the systemd driver, and the driver is cgroupfs",
+		return err_new(e, ERR_INVALID,
+			       "cgroup path \"%s\" is for the systemd driver, and the driver is cgroupfs",
 			       path);
 	if (cgroup_unit_parse(path, &u, e) < 0)
 		return -ERR_INVALID;
@@ -167,7 +174,8 @@ static int slice_of_parent(const char *parent, char out[256], struct error *e)
 		snprintf(name, sizeof(name), "%s", last);
 	} else {
 		if (strlen(parent) + sizeof(".slice") > sizeof(name) || !path_is_clean_abs(parent))
-			return err_new(e, ERR_INVALID, "cgroup parent \"%s\" is neither a slice nor an absolute path",
+			return err_new(e, ERR_INVALID,
+				       "cgroup parent \"%s\" is neither a slice nor an absolute path",
 				       parent);
 		snprintf(name, sizeof(name), "%s", parent + 1);
 		for (char *s = name; *s; s++)
@@ -177,20 +185,22 @@ static int slice_of_parent(const char *parent, char out[256], struct error *e)
 	if (cgroup_slice_expand(name, expanded, e) < 0)
 		return err_ctx(e, "cgroup parent \"%s\" with the systemd driver", parent);
 	if (last != parent && str_ends(last, ".slice") && !str_eq(parent, expanded))
-		return err_new(e, ERR_INVALID, "cgroup parent \"%s\": slice %s lies in \"%s\"", parent, last, expanded);
+		return err_new(e, ERR_INVALID, "cgroup parent \"%s\": slice %s lies in \"%s\"", parent, last,
+			       expanded);
 	memcpy(out, name, strlen(name) + 1); /* checked: at most UNIT_NAME_MAX bytes */
 	return 0;
 }
 
-int cgroup_path_below(const struct cgroup_host *host, const char *parent, const char *prefix, const char *name,
-		      char ret_path[CGROUP_PATH_MAX], struct error *e)
+int cgroup_path_below(const struct cgroup_host *host, const char *parent, const char *prefix,
+		      const char *name, char ret_path[CGROUP_PATH_MAX], struct error *e)
 {
 	char slice[256] = "", tail[CGROUP_PATH_MAX] = "", path[CGROUP_PATH_MAX] = "";
 
 	if (!path_is_name(prefix) || !path_is_name(name))
 		return err_new(e, ERR_INVALID, "\"%s-%s\" cannot be a cgroup's name", prefix, name);
 	/* In a scope that was delegated to us there are no units, only directories. */
-	if (host->driver == CGROUP_DRIVER_SYSTEMD && !(parent && parent[0] == '/' && str_ends(parent, ".scope"))) {
+	if (host->driver == CGROUP_DRIVER_SYSTEMD &&
+	    !(parent && parent[0] == '/' && str_ends(parent, ".scope"))) {
 		char resolved[CGROUP_PATH_MAX] = "";
 
 		if (slice_of_parent(str_is_empty(parent) ? "hull.slice" : parent, slice, e) < 0 ||

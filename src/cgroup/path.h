@@ -15,7 +15,7 @@ int cgroup_slice_expand(const char *slice, char ret_path[CGROUP_PATH_MAX], struc
  * when name ends so, otherwise a scope called name. */
 struct cgroup_unit_name {
 	char slice[256];
-	char unit[256];	/* "hull-x.scope" */
+	char unit[256]; /* "hull-x.scope" */
 };
 bool cgroup_path_is_unit(const char *path);
 int cgroup_unit_parse(const char *path, struct cgroup_unit_name *ret, struct error *e) MUST_USE;

@@ -53,9 +53,10 @@ static bool is_v2(const struct planner *p, enum cgroup_controller c)
 	return p->v2 & 1u << c;
 }
 
-static void put(struct planner *p, enum cgroup_controller c, uint32_t flags, const char *file, const char *fmt, ...)
-	PRINTF(5, 6);
-static void put(struct planner *p, enum cgroup_controller c, uint32_t flags, const char *file, const char *fmt, ...)
+static void put(struct planner *p, enum cgroup_controller c, uint32_t flags, const char *file,
+		const char *fmt, ...) PRINTF(5, 6);
+static void put(struct planner *p, enum cgroup_controller c, uint32_t flags, const char *file,
+		const char *fmt, ...)
 {
 	cleanup_buf struct buf value = BUF_INIT;
 	char text[TEXT_MAX + 64];
@@ -74,7 +75,8 @@ static void put(struct planner *p, enum cgroup_controller c, uint32_t flags, con
 }
 
 /* A limit where a negative number is none: v1 wants -1 and v2 "max". */
-static void put_limit(struct planner *p, enum cgroup_controller c, uint32_t flags, const char *file, int64_t value)
+static void put_limit(struct planner *p, enum cgroup_controller c, uint32_t flags, const char *file,
+		      int64_t value)
 {
 	if (value >= 0)
 		put(p, c, flags, file, "%lld", (long long)value);
@@ -86,8 +88,9 @@ static int need(struct planner *p, enum cgroup_controller c, const char *what)
 {
 	if (p->have & 1u << c)
 		return 0;
-	return err_new(p->e, ERR_UNSUPPORTED, "%s needs the cgroup controller \"%s\", which this host does not have",
-		       what, cgroup_controller_name(c));
+	return err_new(p->e, ERR_UNSUPPORTED,
+		       "%s needs the cgroup controller \"%s\", which this host does not have", what,
+		       cgroup_controller_name(c));
 }
 
 /* ---- memory ------------------------------------------------------------------------------------- */
@@ -143,7 +146,8 @@ static void plan_memory_v1(struct planner *p, uint64_t memory, uint64_t memsw, b
 	if (r->has_memory_reservation)
 		put_limit(p, CGROUP_MEMORY, 0, "memory.soft_limit_in_bytes", r->memory_reservation);
 	if (r->has_memory_swappiness)
-		put(p, CGROUP_MEMORY, 0, "memory.swappiness", "%llu", (unsigned long long)r->memory_swappiness);
+		put(p, CGROUP_MEMORY, 0, "memory.swappiness", "%llu",
+		    (unsigned long long)r->memory_swappiness);
 	if (r->has_oom_kill_disable)
 		put(p, CGROUP_MEMORY, 0, "memory.oom_control", "%d", r->oom_kill_disable ? 1 : 0);
 }
@@ -153,7 +157,8 @@ static void plan_memory_v2(struct planner *p, uint64_t memory, uint64_t memsw, b
 	const struct cgroup_resources *r = p->res;
 
 	if (has_swap)
-		put_limit(p, CGROUP_MEMORY, memsw == memory || memsw == CGROUP_NO_LIMIT ? CGROUP_WRITE_IF_EXISTS : 0,
+		put_limit(p, CGROUP_MEMORY,
+			  memsw == memory || memsw == CGROUP_NO_LIMIT ? CGROUP_WRITE_IF_EXISTS : 0,
 			  "memory.swap.max", memsw == CGROUP_NO_LIMIT ? -1 : (int64_t)(memsw - memory));
 	if (r->has_memory_limit)
 		put_limit(p, CGROUP_MEMORY, 0, "memory.max", r->memory_limit);
@@ -167,8 +172,8 @@ static int plan_memory(struct planner *p)
 	bool v2 = is_v2(p, CGROUP_MEMORY), has_swap = false;
 	uint64_t memory = 0, memsw = 0;
 
-	if (!r->has_memory_limit && !r->has_memory_reservation && !r->has_memory_swap && !r->has_memory_swappiness &&
-	    !r->has_oom_kill_disable)
+	if (!r->has_memory_limit && !r->has_memory_reservation && !r->has_memory_swap &&
+	    !r->has_memory_swappiness && !r->has_oom_kill_disable)
 		return 0;
 	if (need(p, CGROUP_MEMORY, "a memory limit") < 0)
 		return -ERR_UNSUPPORTED;
@@ -236,7 +241,8 @@ static void plan_cpu_v2(struct planner *p)
 	else if (has_quota)
 		put(p, CGROUP_CPU, CGROUP_WRITE_RETRY_LAST, "cpu.max", "%s", max);
 	if (r->has_cpu_burst)
-		put(p, CGROUP_CPU, CGROUP_WRITE_RETRY_LAST, "cpu.max.burst", "%llu", (unsigned long long)r->cpu_burst);
+		put(p, CGROUP_CPU, CGROUP_WRITE_RETRY_LAST, "cpu.max.burst", "%llu",
+		    (unsigned long long)r->cpu_burst);
 	if (r->has_cpu_idle)
 		put(p, CGROUP_CPU, 0, "cpu.idle", "%lld", (long long)r->cpu_idle);
 	/* The kernel refuses a weight while the cgroup is idle. */
@@ -249,7 +255,8 @@ static int plan_cpu(struct planner *p)
 {
 	const struct cgroup_resources *r = p->res;
 
-	if (!r->has_cpu_shares && !r->has_cpu_quota && !r->has_cpu_period && !r->has_cpu_burst && !r->has_cpu_idle)
+	if (!r->has_cpu_shares && !r->has_cpu_quota && !r->has_cpu_period && !r->has_cpu_burst &&
+	    !r->has_cpu_idle)
 		return 0;
 	if (need(p, CGROUP_CPU, "a cpu limit") < 0)
 		return -ERR_UNSUPPORTED;
@@ -271,7 +278,8 @@ static int plan_cpuset(struct planner *p)
 			continue;
 		if (need(p, CGROUP_CPUSET, "a cpuset") < 0)
 			return -ERR_UNSUPPORTED;
-		if (strlen(sets[i].value) > TEXT_MAX || strspn(sets[i].value, "0123456789,-:/ ") != strlen(sets[i].value))
+		if (strlen(sets[i].value) > TEXT_MAX ||
+		    strspn(sets[i].value, "0123456789,-:/ ") != strlen(sets[i].value))
 			return err_new(p->e, ERR_INVALID, "%s \"%.64s\" is not a list of numbers and ranges",
 				       sets[i].file, sets[i].value);
 		put(p, CGROUP_CPUSET, 0, sets[i].file, "%s", sets[i].value);
@@ -297,7 +305,8 @@ static bool is_page_size(const char *s)
 {
 	size_t digits = s ? strspn(s, "0123456789") : 0;
 
-	return digits > 0 && digits < 8 && strchr("KMG", s[digits]) && s[digits] && str_eq(s + digits + 1, "B");
+	return digits > 0 && digits < 8 && strchr("KMG", s[digits]) && s[digits] &&
+	       str_eq(s + digits + 1, "B");
 }
 
 static int plan_hugepages(struct planner *p)
@@ -317,7 +326,8 @@ static int plan_hugepages(struct planner *p)
 			continue;
 		if (need(p, CGROUP_HUGETLB, "a huge page limit") < 0)
 			return -ERR_UNSUPPORTED;
-		snprintf(file, sizeof(file), v2 ? "hugetlb.%s.max" : "hugetlb.%s.limit_in_bytes", h->page_size);
+		snprintf(file, sizeof(file), v2 ? "hugetlb.%s.max" : "hugetlb.%s.limit_in_bytes",
+			 h->page_size);
 		put(p, CGROUP_HUGETLB, h->limit ? 0 : CGROUP_WRITE_IF_EXISTS, file, "%llu",
 		    (unsigned long long)h->limit);
 		/* Reservations count when they are made, not when the page is touched: without this limit
@@ -351,13 +361,14 @@ static void plan_blkio_device(struct planner *p, const struct cgroup_blkio *b)
 	if (b->kind == BLKIO_WEIGHT && v2) {
 		put(p, CGROUP_BLKIO, 0, "io.bfq.weight", "%u:%u %llu", b->major, b->minor, value);
 	} else if (b->kind == BLKIO_WEIGHT) {
-		put(p, CGROUP_BLKIO, CGROUP_WRITE_ELSE_NEXT, "blkio.weight_device", "%u:%u %llu", b->major, b->minor,
-		    value);
+		put(p, CGROUP_BLKIO, CGROUP_WRITE_ELSE_NEXT, "blkio.weight_device", "%u:%u %llu", b->major,
+		    b->minor, value);
 		put(p, CGROUP_BLKIO, 0, "blkio.bfq.weight_device", "%u:%u %llu", b->major, b->minor, value);
 	} else if (v2 && value == 0) {
 		put(p, CGROUP_BLKIO, 0, "io.max", "%u:%u %s=max", b->major, b->minor, limits[b->kind].v2_key);
 	} else if (v2) {
-		put(p, CGROUP_BLKIO, 0, "io.max", "%u:%u %s=%llu", b->major, b->minor, limits[b->kind].v2_key, value);
+		put(p, CGROUP_BLKIO, 0, "io.max", "%u:%u %s=%llu", b->major, b->minor, limits[b->kind].v2_key,
+		    value);
 	} else {
 		put(p, CGROUP_BLKIO, 0, limits[b->kind].v1, "%u:%u %llu", b->major, b->minor, value);
 	}
@@ -395,9 +406,11 @@ static int plan_blkio(struct planner *p)
 static int check_device(struct planner *p, const struct cgroup_device *d)
 {
 	if (!d->type || !strchr("abc", d->type))
-		return err_new(p->e, ERR_INVALID, "device rule has type '%c', known are a, b and c", d->type ? d->type : ' ');
+		return err_new(p->e, ERR_INVALID, "device rule has type '%c', known are a, b and c",
+			       d->type ? d->type : ' ');
 	if (d->access[3] || strspn(d->access, "rwm") != strlen(d->access))
-		return err_new(p->e, ERR_INVALID, "device rule has access \"%.4s\", known are r, w and m", d->access);
+		return err_new(p->e, ERR_INVALID, "device rule has access \"%.4s\", known are r, w and m",
+			       d->access);
 	if (d->major < -1 || d->major > UINT32_MAX || d->minor < -1 || d->minor > UINT32_MAX)
 		return err_new(p->e, ERR_INVALID, "device rule has numbers %lld:%lld", (long long)d->major,
 			       (long long)d->minor);
@@ -444,8 +457,8 @@ static int unified_controller(const char *file, enum cgroup_controller *ret)
 		const char *prefix;
 		enum cgroup_controller c;
 	} known[] = {
-		{ "cpu.", CGROUP_CPU },	    { "cpuset.", CGROUP_CPUSET },   { "memory.", CGROUP_MEMORY },
-		{ "io.", CGROUP_BLKIO },    { "pids.", CGROUP_PIDS },	    { "hugetlb.", CGROUP_HUGETLB },
+		{ "cpu.", CGROUP_CPU },	 { "cpuset.", CGROUP_CPUSET }, { "memory.", CGROUP_MEMORY },
+		{ "io.", CGROUP_BLKIO }, { "pids.", CGROUP_PIDS },     { "hugetlb.", CGROUP_HUGETLB },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(known); i++)
@@ -466,19 +479,23 @@ static int plan_unified(struct planner *p)
 
 		if (str_is_empty(u->file) || strlen(u->file) >= sizeof(((struct cgroup_write *)0)->file) ||
 		    strspn(u->file, letters) != strlen(u->file))
-			return err_new(p->e, ERR_INVALID, "unified key \"%.64s\" is not the name of a cgroup file",
+			return err_new(p->e, ERR_INVALID,
+				       "unified key \"%.64s\" is not the name of a cgroup file",
 				       u->file ? u->file : "");
 		if (unified_controller(u->file, &c) < 0)
 			return err_new(p->e, ERR_INVALID,
-				       "unified key \"%s\" does not start with a known controller (cpu, cpuset, memory, io, "
+				       "unified key \"%s\" does not start with a known controller (cpu, "
+				       "cpuset, memory, io, "
 				       "pids, hugetlb)",
 				       u->file);
 		if (!u->value || strlen(u->value) > TEXT_MAX)
-			return err_new(p->e, ERR_LIMIT, "the value of unified key \"%s\" is missing or longer than %d bytes",
+			return err_new(p->e, ERR_LIMIT,
+				       "the value of unified key \"%s\" is missing or longer than %d bytes",
 				       u->file, TEXT_MAX);
 		if (!is_v2(p, c) && p->have & 1u << c)
 			return err_new(p->e, ERR_UNSUPPORTED,
-				       "unified key \"%s\" is for cgroup v2, and on this host \"%s\" is a v1 controller",
+				       "unified key \"%s\" is for cgroup v2, and on this host \"%s\" is a v1 "
+				       "controller",
 				       u->file, cgroup_controller_name(c));
 		if (need(p, c, u->file) < 0)
 			return -ERR_UNSUPPORTED;
@@ -487,11 +504,12 @@ static int plan_unified(struct planner *p)
 	return 0;
 }
 
-int cgroup_plan_resources(const struct cgroup_resources *res, const struct cgroup_now *now, uint32_t have, uint32_t v2,
-			  struct cgroup_plan *ret_plan, struct error *e)
+int cgroup_plan_resources(const struct cgroup_resources *res, const struct cgroup_now *now, uint32_t have,
+			  uint32_t v2, struct cgroup_plan *ret_plan, struct error *e)
 {
 	static int (*const steps[])(struct planner *) = {
-		plan_memory, plan_cpu, plan_cpuset, plan_pids, plan_hugepages, plan_blkio, plan_devices, plan_unified,
+		plan_memory,	plan_cpu,   plan_cpuset,  plan_pids,
+		plan_hugepages, plan_blkio, plan_devices, plan_unified,
 	};
 	CLEANUP(planner_done) struct planner p = { .res = res, .now = now, .have = have, .v2 = v2, .e = e };
 

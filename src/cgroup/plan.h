@@ -18,17 +18,17 @@ enum cgroup_write_flags {
 };
 
 struct cgroup_write {
-	enum cgroup_controller controller;	/* whose hierarchy the file is in */
+	enum cgroup_controller controller; /* whose hierarchy the file is in */
 	uint32_t flags;
 	char file[64];
-	char *value;				/* owned */
+	char *value; /* owned */
 };
 
 struct cgroup_plan {
 	struct cgroup_write *w;
 	size_t n;
-	uint32_t controllers;	/* bits: whose files are written */
-	bool device_filter;	/* the rules go into a BPF program, there is no file (v2) */
+	uint32_t controllers; /* bits: whose files are written */
+	bool device_filter;   /* the rules go into a BPF program, there is no file (v2) */
 };
 #define CGROUP_PLAN_INIT ((struct cgroup_plan){ 0 })
 void cgroup_plan_done(struct cgroup_plan *p);
@@ -36,8 +36,8 @@ DEFINE_CLEANUP_VALUE(struct cgroup_plan, cgroup_plan_done)
 
 /* What is in force; decides the order of writes, and fills in what the caller left out. */
 struct cgroup_now {
-	uint64_t memory_limit, memsw_limit;	/* CGROUP_NO_LIMIT: none. memsw: memory and swap together (v1) */
-	int64_t cpu_quota;			/* us, -1: none */
+	uint64_t memory_limit, memsw_limit; /* CGROUP_NO_LIMIT: none. memsw: memory and swap together (v1) */
+	int64_t cpu_quota;		    /* us, -1: none */
 };
 #define CGROUP_NOW_NEW ((struct cgroup_now){ CGROUP_NO_LIMIT, CGROUP_NO_LIMIT, -1 })
 

@@ -248,7 +248,8 @@ int cgroup_freeze(struct cgroup *cg, int timeout_ms, struct error *e)
 	int v1 = freezer_dfd(cg), v2 = cgroup_dfd_v2(cg), r;
 
 	if (v1 < 0 && v2 < 0)
-		return err_new(e, ERR_UNSUPPORTED, "freeze cgroup \"%s\": this host has no freezer", cg->path);
+		return err_new(e, ERR_UNSUPPORTED, "freeze cgroup \"%s\": this host has no freezer",
+			       cg->path);
 	/* v2's is better where both are: frozen processes can still be killed. */
 	r = v2 >= 0 ? freeze_v2(v2, deadline) : freeze_v1(v1, deadline);
 	if (r < 0)
@@ -258,8 +259,8 @@ int cgroup_freeze(struct cgroup *cg, int timeout_ms, struct error *e)
 	r = cgroup_thaw(cg, e);
 	if (r < 0)
 		return r;
-	return err_new(e, ERR_TIMEOUT, "freeze cgroup \"%s\": not all processes stopped within %d ms", cg->path,
-		       timeout_ms);
+	return err_new(e, ERR_TIMEOUT, "freeze cgroup \"%s\": not all processes stopped within %d ms",
+		       cg->path, timeout_ms);
 }
 
 /* ---- signals ------------------------------------------------------------------------------------- */
@@ -282,14 +283,16 @@ static int signal_batch(const struct cgroup *cg, const pid_t *pids, size_t count
 	for (size_t i = 0; i < count; i++) {
 		if (fds[i] < 0)
 			continue;
-		if (r == 0 && has_pid(&now, pids[i]) && pidfd_send(fds[i], sig) < 0 && errno != ESRCH && !sys) {
+		if (r == 0 && has_pid(&now, pids[i]) && pidfd_send(fds[i], sig) < 0 && errno != ESRCH &&
+		    !sys) {
 			sys = errno;
 			failed = pids[i];
 		}
 		close(fds[i]);
 	}
 	if (r == 0 && sys)
-		return cgroup_fail(e, sys, "send signal %d to process %d of cgroup \"%s\"", sig, failed, cg->path);
+		return cgroup_fail(e, sys, "send signal %d to process %d of cgroup \"%s\"", sig, failed,
+				   cg->path);
 	return r;
 }
 
@@ -348,8 +351,10 @@ static int still_there(const struct cgroup *cg, int timeout_ms, struct error *e)
 
 	if (list(cg, &pids, NULL) < 0 || pids.n == 0)
 		return 0;
-	return err_new(e, ERR_TIMEOUT, "kill cgroup \"%s\": %zu processes remain after %d ms, pid %d first (waiting in the "
-		       "kernel?)", cg->path, pids.n, timeout_ms, pids.v[0]);
+	return err_new(e, ERR_TIMEOUT,
+		       "kill cgroup \"%s\": %zu processes remain after %d ms, pid %d first (waiting in the "
+		       "kernel?)",
+		       cg->path, pids.n, timeout_ms, pids.v[0]);
 }
 
 int cgroup_kill(struct cgroup *cg, int timeout_ms, struct error *e)

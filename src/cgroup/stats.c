@@ -66,9 +66,9 @@ static double assigned_fixed(const char *line, const char *key)
 void cgroup_parse_psi(const char *text, struct cgroup_psi *out)
 {
 	for (const char *line = text; line && *line; line = line_after(line)) {
-		struct cgroup_psi_line *to = str_starts(line, "some ") ? &out->some :
-					     str_starts(line, "full ") ? &out->full :
-									 NULL;
+		struct cgroup_psi_line *to = str_starts(line, "some ")	 ? &out->some
+					     : str_starts(line, "full ") ? &out->full
+									 : NULL;
 
 		if (!to)
 			continue;
@@ -253,7 +253,8 @@ int cgroup_stats(const struct cgroup *cg, struct cgroup_stats *ret, struct error
 	read_io(cg, text, &s);
 	read_psi(cg, text, &s);
 	if (!s.has_cpu && !s.has_memory && !s.has_pids)
-		return err_new(e, ERR_NOT_FOUND, "cgroup \"%s\" has no statistics: it was removed, or has no controllers",
+		return err_new(e, ERR_NOT_FOUND,
+			       "cgroup \"%s\" has no statistics: it was removed, or has no controllers",
 			       cg->path);
 	if (cgroup_oom(cg, &s.oom, NULL) < 0)
 		s.oom = (struct cgroup_oom){ 0 };

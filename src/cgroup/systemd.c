@@ -21,21 +21,21 @@
 
 /* ---- libsystemd, when it is needed ------------------------------------------------------------- */
 
-#define SYMBOLS(X)                                                                                          \
-	X(sd_bus_open_system)                                                                               \
-	X(sd_bus_open_user)                                                                                 \
-	X(sd_bus_flush_close_unref)                                                                         \
-	X(sd_bus_call)                                                                                      \
-	X(sd_bus_call_method)                                                                               \
-	X(sd_bus_match_signal)                                                                              \
-	X(sd_bus_process)                                                                                   \
-	X(sd_bus_wait)                                                                                      \
-	X(sd_bus_error_free)                                                                                \
-	X(sd_bus_message_new_method_call)                                                                   \
-	X(sd_bus_message_append)                                                                            \
-	X(sd_bus_message_open_container)                                                                    \
-	X(sd_bus_message_close_container)                                                                   \
-	X(sd_bus_message_read)                                                                              \
+#define SYMBOLS(X)                        \
+	X(sd_bus_open_system)             \
+	X(sd_bus_open_user)               \
+	X(sd_bus_flush_close_unref)       \
+	X(sd_bus_call)                    \
+	X(sd_bus_call_method)             \
+	X(sd_bus_match_signal)            \
+	X(sd_bus_process)                 \
+	X(sd_bus_wait)                    \
+	X(sd_bus_error_free)              \
+	X(sd_bus_message_new_method_call) \
+	X(sd_bus_message_append)          \
+	X(sd_bus_message_open_container)  \
+	X(sd_bus_message_close_container) \
+	X(sd_bus_message_read)            \
 	X(sd_bus_message_unref)
 
 #define MEMBER(name) __typeof__(&name) name;
@@ -78,8 +78,8 @@ struct bus {
 	sd_bus *bus;
 	sd_bus_message *request, *reply;
 	sd_bus_error error;
-	char job[256];		/* whose end is waited for; "" before the answer */
-	char ended[256];	/* jobs may end before the answer comes: the last one */
+	char job[256];	 /* whose end is waited for; "" before the answer */
+	char ended[256]; /* jobs may end before the answer comes: the last one */
 	char result[32];
 };
 
@@ -100,7 +100,8 @@ static int failed(const struct bus *b, int r, const char *what, struct error *e)
 {
 	if (b->error.name && (strstr(b->error.name, ".UnitExists") || strstr(b->error.name, ".NameHasOwner")))
 		return err_new(e, ERR_EXISTS, "%s: %s", what, b->error.message);
-	if (b->error.name && (strstr(b->error.name, ".InvalidArgs") || strstr(b->error.name, ".PropertyReadOnly")))
+	if (b->error.name &&
+	    (strstr(b->error.name, ".InvalidArgs") || strstr(b->error.name, ".PropertyReadOnly")))
 		return err_new(e, ERR_INVALID, "%s: %s", what, b->error.message);
 	if (b->error.name && strstr(b->error.name, ".AccessDenied"))
 		return err_new(e, ERR_DENIED, "%s: %s", what, b->error.message);
@@ -145,14 +146,16 @@ static int wait_for_job(struct bus *b, const char *unit, int64_t deadline, struc
 		int r = b->lib.sd_bus_process(b->bus, NULL);
 
 		if (r == 0 && deadline_left_ms(deadline) == 0)
-			return err_new(e, ERR_TIMEOUT, "systemd did not finish the start of %s in time", unit);
+			return err_new(e, ERR_TIMEOUT, "systemd did not finish the start of %s in time",
+				       unit);
 		if (r == 0)
 			r = b->lib.sd_bus_wait(b->bus, (uint64_t)deadline_left_ms(deadline) * 1000);
 		if (r < 0 && r != -EINTR)
 			return failed(b, r, "wait for systemd", e);
 	}
 	if (!str_eq(b->result, "done"))
-		return err_new(e, ERR_UNAVAILABLE, "systemd could not start %s: the job's result is \"%s\"", unit, b->result);
+		return err_new(e, ERR_UNAVAILABLE, "systemd could not start %s: the job's result is \"%s\"",
+			       unit, b->result);
 	return 0;
 }
 
@@ -166,7 +169,8 @@ static int build_request(struct bus *b, const struct cgroup_scope *s, const stru
 	static const char *const yes[] = { "Delegate", "CPUAccounting", "MemoryAccounting", "IOAccounting",
 					   "TasksAccounting" };
 	const struct lib *l = &b->lib;
-	int r = l->sd_bus_message_new_method_call(b->bus, &b->request, DESTINATION, OBJECT, MANAGER, "StartTransientUnit");
+	int r = l->sd_bus_message_new_method_call(b->bus, &b->request, DESTINATION, OBJECT, MANAGER,
+						  "StartTransientUnit");
 
 	if (r < 0 || (r = l->sd_bus_message_append(b->request, "ss", u->unit, "fail")) < 0 ||
 	    (r = l->sd_bus_message_open_container(b->request, 'a', "(sv)")) < 0 ||
@@ -176,7 +180,8 @@ static int build_request(struct bus *b, const struct cgroup_scope *s, const stru
 	    /* Pods end by the kubelet's order, not by the shutdown of basic units before it. */
 	    (r = l->sd_bus_message_append(b->request, "(sv)", "DefaultDependencies", "b", 0)) < 0 ||
 	    /* A failed scope of this name would be in the way of the next attempt. */
-	    (r = l->sd_bus_message_append(b->request, "(sv)", "CollectMode", "s", "inactive-or-failed")) < 0 ||
+	    (r = l->sd_bus_message_append(b->request, "(sv)", "CollectMode", "s", "inactive-or-failed")) <
+		    0 ||
 	    /* The kubelet's limits count; systemd's default for a scope is 15 % of the machine's. */
 	    (r = l->sd_bus_message_append(b->request, "(sv)", "TasksMax", "t", UINT64_MAX)) < 0 ||
 	    (r = l->sd_bus_message_append(b->request, "(sv)", "PIDs", "au", 1, (uint32_t)s->pid)) < 0)
@@ -189,14 +194,16 @@ static int build_request(struct bus *b, const struct cgroup_scope *s, const stru
 	return l->sd_bus_message_append(b->request, "a(sa(sv))", 0);
 }
 
-static int start_unit(struct bus *b, const struct cgroup_scope *s, const struct cgroup_unit_name *u, struct error *e)
+static int start_unit(struct bus *b, const struct cgroup_scope *s, const struct cgroup_unit_name *u,
+		      struct error *e)
 {
 	int64_t deadline = deadline_in_ms(s->timeout_ms);
 	const struct lib *l = &b->lib;
 	const char *job;
 	int r;
 
-	r = l->sd_bus_match_signal(b->bus, NULL, DESTINATION, OBJECT, MANAGER, "JobRemoved", on_job_removed, b);
+	r = l->sd_bus_match_signal(b->bus, NULL, DESTINATION, OBJECT, MANAGER, "JobRemoved", on_job_removed,
+				   b);
 	if (r < 0)
 		return failed(b, r, "listen to systemd", e);
 	/* Without a subscriber systemd sends no signals. */
@@ -217,7 +224,8 @@ static int start_unit(struct bus *b, const struct cgroup_scope *s, const struct 
 }
 
 /* Move the process out of the scope's own directory, so that controllers can be enabled for children. */
-static int enter_leaf(const struct cgroup_host *host, const char *path, const struct cgroup_scope *s, struct error *e)
+static int enter_leaf(const struct cgroup_host *host, const char *path, const struct cgroup_scope *s,
+		      struct error *e)
 {
 	CLEANUP(cgroup_free) struct cgroup *cg = NULL;
 	cleanup_free char *leaf = str_fmt("%s/%s", path, s->leaf);
@@ -241,7 +249,8 @@ static int parse_scope(const struct cgroup_host *host, const char *text, struct 
 	last = strrchr(path, '/');
 	*last++ = '\0';
 	slice = strrchr(path, '/');
-	if (!str_ends(last, ".scope") || strlen(last) >= sizeof(u.unit) || (slice && strlen(slice) >= sizeof(u.slice)))
+	if (!str_ends(last, ".scope") || strlen(last) >= sizeof(u.unit) ||
+	    (slice && strlen(slice) >= sizeof(u.slice)))
 		return err_new(e, ERR_INVALID, "\"%s\" does not name a scope", text);
 	strncpy(u.unit, last, sizeof(u.unit) - 1);
 	if (slice) {
@@ -259,8 +268,8 @@ static int parse_scope(const struct cgroup_host *host, const char *text, struct 
 
 static int stop_unit(struct bus *b, const struct cgroup_unit_name *u, struct error *e)
 {
-	int r = b->lib.sd_bus_call_method(b->bus, DESTINATION, OBJECT, MANAGER, "StopUnit", &b->error, NULL, "ss", u->unit,
-					  "replace");
+	int r = b->lib.sd_bus_call_method(b->bus, DESTINATION, OBJECT, MANAGER, "StopUnit", &b->error, NULL,
+					  "ss", u->unit, "replace");
 
 	if (r >= 0 || (b->error.name && strstr(b->error.name, ".NoSuchUnit")))
 		return 0;
@@ -293,7 +302,8 @@ int cgroup_scope_start(const struct cgroup_host *host, const struct cgroup_scope
 }
 
 /* systemd removes the directory when it has seen that the cgroup is empty. */
-static int wait_until_gone(const struct cgroup_host *host, const char *path, int64_t deadline, struct error *e)
+static int wait_until_gone(const struct cgroup_host *host, const char *path, int64_t deadline,
+			   struct error *e)
 {
 	for (;;) {
 		CLEANUP(cgroup_free) struct cgroup *cg = NULL;

@@ -69,8 +69,9 @@ int json_parse(const char *text, size_t len, size_t max_bytes, struct json_objec
 	if (status == json_tokener_success)
 		return err_new(e, ERR_INVALID, "JSON: something follows the document at byte %zu", used);
 	return err_new(e, ERR_INVALID, "JSON: %s at byte %zu",
-		       status == json_tokener_continue ? "the document ends too early" :
-							 json_tokener_error_desc(status), used);
+		       status == json_tokener_continue ? "the document ends too early"
+						       : json_tokener_error_desc(status),
+		       used);
 }
 
 int json_parse_object(const char *text, size_t len, size_t max_bytes, struct json_object **ret_doc,

@@ -149,23 +149,31 @@ int json_scan(const char *text, size_t len, unsigned int max_depth, size_t max_v
 		if (memchr("{[,:", *s.p, 4) && ++values > max_values)
 			return err_new(e, ERR_LIMIT, "JSON: more than %zu values", max_values);
 		switch (*s.p) {
-		case ' ': case '\t': case '\n': case '\r': case ':': case ',':
+		case ' ':
+		case '\t':
+		case '\n':
+		case '\r':
+		case ':':
+		case ',':
 			s.p++;
 			break;
-		case '{': case '[':
+		case '{':
+		case '[':
 			if (++depth > max_depth)
-				return err_new(e, ERR_LIMIT, "JSON: nested deeper than %u at byte %zu", max_depth,
-					       (size_t)(s.p - s.start));
+				return err_new(e, ERR_LIMIT, "JSON: nested deeper than %u at byte %zu",
+					       max_depth, (size_t)(s.p - s.start));
 			s.p++;
 			break;
-		case '}': case ']':
+		case '}':
+		case ']':
 			depth -= depth > 0;
 			s.p++;
 			break;
 		case '"':
 			r = scan_string(&s, e);
 			break;
-		case '-': case '0' ... '9':
+		case '-':
+		case '0' ... '9':
 			r = scan_number(&s, e);
 			break;
 		default:

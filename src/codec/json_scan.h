@@ -11,6 +11,7 @@
  * without \u0000, numbers whose integers fit in 64 bits, true, false, null and the six signs; brackets nest
  * at most max_depth deep, and there are about max_values values at most. How tokens may follow each other is left to the parser.
  * Fails: INVALID, with the byte offset; LIMIT, depth or count. */
-int json_scan(const char *text, size_t len, unsigned int max_depth, size_t max_values, struct error *e) MUST_USE;
+int json_scan(const char *text, size_t len, unsigned int max_depth, size_t max_values,
+	      struct error *e) MUST_USE;
 
 #endif

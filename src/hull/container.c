@@ -47,7 +47,8 @@ int container_load(struct hull *h, const char *id, struct container *ret, struct
 
 int hull_cgroups(const struct hull *h, struct cgroup_host **ret, struct error *e)
 {
-	return cgroup_host_open(h->has_systemd_cgroup ? CGROUP_DRIVER_SYSTEMD : CGROUP_DRIVER_CGROUPFS, ret, e);
+	return cgroup_host_open(h->has_systemd_cgroup ? CGROUP_DRIVER_SYSTEMD : CGROUP_DRIVER_CGROUPFS, ret,
+				e);
 }
 
 int container_cgroup(const struct hull *h, const struct container *c, struct cgroup_host **ret_host,
@@ -89,7 +90,9 @@ static void container_hooks(const struct container *c, enum oci_hook_kind kind, 
 {
 	CLEANUP(oci_spec_free) struct oci_spec *spec = NULL;
 	const struct hook_state state = {
-		.id = c->state.id, .status = status, .bundle = c->state.bundle,
+		.id = c->state.id,
+		.status = status,
+		.bundle = c->state.bundle,
 		.pid = kind == OCI_HOOK_POSTSTOP ? 0 : c->state.pid,
 	};
 	struct error e = ERROR_INIT;

@@ -51,11 +51,11 @@ struct creation {
 	struct hull *h;
 	const struct create_opts *opts;
 	const char *id;
-	char *bundle;		/* absolute */
+	char *bundle; /* absolute */
 	int bundle_dfd;
 	struct buf config;
 	struct oci_spec *spec;
-	int dfd;		/* of the state directory; -1 before it is made */
+	int dfd; /* of the state directory; -1 before it is made */
 	int listen_fd;
 	struct cgroup_host *cgroups;
 	struct oci_init init;
@@ -102,7 +102,8 @@ static int check_terminal(const struct creation *c, struct error *e)
 		return err_new(e, ERR_INVALID,
 			       "cannot allocate tty if the container detaches without --console-socket");
 	if (c->opts->console_socket && !(detached && terminal))
-		return err_new(e, ERR_INVALID, "--console-socket is of use only for a detached container with "
+		return err_new(e, ERR_INVALID,
+			       "--console-socket is of use only for a detached container with "
 			       "process.terminal");
 	return 0;
 }
@@ -207,9 +208,14 @@ static int create(struct creation *c, struct error *e)
 	return r;
 }
 
-#define CREATION_INIT(h_, o_, argv_)                                                         \
-	((struct creation){ .h = (h_), .opts = (o_), .id = (argv_)[1], .bundle_dfd = -1, .dfd = -1, \
-			    .listen_fd = -1, .init = OCI_INIT_INIT })
+#define CREATION_INIT(h_, o_, argv_)          \
+	((struct creation){ .h = (h_),        \
+			    .opts = (o_),     \
+			    .id = (argv_)[1], \
+			    .bundle_dfd = -1, \
+			    .dfd = -1,        \
+			    .listen_fd = -1,  \
+			    .init = OCI_INIT_INIT })
 
 int command_create(struct hull *h, int argc, char **argv, struct error *e)
 {

@@ -137,7 +137,8 @@ static int run_in(struct hull *h, struct container *c, const struct exec_opts *o
 	int r = 0;
 
 	if (o->detach && p->terminal && !o->console_socket)
-		return err_new(e, ERR_INVALID, "cannot allocate tty if the process detaches without --console-socket");
+		return err_new(e, ERR_INVALID,
+			       "cannot allocate tty if the process detaches without --console-socket");
 	if (c->state.cgroup_path)
 		r = container_cgroup(h, c, &host, &cgroup, e);
 	x.id = c->state.id;
@@ -182,7 +183,8 @@ int command_exec(struct hull *h, int argc, char **argv, struct error *e)
 	if (c.status == OCI_STOPPED)
 		return err_new(e, ERR_STATE, "cannot exec in a stopped container");
 	if (c.status == OCI_PAUSED && !o.ignore_paused)
-		return err_new(e, ERR_STATE, "cannot exec in a paused container (use --ignore-paused to override)");
+		return err_new(e, ERR_STATE,
+			       "cannot exec in a paused container (use --ignore-paused to override)");
 	r = container_spec(&c, &spec, e);
 	if (r >= 0 && o.process)
 		r = load_process(o.process, &given, e);

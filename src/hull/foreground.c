@@ -104,7 +104,8 @@ static void relay_rest(struct relay *t)
 
 static void passed_signals(sigset_t *set)
 {
-	static const int ours[] = { SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS, SIGTRAP };
+	static const int ours[] = { SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGFPE,
+				    SIGILL,  SIGABRT, SIGSYS,  SIGTRAP };
 
 	sigfillset(set);
 	for (size_t i = 0; i < ARRAY_LEN(ours); i++)

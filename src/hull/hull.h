@@ -37,11 +37,11 @@ int command_ps(struct hull *h, int argc, char **argv, struct error *e);
 /* ---- options ------------------------------------------------------------------------------------------
  * Words as urfave/cli of runc reads them: "-b DIR", "--bundle DIR", "--bundle=DIR", "--flag", "--flag=true". */
 struct option_word {
-	const char *name;	/* long, without dashes */
-	char letter;		/* short, or 0 */
-	bool *flag;		/* one of these two */
+	const char *name; /* long, without dashes */
+	char letter;	  /* short, or 0 */
+	bool *flag;	  /* one of these two */
 	const char **value;
-	struct strv *values;	/* or this: may come often */
+	struct strv *values; /* or this: may come often */
 };
 /* Take the options out of argv[1 ..]; what remains are the arguments, from argv[1] on: returns their count.
  * With stops_at_argument nothing behind the first argument but `before` more is an option (exec, run).
@@ -53,9 +53,9 @@ int options_number(const char *text, const char *what, int *ret, struct error *e
 /* ---- containers ---------------------------------------------------------------------------------------- */
 struct container {
 	struct oci_state state;
-	int dfd;		/* of its state directory */
+	int dfd; /* of its state directory */
 	enum oci_status status;
-	int pid_fd;		/* -1 when stopped */
+	int pid_fd; /* -1 when stopped */
 };
 #define CONTAINER_INIT ((struct container){ .dfd = -1, .pid_fd = -1 })
 void container_done(struct container *c);

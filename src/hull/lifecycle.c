@@ -135,7 +135,8 @@ static int freeze(struct hull *h, int argc, char **argv, bool on, struct error *
 		return r;
 	container_full_status(h, &c);
 	if (on && c.status != OCI_RUNNING && c.status != OCI_CREATED)
-		return err_new(e, ERR_STATE, "container not running or created: %s", state_status_name(c.status));
+		return err_new(e, ERR_STATE, "container not running or created: %s",
+			       state_status_name(c.status));
 	if (!on && c.status != OCI_PAUSED)
 		return err_new(e, ERR_STATE, "container not paused");
 	return on ? cgroup_freeze(cgroup, 10000, e) : cgroup_thaw(cgroup, e);

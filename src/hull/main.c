@@ -15,7 +15,7 @@
 static const struct {
 	const char *name;
 	hull_command run;
-	int failed;		/* exit status when it failed itself */
+	int failed; /* exit status when it failed itself */
 	const char *help;
 } commands[] = {
 	{ "create", command_create, 1, "create a container from a bundle; it waits for \"start\"" },
@@ -35,7 +35,8 @@ static const struct {
 static int usage(FILE *out, int status)
 {
 	fputs("usage: hull [options] COMMAND [options] [arguments]\n\n"
-	      "An OCI runtime with runc's command line.\n\ncommands:\n", out);
+	      "An OCI runtime with runc's command line.\n\ncommands:\n",
+	      out);
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
 		fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].help);
 	fputs("\noptions:\n"
@@ -44,7 +45,8 @@ static int usage(FILE *out, int status)
 	      "  --log-format text|json   (default text)\n"
 	      "  --debug                  log more\n"
 	      "  --systemd-cgroup         cgroups by systemd: paths are slice:prefix:name\n"
-	      "  --version, --help\n", out);
+	      "  --version, --help\n",
+	      out);
 	return status;
 }
 
@@ -59,7 +61,8 @@ static int setup_log(const struct globals *g, struct error *e)
 	int fd = STDERR_FILENO;
 
 	if (!json && !str_eq(g->log_format, "text"))
-		return err_new(e, ERR_INVALID, "unknown log format \"%s\" (text and json are known)", g->log_format);
+		return err_new(e, ERR_INVALID, "unknown log format \"%s\" (text and json are known)",
+			       g->log_format);
 	if (!str_is_empty(g->log)) {
 		fd = open(g->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
 		if (fd < 0)

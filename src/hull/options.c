@@ -5,7 +5,8 @@
 #include "base/str.h"
 #include "hull/hull.h"
 
-static const struct option_word *find_word(const struct option_word *words, size_t count, const char *name, size_t n)
+static const struct option_word *find_word(const struct option_word *words, size_t count, const char *name,
+					   size_t n)
 {
 	for (size_t i = 0; i < count; i++) {
 		if (strlen(words[i].name) == n && strncmp(words[i].name, name, n) == 0)
@@ -32,7 +33,8 @@ static int take_one(const char *word, const char *next, const struct option_word
 		    struct error *e)
 {
 	const char *name = word + 1 + (word[1] == '-'), *equals = strchr(name, '=');
-	const struct option_word *w = find_word(words, count, name, equals ? (size_t)(equals - name) : strlen(name));
+	const struct option_word *w =
+		find_word(words, count, name, equals ? (size_t)(equals - name) : strlen(name));
 	const char *value = equals ? equals + 1 : NULL;
 	int used = 1, r;
 
@@ -55,7 +57,8 @@ static int take_one(const char *word, const char *next, const struct option_word
 	return used;
 }
 
-int options_take(int argc, char **argv, const struct option_word *words, size_t count, int before, struct error *e)
+int options_take(int argc, char **argv, const struct option_word *words, size_t count, int before,
+		 struct error *e)
 {
 	int kept = 0, i = 1;
 

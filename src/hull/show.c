@@ -35,9 +35,9 @@ static void print_row(const struct container *c)
 	/* getpwuid(3) needs shared libraries, which a static program has not. */
 	cleanup_free char *owner = c->state.owner ? str_fmt("#%u", c->state.owner) : str_dup("root");
 
-	printf("%-20s  %-8d  %-8s  %-40s  %-30s  %s\n", c->state.id, c->status == OCI_STOPPED ? 0 : c->state.pid,
-	       state_status_name(c->status), c->state.bundle ? c->state.bundle : "",
-	       c->state.created ? c->state.created : "", owner);
+	printf("%-20s  %-8d  %-8s  %-40s  %-30s  %s\n", c->state.id,
+	       c->status == OCI_STOPPED ? 0 : c->state.pid, state_status_name(c->status),
+	       c->state.bundle ? c->state.bundle : "", c->state.created ? c->state.created : "", owner);
 }
 
 int command_list(struct hull *h, int argc, char **argv, struct error *e)
@@ -60,7 +60,8 @@ int command_list(struct hull *h, int argc, char **argv, struct error *e)
 	if (r < 0)
 		return r;
 	if (!quiet && !json)
-		printf("%-20s  %-8s  %-8s  %-40s  %-30s  %s\n", "ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER");
+		printf("%-20s  %-8s  %-8s  %-40s  %-30s  %s\n", "ID", "PID", "STATUS", "BUNDLE", "CREATED",
+		       "OWNER");
 	for (size_t i = 0; i < ids.n; i++) {
 		CLEANUP(container_done) struct container c = CONTAINER_INIT;
 		cleanup_buf struct buf text = BUF_INIT;

@@ -307,7 +307,7 @@ static int get_keys(struct json_object *o, const char *key, struct strv *ret, st
 		return r;
 	if (json_object_object_length(set) > CONFIG_ITEMS_MAX)
 		return err_new(e, ERR_LIMIT, "\"%s\" has more than %d items", key, CONFIG_ITEMS_MAX);
-	json_object_object_foreach (set, name, value) {
+	json_object_object_foreach(set, name, value) {
 		(void)value;
 		strv_add(ret, name);
 	}
@@ -323,7 +323,7 @@ static int get_labels(struct json_object *o, struct image_config *c, struct erro
 		return r;
 	if (json_object_object_length(set) > CONFIG_ITEMS_MAX)
 		return err_new(e, ERR_LIMIT, "\"Labels\" has more than %d items", CONFIG_ITEMS_MAX);
-	json_object_object_foreach (set, name, value) {
+	json_object_object_foreach(set, name, value) {
 		const char *text = "";
 
 		r = value ? json_as_str(value, name, &text, e) : 0;

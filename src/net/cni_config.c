@@ -165,7 +165,7 @@ static int check_plugin(struct json_object *plugin, struct error *e)
 	if (r < 0)
 		return r;
 	if (caps) {
-		json_object_object_foreach (caps, key, value) {
+		json_object_object_foreach(caps, key, value) {
 			if (!json_object_is_type(value, json_type_boolean))
 				return err_new(e, ERR_INVALID,
 					       "\"capabilities\": \"%s\" is %s, not true or false", key,

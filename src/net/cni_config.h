@@ -26,10 +26,10 @@ int cni_version_parse(const char *text);
 /* A tree of json-c: for one thread. */
 struct cni_config {
 	char *name;
-	enum cni_version version;	/* the highest that both the file and we know */
+	enum cni_version version; /* the highest that both the file and we know */
 	bool disable_check, disable_gc, is_default;
-	char *path;			/* the file, or NULL */
-	struct json_object *plugins;	/* the array as it was written; each is an object with "type" */
+	char *path;		     /* the file, or NULL */
+	struct json_object *plugins; /* the array as it was written; each is an object with "type" */
 	size_t plugin_count;
 };
 void cni_config_free(struct cni_config *c);

@@ -13,17 +13,17 @@ int cni_exec_find(const struct strv *dirs, const char *type, char **ret_path, st
 
 struct cni_exec {
 	const char *path;
-	const char *const *argv;	/* NULL-terminated; NULL: only the path */
-	const char *const *env;		/* NULL-terminated */
-	const char *input;		/* stdin */
+	const char *const *argv; /* NULL-terminated; NULL: only the path */
+	const char *const *env;	 /* NULL-terminated */
+	const char *input;	 /* stdin */
 	size_t input_len;
-	int keep_fd;			/* fd 3 of the program; 0: none */
+	int keep_fd; /* fd 3 of the program; 0: none */
 	const struct cni_call *call;
 };
 struct cni_output {
-	struct buf out;		/* at most CNI_OUTPUT_MAX_BYTES */
-	struct buf err;		/* the last bytes of stderr */
-	int status;		/* as waitpid(2) gives it */
+	struct buf out; /* at most CNI_OUTPUT_MAX_BYTES */
+	struct buf err; /* the last bytes of stderr */
+	int status;	/* as waitpid(2) gives it */
 };
 void cni_output_done(struct cni_output *o);
 DEFINE_CLEANUP_VALUE(struct cni_output, cni_output_done)

@@ -49,7 +49,7 @@ static void add_runtime_config(const struct plugin_call *p, struct json_object *
 
 	if (!caps || !p->attachment || !p->attachment->runtime_config)
 		return;
-	json_object_object_foreach (p->attachment->runtime_config, key, value) {
+	json_object_object_foreach(p->attachment->runtime_config, key, value) {
 		if (!json_object_get_boolean(json_object_object_get(caps, key)))
 			continue;
 		if (!runtime)
@@ -62,7 +62,7 @@ static void make_input(const struct plugin_call *p, struct buf *input)
 {
 	cleanup_json struct json_object *conf = json_new();
 
-	json_object_object_foreach (p->plugin, key, value) {
+	json_object_object_foreach(p->plugin, key, value) {
 		json_put(conf, key, json_object_get(value));
 	}
 	json_put_str(conf, "cniVersion", cni_version_text(p->config->version));

@@ -13,12 +13,13 @@
  * next plugin must be: spec 1.1.0, section 3 "Deriving execution configuration"). A result without
  * "cniVersion" is one of the wanted version.
  * Fails: CORRUPT, naming the field. */
-int cni_result_read(const char *text, size_t len, enum cni_version wanted, struct json_object **ret, struct error *e)
-	MUST_USE;
+int cni_result_read(const char *text, size_t len, enum cni_version wanted, struct json_object **ret,
+		    struct error *e) MUST_USE;
 
 /* Such a tree as a struct; record and network are left NULL. ifname tells which interface in the sandbox is
  * the pod's, when a plugin made several. Fails: CORRUPT. */
-int cni_result_from_json(struct json_object *o, const char *ifname, struct cni_result **ret, struct error *e) MUST_USE;
+int cni_result_from_json(struct json_object *o, const char *ifname, struct cni_result **ret,
+			 struct error *e) MUST_USE;
 
 /* {"supportedVersions": [...]}: the answer to VERSION. Fails: CORRUPT. */
 int cni_versions_read(const char *text, size_t len, struct strv *ret, struct error *e) MUST_USE;

@@ -16,6 +16,7 @@ bool rules_are_possible(struct cni *c);
 int rules_ensure(struct cni *c, const struct cni_call *call, struct error *e) MUST_USE;
 
 /* The input of iptables-restore(8) --noflush: our chains anew, and the jumps to them that are missing. Pure. */
-void rules_text(const char *bridge, const char *subnet, bool has_nat_jump, bool has_filter_jump, struct buf *text);
+void rules_text(const char *bridge, const char *subnet, bool has_nat_jump, bool has_filter_jump,
+		struct buf *text);
 
 #endif

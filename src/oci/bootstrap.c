@@ -85,12 +85,12 @@ struct build {
 	struct oci_plan plan;
 	struct mount_set mounts;
 	struct spawn spawn;
-	int opened_ns[OCI_NS_COUNT];	/* those of join_fd that are ours to close */
-	struct idmap *uids, *gids;	/* of the container's user namespace; NULL without one */
+	int opened_ns[OCI_NS_COUNT]; /* those of join_fd that are ours to close */
+	struct idmap *uids, *gids;   /* of the container's user namespace; NULL without one */
 	struct cgroup *cgroup;
 	const char *cgroup_path;
 	char *own_cgroup_path;
-	char *bundle, *root_path;	/* only with hooks */
+	char *bundle, *root_path; /* only with hooks */
 	struct confine *confine;
 	int root_tree, null_fd, console_fd, sync[2];
 	struct init_container init;
@@ -145,7 +145,8 @@ static int open_namespaces(struct build *b, struct error *e)
 		}
 		r = ns_check_type(fd, oci_ns_info[ns].clone_flag, e);
 		if (r < 0)
-			return err_ctx(e, "%s namespace \"%s\"", oci_ns_info[ns].name, path ? path : "given by fd");
+			return err_ctx(e, "%s namespace \"%s\"", oci_ns_info[ns].name,
+				       path ? path : "given by fd");
 		b->spawn.join_fd[ns] = fd;
 	}
 	return 0;
@@ -314,7 +315,10 @@ static int write_maps(struct build *b, struct error *e)
 static int runtime_hooks(struct build *b, struct error *e)
 {
 	const struct hook_state state = {
-		.id = b->o->id, .status = "creating", .bundle = b->bundle, .pid = b->spawn.pid,
+		.id = b->o->id,
+		.status = "creating",
+		.bundle = b->bundle,
+		.pid = b->spawn.pid,
 	};
 	int r = hooks_run(b->o->spec, OCI_HOOK_PRESTART, &state, e);
 
@@ -359,7 +363,8 @@ static void find_paths(struct build *b)
 
 	if (!hooks_before_pivot(b->o->spec) && !b->o->spec->hooks[OCI_HOOK_START_CONTAINER].n)
 		return;
-	n = b->o->bundle_dfd < 0 ? -1 : readlink(path_of_fd(b->o->bundle_dfd, link), bundle, sizeof(bundle) - 1);
+	n = b->o->bundle_dfd < 0 ? -1
+				 : readlink(path_of_fd(b->o->bundle_dfd, link), bundle, sizeof(bundle) - 1);
 	if (n < 0)
 		return;
 	bundle[n] = '\0';
@@ -430,16 +435,25 @@ static void undo(struct build *b)
 	if (!b->cgroup)
 		return;
 	parents = cgroup_made_parents(b->cgroup);
-	if (cgroup_kill(b->cgroup, 2000, &e) < 0 || cgroup_remove(b->o->cgroups, b->cgroup_path, parents, &e) < 0)
+	if (cgroup_kill(b->cgroup, 2000, &e) < 0 ||
+	    cgroup_remove(b->o->cgroups, b->cgroup_path, parents, &e) < 0)
 		log_warn("take back the cgroup of container \"%s\": %s", b->o->id, err_msg(&e));
 }
 
 int oci_create(const struct oci_create *o, struct oci_init *ret, struct error *e)
 {
-	CLEANUP(build_done) struct build b = {
-		.o = o, .plan = OCI_PLAN_INIT, .mounts = MOUNT_SET_INIT, .spawn = SPAWN_INIT,
-		.opened_ns = { [0 ... OCI_NS_COUNT - 1] = -1 }, .root_tree = -1, .null_fd = -1, .console_fd = -1,
-		.sync = { -1, -1 }, .init.p.proc_dfd = -1,
+	CLEANUP(build_done)
+	struct build b = {
+		.o = o,
+		.plan = OCI_PLAN_INIT,
+		.mounts = MOUNT_SET_INIT,
+		.spawn = SPAWN_INIT,
+		.opened_ns = { [0 ... OCI_NS_COUNT - 1] = -1 },
+		.root_tree = -1,
+		.null_fd = -1,
+		.console_fd = -1,
+		.sync = { -1, -1 },
+		.init.p.proc_dfd = -1,
 	};
 	const char *warning;
 	int r;

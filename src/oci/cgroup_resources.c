@@ -31,7 +31,8 @@ static void fill_blkio(const struct oci_resources *r, struct cgroup_blkio *at)
 	for (size_t i = 0; i < r->block_io.weight_device.n; i++) {
 		const struct oci_block_weight *w = &r->block_io.weight_device.v[i];
 
-		*at++ = (struct cgroup_blkio){ BLKIO_WEIGHT, (uint32_t)w->major, (uint32_t)w->minor, w->weight.v };
+		*at++ = (struct cgroup_blkio){ BLKIO_WEIGHT, (uint32_t)w->major, (uint32_t)w->minor,
+					       w->weight.v };
 	}
 	at = add_rates(at, BLKIO_READ_BPS, r->block_io.read_bps.v, r->block_io.read_bps.n);
 	at = add_rates(at, BLKIO_WRITE_BPS, r->block_io.write_bps.v, r->block_io.write_bps.n);
@@ -42,9 +43,9 @@ static void fill_blkio(const struct oci_resources *r, struct cgroup_blkio *at)
 /* What every container may use, whatever the rules before say (OCI "Default Devices"; runc appends the like): nodes
  * may be made (only /dev's own can be opened), the default devices and terminals work. */
 static const struct cgroup_device default_rules[] = {
-	{ true, 'c', "m", -1, -1 },  { true, 'b', "m", -1, -1 },    { true, 'c', "rwm", 1, 3 },
-	{ true, 'c', "rwm", 1, 5 },  { true, 'c', "rwm", 1, 7 },    { true, 'c', "rwm", 1, 8 },
-	{ true, 'c', "rwm", 1, 9 },  { true, 'c', "rwm", 5, 0 },    { true, 'c', "rwm", 5, 2 },
+	{ true, 'c', "m", -1, -1 },    { true, 'b', "m", -1, -1 }, { true, 'c', "rwm", 1, 3 },
+	{ true, 'c', "rwm", 1, 5 },    { true, 'c', "rwm", 1, 7 }, { true, 'c', "rwm", 1, 8 },
+	{ true, 'c', "rwm", 1, 9 },    { true, 'c', "rwm", 5, 0 }, { true, 'c', "rwm", 5, 2 },
 	{ true, 'c', "rwm", 136, -1 },
 };
 
@@ -56,8 +57,8 @@ static bool has_rule(const struct cgroup_device *list, size_t n, const struct cg
 		/* A denial behind it takes it back. */
 		if (!list[i].allow)
 			found = false;
-		else if (list[i].type == rule->type && list[i].major == rule->major && list[i].minor == rule->minor &&
-			 str_eq(list[i].access, rule->access))
+		else if (list[i].type == rule->type && list[i].major == rule->major &&
+			 list[i].minor == rule->minor && str_eq(list[i].access, rule->access))
 			found = true;
 	}
 	return found;
@@ -79,7 +80,10 @@ static void fill_device(const struct oci_device_rule *rule, struct cgroup_device
 	char *access = d->access;
 
 	*d = (struct cgroup_device){
-		.allow = rule->allow, .type = rule->type, .major = rule->major, .minor = rule->minor,
+		.allow = rule->allow,
+		.type = rule->type,
+		.major = rule->major,
+		.minor = rule->minor,
 	};
 	if (rule->read)
 		*access++ = 'r';
@@ -101,7 +105,8 @@ static void fill_numbers(const struct oci_resources *r, struct cgroup_resources 
 	c->memory_swappiness = r->memory.swappiness.v;
 	c->has_oom_kill_disable = r->memory.disable_oom_killer.is_set;
 	c->oom_kill_disable = r->memory.disable_oom_killer.v;
-	c->memory_check_before_update = r->memory.check_before_update.is_set && r->memory.check_before_update.v;
+	c->memory_check_before_update = r->memory.check_before_update.is_set &&
+					r->memory.check_before_update.v;
 	c->has_cpu_shares = r->cpu.shares.is_set;
 	c->cpu_shares = r->cpu.shares.v;
 	c->has_cpu_quota = r->cpu.quota.is_set;
@@ -120,10 +125,11 @@ static void fill_numbers(const struct oci_resources *r, struct cgroup_resources 
 	c->blkio_weight = (uint16_t)(r->block_io.weight.v > UINT16_MAX ? UINT16_MAX : r->block_io.weight.v);
 }
 
-int cgroup_resources_of(const struct oci_resources *r, struct cgroup_resources *ret, struct cgroup_lists **ret_lists,
-			struct error *e)
+int cgroup_resources_of(const struct oci_resources *r, struct cgroup_resources *ret,
+			struct cgroup_lists **ret_lists, struct error *e)
 {
-	size_t devices = r->devices.n + ARRAY_LEN(default_rules), blkio = blkio_count(r), huge = r->hugepage_limits.n, unified = r->unified.n;
+	size_t devices = r->devices.n + ARRAY_LEN(default_rules), blkio = blkio_count(r),
+	       huge = r->hugepage_limits.n, unified = r->unified.n;
 	struct cgroup_device *d;
 	struct cgroup_blkio *b;
 	struct cgroup_hugepage *h;
@@ -147,12 +153,19 @@ int cgroup_resources_of(const struct oci_resources *r, struct cgroup_resources *
 		fill_device(&r->devices.v[i], &d[i]);
 	devices = add_default_rules(d, r->devices.n);
 	for (size_t i = 0; i < huge; i++)
-		h[i] = (struct cgroup_hugepage){ r->hugepage_limits.v[i].page_size, r->hugepage_limits.v[i].limit };
+		h[i] = (struct cgroup_hugepage){ r->hugepage_limits.v[i].page_size,
+						 r->hugepage_limits.v[i].limit };
 	for (size_t i = 0; i < unified; i++)
 		u[i] = (struct cgroup_unified){ r->unified.v[i].key, r->unified.v[i].value };
 	*ret = (struct cgroup_resources){
-		.blkio = b, .blkio_count = blkio, .devices = d, .device_count = devices,
-		.hugepages = h, .hugepage_count = huge, .unified = u, .unified_count = unified,
+		.blkio = b,
+		.blkio_count = blkio,
+		.devices = d,
+		.device_count = devices,
+		.hugepages = h,
+		.hugepage_count = huge,
+		.unified = u,
+		.unified_count = unified,
 	};
 	fill_numbers(r, ret);
 	*ret_lists = (struct cgroup_lists *)(void *)b;

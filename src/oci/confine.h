@@ -30,20 +30,20 @@ struct confine;
 
 struct confine_opts {
 	const struct oci_process *process;
-	const struct oci_seccomp *seccomp;	/* of spec.linux; NULL: none */
+	const struct oci_seccomp *seccomp; /* of spec.linux; NULL: none */
 	bool personality_is_set;
 	unsigned long personality;
-	bool in_user_ns;	/* the process ends in a user namespace other than ours, with all capabilities
+	bool in_user_ns;       /* the process ends in a user namespace other than ours, with all capabilities
 				 * there (user_namespaces(7)); false: our own bounding set is the limit */
-	bool setgroups_denied;	/* /proc/self/setgroups of that namespace says "deny" (a map of one id, written
+	bool setgroups_denied; /* /proc/self/setgroups of that namespace says "deny" (a map of one id, written
 				 * without privilege): additional groups are then an error, none are no call */
-	bool caps_lenient;	/* a capability that we lack is dropped with a warning. Otherwise that is done only
+	bool caps_lenient; /* a capability that we lack is dropped with a warning. Otherwise that is done only
 				 * when all capabilities are asked for (a privileged container), and a single one
 				 * that is missing is an error */
 	bool restrict_oom_score; /* an oom_score_adj below our own becomes our own, with a warning */
-	bool die_with_parent;	/* SIGKILL when the parent ends (prctl(2) PR_SET_PDEATHSIG), as far as that goes: a
+	bool die_with_parent; /* SIGKILL when the parent ends (prctl(2) PR_SET_PDEATHSIG), as far as that goes: a
 				 * set-id program loses it, and the program itself may switch it off */
-	int seccomp_cache_dfd;	/* directory of compiled filters, 0700 and ours; -1: none */
+	int seccomp_cache_dfd; /* directory of compiled filters, 0700 and ours; -1: none */
 };
 
 /* Fails: INVALID (a profile that libseccomp refuses), UNSUPPORTED (an LSM label asked for and the LSM is not
@@ -63,14 +63,15 @@ int confine_outside(struct confine *c, pid_t pid, int proc_dfd, struct error *e)
 
 /* What the child keeps open between the stages. */
 struct confine_child {
-	int attr_fd;		/* /proc/thread-self/attr/..., for the LSM label; -1 */
-	int listener_fd;	/* out: seccomp notify fd when the profile has SCMP_ACT_NOTIFY; else -1 */
+	int attr_fd;	 /* /proc/thread-self/attr/..., for the LSM label; -1 */
+	int listener_fd; /* out: seccomp notify fd when the profile has SCMP_ACT_NOTIFY; else -1 */
 };
 #define CONFINE_CHILD_INIT ((struct confine_child){ .attr_fd = -1, .listener_fd = -1 })
 
 /* In the child, before pivot_root hides the host's /proc: opens what confine_inside() writes. Opened files
  * are close-on-exec. Does nothing without an LSM label. */
-int confine_open_child(const struct confine *c, int proc_dfd, struct confine_child *child, struct error *e) MUST_USE;
+int confine_open_child(const struct confine *c, int proc_dfd, struct confine_child *child,
+		       struct error *e) MUST_USE;
 
 /* In this order, each for a reason (confine.c): LSM exec label, personality, umask, [seccomp, when
  * no_new_privs is not asked for and CAP_SYS_ADMIN must therefore still be there], bounding set, groups, gid,

@@ -37,14 +37,14 @@
 /* ---- outside ------------------------------------------------------------------------------------ */
 
 static const char *const rlimit_names[RLIM_NLIMITS] = {
-	[RLIMIT_CPU] = "RLIMIT_CPU",	     [RLIMIT_FSIZE] = "RLIMIT_FSIZE",
-	[RLIMIT_DATA] = "RLIMIT_DATA",	     [RLIMIT_STACK] = "RLIMIT_STACK",
-	[RLIMIT_CORE] = "RLIMIT_CORE",	     [RLIMIT_RSS] = "RLIMIT_RSS",
-	[RLIMIT_NPROC] = "RLIMIT_NPROC",     [RLIMIT_NOFILE] = "RLIMIT_NOFILE",
-	[RLIMIT_MEMLOCK] = "RLIMIT_MEMLOCK", [RLIMIT_AS] = "RLIMIT_AS",
-	[RLIMIT_LOCKS] = "RLIMIT_LOCKS",     [RLIMIT_SIGPENDING] = "RLIMIT_SIGPENDING",
+	[RLIMIT_CPU] = "RLIMIT_CPU",	       [RLIMIT_FSIZE] = "RLIMIT_FSIZE",
+	[RLIMIT_DATA] = "RLIMIT_DATA",	       [RLIMIT_STACK] = "RLIMIT_STACK",
+	[RLIMIT_CORE] = "RLIMIT_CORE",	       [RLIMIT_RSS] = "RLIMIT_RSS",
+	[RLIMIT_NPROC] = "RLIMIT_NPROC",       [RLIMIT_NOFILE] = "RLIMIT_NOFILE",
+	[RLIMIT_MEMLOCK] = "RLIMIT_MEMLOCK",   [RLIMIT_AS] = "RLIMIT_AS",
+	[RLIMIT_LOCKS] = "RLIMIT_LOCKS",       [RLIMIT_SIGPENDING] = "RLIMIT_SIGPENDING",
 	[RLIMIT_MSGQUEUE] = "RLIMIT_MSGQUEUE", [RLIMIT_NICE] = "RLIMIT_NICE",
-	[RLIMIT_RTPRIO] = "RLIMIT_RTPRIO",   [RLIMIT_RTTIME] = "RLIMIT_RTTIME",
+	[RLIMIT_RTPRIO] = "RLIMIT_RTPRIO",     [RLIMIT_RTTIME] = "RLIMIT_RTTIME",
 };
 
 static int set_rlimit(struct confine *c, pid_t pid, const struct oci_rlimit *l, struct error *e)
@@ -95,7 +95,8 @@ static int set_oom_score(struct confine *c, pid_t pid, int proc_dfd, struct erro
 
 		done = pread(fd, have, sizeof(have) - 1, 0);
 		have[strcspn(have, "\n")] = 0;
-		confine_warn(c, "oom_score_adj: left at %s: %d is lower and needs CAP_SYS_RESOURCE", have, want);
+		confine_warn(c, "oom_score_adj: left at %s: %d is lower and needs CAP_SYS_RESOURCE", have,
+			     want);
 	}
 	if (done < 0 && errno == EACCES) {
 		err_sysk(e, ERR_DENIED, EACCES, "set oom_score_adj to %d", want);
@@ -118,8 +119,8 @@ int confine_outside(struct confine *c, pid_t pid, int proc_dfd, struct error *e)
 	if (r < 0)
 		return r;
 	if (c->has_ioprio && syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, pid, c->ioprio) < 0)
-		return err_sys(e, "set the I/O priority to class %d, priority %d", IOPRIO_PRIO_CLASS(c->ioprio),
-			       (int)IOPRIO_PRIO_DATA(c->ioprio));
+		return err_sys(e, "set the I/O priority to class %d, priority %d",
+			       IOPRIO_PRIO_CLASS(c->ioprio), (int)IOPRIO_PRIO_DATA(c->ioprio));
 	if (c->has_scheduler && syscall(SYS_sched_setattr, pid, &c->scheduler, 0) < 0)
 		return err_sys(e, "set the scheduler to policy %u", c->scheduler.policy);
 	return 0;
@@ -151,8 +152,8 @@ static int set_label(const struct confine *c, struct confine_child *child, struc
 		return 0;
 	n = strlen(c->lsm_text);
 	if (write(child->attr_fd, c->lsm_text, n) != (ssize_t)n)
-		return err_sys(e, "set the %s label \"%s\"", c->lsm == CONFINE_APPARMOR ? "AppArmor" : "SELinux",
-			       c->lsm_text);
+		return err_sys(e, "set the %s label \"%s\"",
+			       c->lsm == CONFINE_APPARMOR ? "AppArmor" : "SELinux", c->lsm_text);
 	close(child->attr_fd);
 	child->attr_fd = -1;
 	return 0;

@@ -41,8 +41,8 @@ struct confine {
 	bool has_ioprio;
 	int ioprio;
 	enum confine_lsm lsm;
-	char *lsm_text;			/* what is written into the attr file */
-	struct buf seccomp;		/* struct sock_filter's; empty: none */
+	char *lsm_text;	    /* what is written into the attr file */
+	struct buf seccomp; /* struct sock_filter's; empty: none */
 	unsigned int seccomp_flags;
 	char warnings[CONFINE_WARNINGS_MAX][CONFINE_WARNING_SIZE];
 	size_t warning_count;

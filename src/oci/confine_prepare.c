@@ -75,9 +75,11 @@ static int drop_missing(struct confine *c, const struct confine_opts *o, struct 
 		return 0;
 	mask_text(asked & ~have, text, sizeof(text));
 	if ((asked & kernel & ~have) && !o->caps_lenient && (asked & kernel) != kernel)
-		return err_new(e, ERR_DENIED, "capabilities: %s cannot be given: hull does not have it itself", text);
+		return err_new(e, ERR_DENIED,
+			       "capabilities: %s cannot be given: hull does not have it itself", text);
 	confine_warn(c, "capabilities: left out %s: %s", text,
-		     asked & kernel & ~have ? "hull does not have it itself" : "this kernel does not have it");
+		     asked & kernel & ~have ? "hull does not have it itself"
+					    : "this kernel does not have it");
 	for (int set = 0; set < OCI_CAP_SET_COUNT; set++)
 		c->caps[set] &= have;
 	return 0;
@@ -92,13 +94,15 @@ static int check_sets(struct confine *c, struct error *e)
 
 	if (wrong) {
 		mask_text(wrong, text, sizeof(text));
-		return err_new(e, ERR_INVALID, "process.capabilities.%s: %s is not in %s", set_names[OCI_CAP_EFFECTIVE],
-			       text, set_names[OCI_CAP_PERMITTED]);
+		return err_new(e, ERR_INVALID, "process.capabilities.%s: %s is not in %s",
+			       set_names[OCI_CAP_EFFECTIVE], text, set_names[OCI_CAP_PERMITTED]);
 	}
 	wrong = c->caps[OCI_CAP_AMBIENT] & ~possible;
 	if (wrong) {
 		mask_text(wrong, text, sizeof(text));
-		confine_warn(c, "capabilities: left %s out of ambient: it is not both permitted and inheritable", text);
+		confine_warn(c,
+			     "capabilities: left %s out of ambient: it is not both permitted and inheritable",
+			     text);
 		c->caps[OCI_CAP_AMBIENT] &= possible;
 	}
 	return 0;
@@ -110,7 +114,8 @@ static int prepare_caps(struct confine *c, const struct confine_opts *o, struct 
 	int r;
 
 	for (size_t i = 0; i < caps->unknown.n; i++)
-		confine_warn(c, "capabilities: left out \"%.64s\": there is none of this name", caps->unknown.v[i]);
+		confine_warn(c, "capabilities: left out \"%.64s\": there is none of this name",
+			     caps->unknown.v[i]);
 	memcpy(c->caps, caps->set, sizeof(c->caps));
 	r = drop_missing(c, o, e);
 	return r < 0 ? r : check_sets(c, e);
@@ -124,7 +129,8 @@ static int prepare_ids(struct confine *c, const struct confine_opts *o, struct e
 
 	if (o->setgroups_denied && u->additional_gid_count)
 		return err_new(e, ERR_UNSUPPORTED,
-			       "process.user.additionalGids: the user namespace forbids setgroups(2), as one does whose "
+			       "process.user.additionalGids: the user namespace forbids setgroups(2), as one "
+			       "does whose "
 			       "gid_map was written without privilege");
 	c->uid = u->uid;
 	c->gid = u->gid;
@@ -168,15 +174,17 @@ static int prepare_lsm(struct confine *c, const struct oci_process *p, struct er
 		c->lsm_text = str_fmt("exec %s", p->apparmor_profile);
 	} else if (has_profile && !str_eq(p->apparmor_profile, "unconfined")) {
 		return err_new(e, ERR_UNSUPPORTED,
-			       "process.apparmorProfile: \"%s\" was asked for, and AppArmor is not enabled on this host",
+			       "process.apparmorProfile: \"%s\" was asked for, and AppArmor is not enabled "
+			       "on this host",
 			       p->apparmor_profile);
 	}
 	if (str_is_empty(p->selinux_label))
 		return 0;
 	if (!lsm_has_selinux())
-		return err_new(e, ERR_UNSUPPORTED,
-			       "process.selinuxLabel: \"%s\" was asked for, and SELinux is not enabled on this host",
-			       p->selinux_label);
+		return err_new(
+			e, ERR_UNSUPPORTED,
+			"process.selinuxLabel: \"%s\" was asked for, and SELinux is not enabled on this host",
+			p->selinux_label);
 	if (c->lsm == CONFINE_APPARMOR)
 		return err_new(e, ERR_UNSUPPORTED, "process.selinuxLabel: beside process.apparmorProfile");
 	c->lsm = CONFINE_SELINUX;

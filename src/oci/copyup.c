@@ -14,7 +14,7 @@
 #include "base/str.h"
 
 struct copy {
-	dev_t dev;	/* of the source: what is on another one is a mount */
+	dev_t dev; /* of the source: what is on another one is a mount */
 	size_t files;
 	int depth;
 };
@@ -38,7 +38,8 @@ static int copy_owner(int dfd, const char *name, const struct stat *sb, struct e
 static int copy_file(int from_dfd, int to_dfd, const char *name, struct error *e)
 {
 	cleanup_close int from = openat(from_dfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	cleanup_close int to = openat(to_dfd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	cleanup_close int to =
+		openat(to_dfd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	ssize_t n;
 
 	if (from < 0 || to < 0)
@@ -122,7 +123,8 @@ int copyup(int from_fd, int to_fd, struct error *e)
 		return err_sys(e, "look at the directory");
 	c.dev = sb.st_dev;
 	r = copy_dir(&c, from_fd, to_fd, e);
-	if (r >= 0 && (fchownat(to_fd, ".", sb.st_uid, sb.st_gid, 0) < 0 || fchmodat(to_fd, ".", sb.st_mode & 07777, 0) < 0))
+	if (r >= 0 && (fchownat(to_fd, ".", sb.st_uid, sb.st_gid, 0) < 0 ||
+		       fchmodat(to_fd, ".", sb.st_mode & 07777, 0) < 0))
 		r = err_sys(e, "give the copy its owner");
 	return r < 0 ? err_ctx(e, "tmpcopyup") : 0;
 }

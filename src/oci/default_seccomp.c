@@ -17,10 +17,11 @@
 #include "sys/caps.h"
 
 struct group {
-	int cap;		/* needed for it; -1: none */
+	int cap; /* needed for it; -1: none */
 	const char *names;
 };
 
+/* clang-format off */
 static const struct group groups[] = {
 	{ -1, /* files */
 	  "access cachestat chdir chmod chown chown32 close close_range copy_file_range creat dup dup2 dup3 "
@@ -96,6 +97,7 @@ static const struct group groups[] = {
 	{ CAP_SYS_TIME, "clock_settime clock_settime64 settimeofday stime" },
 	{ CAP_SYS_TTY_CONFIG, "vhangup" },
 };
+/* clang-format on */
 
 static struct json_object *add_rule(struct json_object *rules, const char *names, const char *action)
 {
@@ -134,8 +136,8 @@ static void add_personality(struct json_object *rules)
  * makes libraries use clone. */
 static void add_clone(struct json_object *rules)
 {
-	const uint64_t namespaces = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |
-				    CLONE_NEWPID | CLONE_NEWNET;
+	const uint64_t namespaces = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC |
+				    CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET;
 	/* CONFIG_CLONE_BACKWARDS2 (s390): the flags are the second argument. */
 	unsigned int index = seccomp_arch_native() == SCMP_ARCH_S390X ? 1 : 0;
 	struct json_object *arg, *rule = add_rule(rules, "clone", "SCMP_ACT_ALLOW");
@@ -151,7 +153,10 @@ static void add_clone(struct json_object *rules)
 
 static void add_architectures(struct json_object *profile)
 {
-	static const struct { uint32_t native; const char *names[4]; } table[] = {
+	static const struct {
+		uint32_t native;
+		const char *names[4];
+	} table[] = {
 		{ SCMP_ARCH_X86_64, { "SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32" } },
 		{ SCMP_ARCH_AARCH64, { "SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM" } },
 		{ SCMP_ARCH_S390X, { "SCMP_ARCH_S390X", "SCMP_ARCH_S390" } },

@@ -5,6 +5,7 @@
 #include "oci/spec.h"
 #include "sys/caps.h"
 
+/* clang-format off */
 /* Files of /proc and /sys that tell of the host or reach it, and are not namespaced. */
 const char *const oci_default_masked_paths[] = {
 	"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
@@ -14,11 +15,12 @@ const char *const oci_default_masked_paths[] = {
 const char *const oci_default_readonly_paths[] = {
 	"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger", NULL,
 };
+/* clang-format on */
 
 const char *const oci_default_capabilities[] = {
-	"CAP_AUDIT_WRITE", "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_MKNOD",
-	"CAP_NET_BIND_SERVICE", "CAP_NET_RAW", "CAP_SETFCAP", "CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID",
-	"CAP_SYS_CHROOT", NULL,
+	"CAP_AUDIT_WRITE", "CAP_CHOWN",	  "CAP_DAC_OVERRIDE",	  "CAP_FOWNER",	    "CAP_FSETID",
+	"CAP_KILL",	   "CAP_MKNOD",	  "CAP_NET_BIND_SERVICE", "CAP_NET_RAW",    "CAP_SETFCAP",
+	"CAP_SETGID",	   "CAP_SETPCAP", "CAP_SETUID",		  "CAP_SYS_CHROOT", NULL,
 };
 
 uint64_t oci_default_capability_mask(void)
@@ -41,14 +43,16 @@ const struct oci_default_mount oci_default_mounts[] = {
 	{ NULL, NULL, NULL, NULL },
 };
 
+/* clang-format off */
 const struct oci_default_device oci_default_devices[] = {
 	{ "/dev/null", 1, 3, 0666 },	{ "/dev/zero", 1, 5, 0666 },	{ "/dev/full", 1, 7, 0666 },
 	{ "/dev/random", 1, 8, 0666 },	{ "/dev/urandom", 1, 9, 0666 }, { "/dev/tty", 5, 0, 0666 },
 	{ NULL, 0, 0, 0 },
 };
+/* clang-format on */
 
-static struct json_object *add_device_rule(struct json_object *rules, bool allow, const char *type, int64_t major,
-					   int64_t minor, const char *access)
+static struct json_object *add_device_rule(struct json_object *rules, bool allow, const char *type,
+					   int64_t major, int64_t minor, const char *access)
 {
 	struct json_object *rule = json_push_object(rules);
 
@@ -70,8 +74,9 @@ struct json_object *oci_default_device_rules(void)
 	add_device_rule(rules, true, "c", -1, -1, "m");
 	add_device_rule(rules, true, "b", -1, -1, "m");
 	for (size_t i = 0; oci_default_devices[i].path; i++)
-		add_device_rule(rules, true, "c", oci_default_devices[i].major, oci_default_devices[i].minor, "rwm");
-	add_device_rule(rules, true, "c", 5, 2, "rwm");	  /* /dev/ptmx */
+		add_device_rule(rules, true, "c", oci_default_devices[i].major, oci_default_devices[i].minor,
+				"rwm");
+	add_device_rule(rules, true, "c", 5, 2, "rwm");	   /* /dev/ptmx */
 	add_device_rule(rules, true, "c", 136, -1, "rwm"); /* /dev/pts/N */
 	return rules;
 }
@@ -84,8 +89,9 @@ static void add_process(struct json_object *spec)
 	static const char *const caps[] = { "CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE" };
 	static const char *const sets[] = { "bounding", "effective", "permitted" };
 	static const char *const args[] = { "sh" };
-	static const char *const env[] = { "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-					   "TERM=xterm" };
+	static const char *const env[] = {
+		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TERM=xterm"
+	};
 	struct json_object *p = json_put_object(spec, "process"), *o;
 
 	json_put_bool(p, "terminal", true);
@@ -118,7 +124,8 @@ static void add_mount(struct json_object *mounts, const struct oci_default_mount
 	json_put_str(o, "source", rootless && is_sys ? "/sys" : m->source);
 	if (rootless && is_sys)
 		strv_add(&options, "rbind");
-	strv_split(&options, rootless && is_pts ? "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620" : m->options,
+	strv_split(&options,
+		   rootless && is_pts ? "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620" : m->options,
 		   ",");
 	json_put_strv(o, "options", &options);
 }
@@ -143,16 +150,16 @@ static void add_paths(struct json_object *o, const char *key, const char *const 
 
 static void add_linux(struct json_object *spec, bool rootless, uint32_t uid, uint32_t gid)
 {
-	static const enum oci_ns kinds[] = { OCI_NS_PID, OCI_NS_NETWORK, OCI_NS_IPC, OCI_NS_UTS, OCI_NS_MOUNT,
-					     OCI_NS_CGROUP };
+	static const enum oci_ns kinds[] = { OCI_NS_PID, OCI_NS_NETWORK, OCI_NS_IPC,
+					     OCI_NS_UTS, OCI_NS_MOUNT,	 OCI_NS_CGROUP };
 	struct json_object *o = json_put_object(spec, "linux"), *list;
 
 	if (rootless) {
 		add_mapping(o, "uidMappings", uid);
 		add_mapping(o, "gidMappings", gid);
 	} else {
-		add_device_rule(json_put_array(json_put_object(o, "resources"), "devices"), false, NULL, -1, -1,
-				"rwm");
+		add_device_rule(json_put_array(json_put_object(o, "resources"), "devices"), false, NULL, -1,
+				-1, "rwm");
 	}
 	list = json_put_array(o, "namespaces");
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {

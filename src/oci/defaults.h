@@ -20,12 +20,15 @@ uint64_t oci_default_capability_mask(void);
 
 struct oci_default_mount {
 	const char *destination, *type, *source;
-	const char *options;	/* separated by commas */
+	const char *options; /* separated by commas */
 };
 /* /proc, /dev, /dev/pts, /dev/shm, /dev/mqueue, /sys, /sys/fs/cgroup; ended by a NULL destination. */
 extern const struct oci_default_mount oci_default_mounts[];
 
-struct oci_default_device { const char *path; uint32_t major, minor, mode; };
+struct oci_default_device {
+	const char *path;
+	uint32_t major, minor, mode;
+};
 /* The nodes that every container has: null zero full random urandom tty; ended by a NULL path. The runtime
  * makes them on its own, whether the spec lists them or not (OCI "Default Devices"). */
 extern const struct oci_default_device oci_default_devices[];

@@ -23,7 +23,7 @@
 static const struct {
 	const char *name, *target;
 } dev_links[] = {
-	{ "fd", "/proc/self/fd" },	 { "stdin", "/proc/self/fd/0" },  { "stdout", "/proc/self/fd/1" },
+	{ "fd", "/proc/self/fd" },	 { "stdin", "/proc/self/fd/0" }, { "stdout", "/proc/self/fd/1" },
 	{ "stderr", "/proc/self/fd/2" }, { "ptmx", "pts/ptmx" },
 };
 
@@ -39,7 +39,10 @@ size_t devices_list(const struct oci_spec *spec, struct device_node **ret_nodes)
 		const struct oci_default_device *d = &oci_default_devices[n];
 
 		nodes[n] = (struct device_node){
-			.path = d->path, .mode = S_IFCHR | d->mode, .major = d->major, .minor = d->minor,
+			.path = d->path,
+			.mode = S_IFCHR | d->mode,
+			.major = d->major,
+			.minor = d->minor,
 		};
 	}
 	for (size_t i = 0; i < spec->linux.devices.n; i++) {
@@ -91,8 +94,8 @@ static int make_node(int dir_fd, const char *rel, const struct device_node *d, u
 	return 0;
 }
 
-static int host_ids(const struct mounts_env *env, const struct device_node *d, uint32_t *ret_uid, uint32_t *ret_gid,
-		    struct error *e)
+static int host_ids(const struct mounts_env *env, const struct device_node *d, uint32_t *ret_uid,
+		    uint32_t *ret_gid, struct error *e)
 {
 	int r = 0;
 
@@ -119,7 +122,8 @@ static int open_host_node(const struct device_node *d, int *ret_fd, struct error
 		return err_ctx(e, "device \"%s\"", d->path);
 	if (fstat(tree, &sb) < 0 || (sb.st_mode & S_IFMT) != (d->mode & S_IFMT) ||
 	    sb.st_rdev != makedev(d->major, d->minor))
-		return err_new(e, ERR_INVALID, "device \"%s\" of the host is not %u:%u, and no node can be made here",
+		return err_new(e, ERR_INVALID,
+			       "device \"%s\" of the host is not %u:%u, and no node can be made here",
 			       d->path, d->major, d->minor);
 	*ret_fd = take_fd(tree);
 	return 0;
@@ -187,8 +191,9 @@ static bool is_there(int root_fd, const struct device_node *d)
 	struct error ignored = ERROR_INIT;
 	struct stat sb;
 
-	return path_open_in_root(root_fd, d->path, O_PATH | O_NOFOLLOW, 0, &fd, &ignored) >= 0 && fstat(fd, &sb) == 0 &&
-	       (sb.st_mode & S_IFMT) == (d->mode & S_IFMT) && sb.st_rdev == makedev(d->major, d->minor);
+	return path_open_in_root(root_fd, d->path, O_PATH | O_NOFOLLOW, 0, &fd, &ignored) >= 0 &&
+	       fstat(fd, &sb) == 0 && (sb.st_mode & S_IFMT) == (d->mode & S_IFMT) &&
+	       sb.st_rdev == makedev(d->major, d->minor);
 }
 
 static int place_node(int root_fd, const struct device_node *d, int bound_fd, struct error *e)

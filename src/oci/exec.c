@@ -161,9 +161,11 @@ static int prepare(struct exec_build *b, struct error *e)
 	if (b->p.in_user_ns) {
 		uids = NEW(struct idmap);
 		for (size_t i = 0; i < l->uid_mappings.n && r >= 0; i++)
-			r = idmap_add(uids, (struct idmap_extent){ l->uid_mappings.v[i].container_id,
-								   l->uid_mappings.v[i].host_id,
-								   l->uid_mappings.v[i].size }, e);
+			r = idmap_add(uids,
+				      (struct idmap_extent){ l->uid_mappings.v[i].container_id,
+							     l->uid_mappings.v[i].host_id,
+							     l->uid_mappings.v[i].size },
+				      e);
 	}
 	if (r >= 0)
 		r = setup_stdio(b->o->stdio, b->o->process, uids, &b->null_fd, b->p.stdio, e);
@@ -229,8 +231,14 @@ static int run_exec(struct exec_build *b, struct error *e)
 
 int oci_exec(const struct oci_exec *o, struct oci_init *ret, struct error *e)
 {
-	CLEANUP(exec_build_done) struct exec_build b = {
-		.o = o, .p.proc_dfd = -1, .spawn = SPAWN_INIT, .null_fd = -1, .console_fd = -1, .sync = { -1, -1 },
+	CLEANUP(exec_build_done)
+	struct exec_build b = {
+		.o = o,
+		.p.proc_dfd = -1,
+		.spawn = SPAWN_INIT,
+		.null_fd = -1,
+		.console_fd = -1,
+		.sync = { -1, -1 },
 	};
 	const char *warning;
 	int r;
@@ -244,8 +252,11 @@ int oci_exec(const struct oci_exec *o, struct oci_init *ret, struct error *e)
 	for (size_t i = 0; (warning = confine_warning(b.confine, i)); i++)
 		log_warn("exec in container \"%s\": %s", o->id, warning);
 	*ret = (struct oci_init){
-		.pid = b.spawn.pid, .pid_fd = take_fd(b.spawn.pid_fd), .start_fd = -1,
-		.console_fd = take_fd(b.console_fd), .cgroup = NULL,
+		.pid = b.spawn.pid,
+		.pid_fd = take_fd(b.spawn.pid_fd),
+		.start_fd = -1,
+		.console_fd = take_fd(b.console_fd),
+		.cgroup = NULL,
 	};
 	return 0;
 }

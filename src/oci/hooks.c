@@ -20,7 +20,8 @@ static int scratch(const char *name, int *ret_fd, struct error *e)
 	return *ret_fd < 0 ? err_sys(e, "make a file in memory") : 0;
 }
 
-static int state_on_stdin(const struct oci_spec *spec, const struct hook_state *s, int *ret_fd, struct error *e)
+static int state_on_stdin(const struct oci_spec *spec, const struct hook_state *s, int *ret_fd,
+			  struct error *e)
 {
 	cleanup_json struct json_object *o = json_new();
 	cleanup_buf struct buf text = BUF_INIT;
@@ -70,8 +71,9 @@ static int wait_for(const struct oci_hook *hook, struct proc *p, int out, int er
 	}
 	if (r < 0 || status == 0)
 		return r < 0 ? r : 0;
-	return err_new(e, ERR_STATE, "%s, stdout: %s, stderr: %s", proc_status_text(status, status_text, sizeof(status_text)),
-		       output_of(out, out_text), output_of(err, err_text));
+	return err_new(e, ERR_STATE, "%s, stdout: %s, stderr: %s",
+		       proc_status_text(status, status_text, sizeof(status_text)), output_of(out, out_text),
+		       output_of(err, err_text));
 }
 
 static int run_one(const struct oci_hook *hook, int in, struct error *e)
@@ -101,7 +103,8 @@ static int run_one(const struct oci_hook *hook, int in, struct error *e)
 	return r;
 }
 
-int hooks_run(const struct oci_spec *spec, enum oci_hook_kind kind, const struct hook_state *s, struct error *e)
+int hooks_run(const struct oci_spec *spec, enum oci_hook_kind kind, const struct hook_state *s,
+	      struct error *e)
 {
 	for (size_t i = 0; i < spec->hooks[kind].n; i++) {
 		cleanup_close int in = -1;

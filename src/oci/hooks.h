@@ -10,8 +10,8 @@
 #include "oci/spec.h"
 
 struct hook_state {
-	const char *id, *status, *bundle;	/* status as in `state`: "creating", "created", ... */
-	pid_t pid;				/* as the host sees it; 0: none any more */
+	const char *id, *status, *bundle; /* status as in `state`: "creating", "created", ... */
+	pid_t pid;			  /* as the host sees it; 0: none any more */
 };
 
 /* Run all hooks of one kind, in order, until one fails. Their programs are looked up in the caller's root and run in
@@ -19,7 +19,8 @@ struct hook_state {
  * Fails: STATE    it ended with another status than 0: with its output
  *        TIMEOUT  it was killed after its timeout
  *        NOT_FOUND, SYS */
-int hooks_run(const struct oci_spec *spec, enum oci_hook_kind kind, const struct hook_state *s, struct error *e) MUST_USE;
+int hooks_run(const struct oci_spec *spec, enum oci_hook_kind kind, const struct hook_state *s,
+	      struct error *e) MUST_USE;
 
 /* Whether the root file system has to be seen in the container's mount namespace, at root.path, before it becomes
  * the root: hooks of these kinds look for it there. */

@@ -8,7 +8,10 @@
 
 /* ---- lines of passwd(5) and group(5) ------------------------------------------------------------- */
 
-struct text { const char *s; size_t n; };
+struct text {
+	const char *s;
+	size_t n;
+};
 #define FIELDS_MAX 7
 
 static bool text_is(struct text t, const char *s)
@@ -62,7 +65,10 @@ static bool next_line(const struct buf *b, size_t *pos, size_t min, struct text 
 	return false;
 }
 
-struct user_line { struct text name, home; uint32_t uid, gid; };
+struct user_line {
+	struct text name, home;
+	uint32_t uid, gid;
+};
 
 /* By name, or, when name is NULL, by uid; the first line decides, as for getpwnam(3). */
 static bool find_user(const struct buf *passwd, const char *name, uint32_t uid, struct user_line *ret)
@@ -110,7 +116,10 @@ static bool has_member(struct text members, struct text name)
 
 /* ---- groups ------------------------------------------------------------------------------------- */
 
-struct groups { uint32_t *v; size_t n, cap; };
+struct groups {
+	uint32_t *v;
+	size_t n, cap;
+};
 
 static void add_group(struct groups *g, uint32_t gid)
 {
@@ -145,7 +154,8 @@ static void sort_groups(struct groups *g)
 static int check_range(int64_t id, const char *what, uint32_t *ret, struct error *e)
 {
 	if (id < 0 || id >= UINT32_MAX)
-		return err_new(e, ERR_INVALID, "%s %lld is not in the range 0 to 4294967294", what, (long long)id);
+		return err_new(e, ERR_INVALID, "%s %lld is not in the range 0 to 4294967294", what,
+			       (long long)id);
 	*ret = (uint32_t)id;
 	return 0;
 }
@@ -164,7 +174,7 @@ static int number(const char *s, const char *what, uint32_t *ret, struct error *
 
 struct resolve {
 	const struct identity_files *files;
-	bool is_found;		/* the user has a line */
+	bool is_found; /* the user has a line */
 	struct user_line line;
 	uint32_t uid, gid;
 };
@@ -261,7 +271,8 @@ static int collect_groups(const struct resolve *r, const struct identity_request
 	}
 	sort_groups(g);
 	if (g->n > IDENTITY_GROUPS_MAX)
-		return err_new(e, ERR_LIMIT, "%zu groups, more than the %d that Linux has", g->n, IDENTITY_GROUPS_MAX);
+		return err_new(e, ERR_LIMIT, "%zu groups, more than the %d that Linux has", g->n,
+			       IDENTITY_GROUPS_MAX);
 	return 0;
 }
 

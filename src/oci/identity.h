@@ -15,11 +15,11 @@
 #include "base/buf.h"
 #include "base/error.h"
 
-#define IDENTITY_FILE_MAX (1u << 20)	/* bytes of /etc/passwd or /etc/group that we read */
-#define IDENTITY_GROUPS_MAX 65536	/* NGROUPS_MAX of the kernel */
+#define IDENTITY_FILE_MAX (1u << 20) /* bytes of /etc/passwd or /etc/group that we read */
+#define IDENTITY_GROUPS_MAX 65536    /* NGROUPS_MAX of the kernel */
 
 struct identity_files {
-	struct buf passwd, group;	/* empty when the file is absent */
+	struct buf passwd, group; /* empty when the file is absent */
 };
 void identity_files_done(struct identity_files *f);
 DEFINE_CLEANUP_VALUE(struct identity_files, identity_files_done)
@@ -34,30 +34,31 @@ int identity_files_read(int root_dfd, struct identity_files *ret_files, struct e
 int identity_files_read_layers(const int *layer_dfds, size_t layer_count, struct identity_files *ret_files,
 			       struct error *e) MUST_USE;
 
-enum identity_policy {		/* CRI: SupplementalGroupsPolicy */
-	IDENTITY_MERGE = 0,	/* the groups asked for, and those of the image's /etc/group for this user */
-	IDENTITY_STRICT = 1,	/* only the groups asked for */
+enum identity_policy { /* CRI: SupplementalGroupsPolicy */
+		       IDENTITY_MERGE =
+			       0, /* the groups asked for, and those of the image's /etc/group for this user */
+		       IDENTITY_STRICT = 1, /* only the groups asked for */
 };
 
 struct identity_request {
-	const char *user;		/* "", "name", "1000", "name:group", "1000:1000" as an image's User; NULL or
+	const char *user;     /* "", "name", "1000", "name:group", "1000:1000" as an image's User; NULL or
 					 * "" is 0:0. Ignored when uid or username is given */
-	const char *username;		/* must exist in passwd: CRI run_as_username */
+	const char *username; /* must exist in passwd: CRI run_as_username */
 	bool has_uid, has_gid;
-	int64_t uid, gid;		/* CRI run_as_user, run_as_group: checked to be 0 to 2^32 - 2 */
-	const int64_t *groups;		/* CRI supplemental_groups, checked alike */
+	int64_t uid, gid;      /* CRI run_as_user, run_as_group: checked to be 0 to 2^32 - 2 */
+	const int64_t *groups; /* CRI supplemental_groups, checked alike */
 	size_t group_count;
 	enum identity_policy policy;
 };
 
 struct oci_identity {
 	uint32_t uid, gid;
-	uint32_t *groups;	/* additional ones, ascending and once each; gid is always one of them, since a
+	uint32_t *groups; /* additional ones, ascending and once each; gid is always one of them, since a
 				 * set-gid program could otherwise shed it, and with it what its bits deny
 				 * (CVE-2022-36109, CVE-2022-2995) */
 	size_t group_count;
-	char *name;		/* of the user; NULL when no passwd line has this uid */
-	char *home;		/* of passwd; "/" when there is none */
+	char *name; /* of the user; NULL when no passwd line has this uid */
+	char *home; /* of passwd; "/" when there is none */
 };
 #define OCI_IDENTITY_INIT ((struct oci_identity){ 0 })
 void oci_identity_done(struct oci_identity *id);

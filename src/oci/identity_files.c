@@ -57,7 +57,8 @@ static int read_in_root(int root_dfd, const char *path, struct buf *b, struct er
 
 typedef int (*read_file_fn)(const void *from, const char *path, struct buf *b, struct error *e);
 
-static int read_both(read_file_fn read_file, const void *from, struct identity_files *ret_files, struct error *e)
+static int read_both(read_file_fn read_file, const void *from, struct identity_files *ret_files,
+		     struct error *e)
 {
 	CLEANUP(identity_files_done) struct identity_files files = { 0 };
 	int r;
@@ -85,7 +86,10 @@ int identity_files_read(int root_dfd, struct identity_files *ret_files, struct e
 /* ---- layers ------------------------------------------------------------------------------------- */
 
 /* The directories, one a layer and topmost first, that overlayfs would merge into the directory where we are. */
-struct merged { int *fds; size_t n; };
+struct merged {
+	int *fds;
+	size_t n;
+};
 
 static void merged_done(struct merged *m)
 {
@@ -96,7 +100,10 @@ static void merged_done(struct merged *m)
 }
 DEFINE_CLEANUP_VALUE(struct merged, merged_done)
 
-struct layers { const int *dfds; size_t n; };
+struct layers {
+	const int *dfds;
+	size_t n;
+};
 
 static bool has_mark(int fd, const char *name, const char *value)
 {
@@ -117,12 +124,14 @@ static bool is_whiteout(int fd, const struct stat *st)
 	if (S_ISCHR(st->st_mode))
 		return st->st_rdev == 0;
 	return S_ISREG(st->st_mode) && st->st_size == 0 &&
-	       (has_mark(fd, "user.overlay.whiteout", NULL) || has_mark(fd, "trusted.overlay.whiteout", NULL));
+	       (has_mark(fd, "user.overlay.whiteout", NULL) ||
+		has_mark(fd, "trusted.overlay.whiteout", NULL));
 }
 
 /* One step down. Directories are merged into ret_dir; anything else that is on top goes to *ret_fd (O_PATH), and
  * then ret_dir is empty. Both empty: there is no such name. */
-static int step(const struct merged *dir, const char *name, struct merged *ret_dir, int *ret_fd, struct error *e)
+static int step(const struct merged *dir, const char *name, struct merged *ret_dir, int *ret_fd,
+		struct error *e)
 {
 	CLEANUP(merged_done) struct merged below = { mem_array(dir->n + 1, sizeof(int)), 0 };
 
@@ -167,7 +176,8 @@ static void roots(const struct layers *layers, struct merged *ret)
 
 /* Walk without following a symlink. Returns how many parts were walked; *ret_fd is what the last one is, or -1
  * when it is a directory or missing. */
-static int walk(const struct layers *layers, const struct strv *parts, size_t *ret_walked, int *ret_fd, struct error *e)
+static int walk(const struct layers *layers, const struct strv *parts, size_t *ret_walked, int *ret_fd,
+		struct error *e)
 {
 	CLEANUP(merged_done) struct merged dir = { 0 };
 	size_t i = 0;
@@ -243,7 +253,8 @@ static int read_layers(const void *from, const char *path, struct buf *b, struct
 		if (r < 0)
 			return r;
 	}
-	return err_new(e, ERR_INVALID, "the image's \"%s\": more than %d symlinks on the way", path, SYMLINKS_MAX);
+	return err_new(e, ERR_INVALID, "the image's \"%s\": more than %d symlinks on the way", path,
+		       SYMLINKS_MAX);
 }
 
 int identity_files_read_layers(const int *layer_dfds, size_t layer_count, struct identity_files *ret_files,

@@ -163,8 +163,9 @@ static int stage_root(struct init_container *c, struct error *e)
 	int r = hooks_before_pivot(c->create->spec) ? root_with_hooks(c, e) : root_alone(c, e);
 
 	if (r >= 0 && propagation)
-		r = mount_change(c->root_tree, propagation & MS_REC,
-				 &(struct mount_change){ .propagation = propagation & ~(unsigned long)MS_REC }, e);
+		r = mount_change(
+			c->root_tree, propagation & MS_REC,
+			&(struct mount_change){ .propagation = propagation & ~(unsigned long)MS_REC }, e);
 	return r;
 }
 

@@ -13,10 +13,10 @@
 struct init_process {
 	const struct oci_process *process;
 	const struct confine *confine;
-	int stdio[3];			/* none is -1 */
+	int stdio[3]; /* none is -1 */
 	int preserve_fds;
 	int sync_fd;
-	int proc_dfd;			/* a procfs of the caller, checked */
+	int proc_dfd; /* a procfs of the caller, checked */
 	int cgroup_fds[CGROUP_HIER_MAX];
 	size_t cgroup_fd_count;
 	bool in_user_ns;
@@ -28,17 +28,18 @@ struct init_container {
 	const struct oci_plan *plan;
 	struct mount_set *mounts;
 	int root_tree;
-	int peer_fd;			/* the caller's end of sync_fd, to be closed */
-	bool waits_for_maps;		/* the user namespace is new: its maps come first */
-	const char *bundle;		/* for hooks: its path, and where the root file system is said to be */
+	int peer_fd;	     /* the caller's end of sync_fd, to be closed */
+	bool waits_for_maps; /* the user namespace is new: its maps come first */
+	const char *bundle;  /* for hooks: its path, and where the root file system is said to be */
 	const char *root_path;
 };
 /* Returns the exit status; arg is a struct init_container. */
 int init_container_main(void *arg);
 
 /* Parts that an exec's process shares (process.c). Each fails with the step's name in the message. */
-int process_begin(const struct init_process *p, struct error *e) MUST_USE;	/* cgroups, session, signals */
-int process_become_root(const struct init_process *p, struct error *e) MUST_USE; /* uid and gid 0 of the user ns */
+int process_begin(const struct init_process *p, struct error *e) MUST_USE; /* cgroups, session, signals */
+int process_become_root(const struct init_process *p,
+			struct error *e) MUST_USE; /* uid and gid 0 of the user ns */
 int process_enter_cwd(const struct init_process *p, int root_fd, struct error *e) MUST_USE;
 int process_set_stdio(const int stdio[3], int preserve_fds, struct error *e) MUST_USE;
 /* The program's path: process.args[0] itself with a '/', else found in PATH of process.env, inside the root
@@ -48,7 +49,8 @@ struct program {
 	const char *path;
 	const char *const *env;
 };
-int process_find_program(const struct oci_process *p, int root_fd, struct program *ret, struct error *e) MUST_USE;
+int process_find_program(const struct oci_process *p, int root_fd, struct program *ret,
+			 struct error *e) MUST_USE;
 /* Confine ourselves, tell the gate, exec. Returns only when it failed. */
 int process_exec(const struct init_process *p, const struct program *program, struct confine_child *child,
 		 int gate_fd, struct error *e) MUST_USE;

@@ -59,12 +59,13 @@ int mount_label(int context, const char *type, const struct oci_spec *spec, stru
 		return 0;
 	for (size_t i = 0; i < ARRAY_LEN(labelled); i++)
 		if (str_eq(type, labelled[i]))
-			return mount_context_set(context, &MOUNT_PARAM("context", spec->linux.mount_label), e);
+			return mount_context_set(context, &MOUNT_PARAM("context", spec->linux.mount_label),
+						 e);
 	return 0;
 }
 
-static int make_fresh(const struct plan_mount *pm, const struct oci_spec *spec, bool without_gid, int *ret_tree,
-		      struct error *e)
+static int make_fresh(const struct plan_mount *pm, const struct oci_spec *spec, bool without_gid,
+		      int *ret_tree, struct error *e)
 {
 	const struct oci_mount_options *opt = &pm->m->options;
 	cleanup_close int context = -1;
@@ -82,7 +83,8 @@ static int make_fresh(const struct plan_mount *pm, const struct oci_spec *spec, 
 	return r < 0 ? r : mount_context_create(context, pm->set, ret_tree, e);
 }
 
-static int fresh_one(const struct plan_mount *pm, const struct oci_spec *spec, struct mount_state *st, struct error *e)
+static int fresh_one(const struct plan_mount *pm, const struct oci_spec *spec, struct mount_state *st,
+		     struct error *e)
 {
 	struct error first = ERROR_INIT;
 	int r = make_fresh(pm, spec, false, &st->tree_fd, &first);
@@ -106,7 +108,8 @@ static int fresh_one(const struct plan_mount *pm, const struct oci_spec *spec, s
 
 /* cgroup2 shows the container's own cgroup as its root only in a cgroup namespace; otherwise, and where a user
  * namespace does not own that, the bind of the directory shows the same. */
-static int fresh_cgroup(struct mount_set *s, const struct plan_mount *pm, struct mount_state *st, struct error *e)
+static int fresh_cgroup(struct mount_set *s, const struct plan_mount *pm, struct mount_state *st,
+			struct error *e)
 {
 	const struct mount_param params[] = { MOUNT_PARAM("mode", "755") };
 	struct error first = ERROR_INIT;
@@ -146,7 +149,7 @@ int mounts_fresh(struct mount_set *s, const struct oci_create *o, struct error *
 /* ---- destinations ------------------------------------------------------------------------------- */
 
 #define LINKS_MAX 40
-#define DEPTH_MAX 256	/* directories that we make for one path */
+#define DEPTH_MAX 256 /* directories that we make for one path */
 
 static int make_target(int root_fd, const char *path, bool is_dir, int depth, int *ret_fd, struct error *e);
 
@@ -190,8 +193,9 @@ static int make_last(int root_fd, char **path, bool is_dir, int depth, struct er
 	if (r)
 		return r;
 	if (is_dir)
-		return mkdirat(parent, name, 0755) < 0 && errno != EEXIST ? err_sys(e, "make directory \"%s\"", *path)
-									  : 0;
+		return mkdirat(parent, name, 0755) < 0 && errno != EEXIST
+			       ? err_sys(e, "make directory \"%s\"", *path)
+			       : 0;
 	file = openat(parent, name, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY | O_CLOEXEC, 0644);
 	return file < 0 && errno != EEXIST ? err_sys(e, "make file \"%s\"", *path) : 0;
 }
@@ -242,7 +246,9 @@ static int check_target(const struct plan_mount *pm, int root_fd, int target, bo
 	if (is_dir != !!S_ISDIR(sb.st_mode))
 		return err_new(e, ERR_INVALID, "the source is %s, but the destination is %s",
 			       is_dir ? "a directory" : "no directory",
-			       S_ISDIR(sb.st_mode) ? "a directory" : S_ISLNK(sb.st_mode) ? "a symlink" : "none");
+			       S_ISDIR(sb.st_mode)   ? "a directory"
+			       : S_ISLNK(sb.st_mode) ? "a symlink"
+						     : "none");
 	if (is_same_inode(root_fd, target))
 		return err_new(e, ERR_INVALID, "the destination leads to the root itself");
 	if (fs.f_type == PROC_SUPER_MAGIC && !pm->on_procfs)
@@ -259,7 +265,8 @@ static int check_no_link(const struct plan_mount *pm, int root_fd, int target, s
 		return 0;
 	if (path_open_beneath(root_fd, pm->destination + 1, O_PATH | O_DIRECTORY, 0, true, &fd, e) < 0 ||
 	    !is_same_inode(fd, target))
-		return err_new(e, ERR_DENIED, "a %s must be on an ordinary directory, and the image has a symlink there",
+		return err_new(e, ERR_DENIED,
+			       "a %s must be on an ordinary directory, and the image has a symlink there",
 			       pm->type);
 	return 0;
 }
@@ -273,7 +280,8 @@ static int link_controllers(int dir_fd, const struct mount_cgroup *c, struct err
 
 	strv_split(&names, c->links, ",");
 	for (size_t i = 0; i < names.n; i++)
-		if (!str_eq(names.v[i], c->name) && symlinkat(c->name, dir_fd, names.v[i]) < 0 && errno != EEXIST)
+		if (!str_eq(names.v[i], c->name) && symlinkat(c->name, dir_fd, names.v[i]) < 0 &&
+		    errno != EEXIST)
 			return err_sys(e, "link controller \"%s\"", names.v[i]);
 	return 0;
 }

@@ -101,7 +101,8 @@ static int idmap_tree(const struct mounts_env *env, const struct oci_mount *m, i
 
 /* Shared into a less privileged mount namespace would let the container mount things on the host: it becomes a
  * slave there. */
-static int set_propagation(const struct mounts_env *env, const struct oci_mount_options *opt, int tree, struct error *e)
+static int set_propagation(const struct mounts_env *env, const struct oci_mount_options *opt, int tree,
+			   struct error *e)
 {
 	unsigned long none = MS_PRIVATE | MS_REC;
 	const unsigned long *list = opt->propagation_count ? opt->propagation : &none;
@@ -143,12 +144,14 @@ static int check_proc_source(const struct plan_mount *pm, int tree, struct error
 	if (fstatfs(tree, &fs) < 0)
 		return err_sys(e, "look at \"%s\"", pm->m->source);
 	if (fs.f_type != PROC_SUPER_MAGIC)
-		return err_new(e, ERR_INVALID, "\"%s\" is no proc file system, and nothing else may be on /proc",
+		return err_new(e, ERR_INVALID,
+			       "\"%s\" is no proc file system, and nothing else may be on /proc",
 			       pm->m->source);
 	return 0;
 }
 
-static int open_bind(const struct mounts_env *env, const struct plan_mount *pm, struct mount_state *st, struct error *e)
+static int open_bind(const struct mounts_env *env, const struct plan_mount *pm, struct mount_state *st,
+		     struct error *e)
 {
 	int dfd = env->create->bundle_dfd >= 0 ? env->create->bundle_dfd : AT_FDCWD, r;
 	cleanup_close int tree = -1;
@@ -274,14 +277,16 @@ static int open_fallback(const struct mounts_env *env, const struct plan_mount *
 
 /* ---- cgroups ------------------------------------------------------------------------------------ */
 
-static int open_cgroup_tree(const struct mounts_env *env, const struct plan_mount *pm, const char *mount_point,
-			    const char *v1_option, struct mount_set *s, struct error *e)
+static int open_cgroup_tree(const struct mounts_env *env, const struct plan_mount *pm,
+			    const char *mount_point, const char *v1_option, struct mount_set *s,
+			    struct error *e)
 {
 	struct mount_cgroup *c = &s->cgroups[s->cgroup_count];
 	cleanup_free char *path = str_fmt("%s%s", mount_point, env->cgroup ? cgroup_path(env->cgroup) : "");
 	const char *base = strrchr(mount_point, '/');
 	struct mount_change change = {
-		.set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | (pm->set & MOUNT_ATTR_RDONLY),
+		.set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC |
+		       (pm->set & MOUNT_ATTR_RDONLY),
 		.propagation = MS_PRIVATE,
 	};
 	cleanup_close int tree = -1;

@@ -8,17 +8,18 @@
 #include "codec/arena.h"
 #include "oci/spec.h"
 
-#define DATA_MAX 4095	/* mount(2) takes one page of data */
+#define DATA_MAX 4095 /* mount(2) takes one page of data */
 
 enum effect { ATTR, REC_ATTR, SUPER, PROPAGATION, BIND, RBIND, REMOUNT, TMPCOPYUP, IDMAP, RIDMAP, NOTHING };
 struct option {
 	const char *word;
 	enum effect effect;
-	bool is_clear;		/* takes the attribute away */
-	uint64_t attr;		/* MOUNT_ATTR_* */
-	unsigned long ms;	/* MS_* */
+	bool is_clear;	  /* takes the attribute away */
+	uint64_t attr;	  /* MOUNT_ATTR_* */
+	unsigned long ms; /* MS_* */
 };
 
+/* clang-format off */
 #define BOTH(on, off, attr, ms) { on, ATTR, false, attr, ms }, { off, ATTR, true, attr, ms }
 #define REC_BOTH(on, off, attr) { on, REC_ATTR, false, attr, 0 }, { off, REC_ATTR, true, attr, 0 }
 #define SUPER_BOTH(on, off, ms) { on, SUPER, false, 0, ms }, { off, SUPER, true, 0, ms }
@@ -63,6 +64,7 @@ static const struct option table[] = {
 	{ "ridmap", RIDMAP, false, 0, 0 },
 	{ "defaults", NOTHING, false, 0, 0 },
 };
+/* clang-format on */
 
 static const struct option *find(const char *word)
 {
@@ -121,7 +123,8 @@ static int apply(const struct option *o, struct oci_mount_options *m, struct err
 		break;
 	case PROPAGATION:
 		if (m->propagation_count == OCI_MOUNT_PROPAGATIONS_MAX)
-			return err_new(e, ERR_INVALID, "more than %d propagation words", OCI_MOUNT_PROPAGATIONS_MAX);
+			return err_new(e, ERR_INVALID, "more than %d propagation words",
+				       OCI_MOUNT_PROPAGATIONS_MAX);
 		m->propagation[m->propagation_count++] = o->ms;
 		break;
 	case RBIND:
@@ -171,7 +174,8 @@ int oci_mount_options_parse(const char *const *words, size_t count, struct arena
 		}
 	}
 	if (length > DATA_MAX)
-		return err_new(e, ERR_LIMIT, "%zu bytes of file system options, more than the %d that mount(2) takes",
+		return err_new(e, ERR_LIMIT,
+			       "%zu bytes of file system options, more than the %d that mount(2) takes",
 			       length, DATA_MAX);
 	data = p = arena_alloc(arena, length + 1);
 	for (size_t i = 0; i < m.data_words.n; i++) {

@@ -24,27 +24,28 @@
 
 /* The container's part of one cgroup hierarchy, for a mount of type cgroup. */
 struct mount_cgroup {
-	char name[64];		/* of the directory under the destination: "memory"; "" is the destination itself */
-	char links[64];		/* v1 controllers mounted together: "cpu,cpuacct", of which name is another spelling */
+	char name[64]; /* of the directory under the destination: "memory"; "" is the destination itself */
+	char links
+		[64]; /* v1 controllers mounted together: "cpu,cpuacct", of which name is another spelling */
 	int tree_fd;
 };
 
 struct mount_state {
-	int tree_fd;		/* detached, -1 once attached or not yet made */
-	int fallback_fd;	/* detached copy of plan_mount.fallback; -1 */
+	int tree_fd;	 /* detached, -1 once attached or not yet made */
+	int fallback_fd; /* detached copy of plan_mount.fallback; -1 */
 	bool is_dir;
 };
 
 struct mount_set {
 	const struct oci_plan *plan;
-	struct mount_state *state;	/* one a mount of the plan */
+	struct mount_state *state; /* one a mount of the plan */
 	struct mount_cgroup cgroups[CGROUP_HIER_MAX];
 	size_t cgroup_count;
 	bool cgroup_is_v2;
-	int *node_fds;		/* one a device of devices_list(): the host's node, to be bound, where the caller
+	int *node_fds; /* one a device of devices_list(): the host's node, to be bound, where the caller
 				 * could not make one of its own and the init cannot either; else -1 */
 	size_t node_count;
-	int null_tree;		/* a clone of the host's /dev/null, for masking files */
+	int null_tree; /* a clone of the host's /dev/null, for masking files */
 };
 #define MOUNT_SET_INIT ((struct mount_set){ .null_tree = -1 })
 void mount_set_done(struct mount_set *s);
@@ -53,8 +54,8 @@ DEFINE_CLEANUP_VALUE(struct mount_set, mount_set_done)
 struct mounts_env {
 	const struct oci_create *create;
 	const struct oci_plan *plan;
-	const struct cgroup *cgroup;	/* NULL: none */
-	int user_fd;			/* the user namespace to be joined; -1 */
+	const struct cgroup *cgroup;	 /* NULL: none */
+	int user_fd;			 /* the user namespace to be joined; -1 */
 	const struct idmap *uids, *gids; /* of the container's user namespace; NULL: ids are the host's */
 };
 
@@ -75,9 +76,9 @@ int mount_label(int context, const char *type, const struct oci_spec *spec, stru
 
 /* devices.c: the nodes of a container: the defaults and the spec's, the latter's word last. */
 struct device_node {
-	const char *path;	/* absolute, in the container */
-	mode_t mode;		/* with S_IFCHR, S_IFBLK or S_IFIFO */
-	uint32_t uid, gid;	/* in the container */
+	const char *path;  /* absolute, in the container */
+	mode_t mode;	   /* with S_IFCHR, S_IFBLK or S_IFIFO */
+	uint32_t uid, gid; /* in the container */
 	unsigned int major, minor;
 };
 /* The caller frees the array. */

@@ -24,9 +24,17 @@ void oci_plan_done(struct oci_plan *p)
 bool plan_may_cover_proc(const char *destination)
 {
 	static const char *const files[] = {
-		"/proc",	       "/proc/cpuinfo", "/proc/diskstats",	  "/proc/loadavg",
-		"/proc/meminfo",       "/proc/net/dev", "/proc/slabinfo",	  "/proc/stat",
-		"/proc/swaps",	       "/proc/uptime",	"/proc/sys/kernel/ns_last_pid",
+		"/proc",
+		"/proc/cpuinfo",
+		"/proc/diskstats",
+		"/proc/loadavg",
+		"/proc/meminfo",
+		"/proc/net/dev",
+		"/proc/slabinfo",
+		"/proc/stat",
+		"/proc/swaps",
+		"/proc/uptime",
+		"/proc/sys/kernel/ns_last_pid",
 		"/proc/sys/crypto/fips_enabled",
 	};
 
@@ -64,12 +72,15 @@ static int plan_namespaces(const struct oci_create *o, struct oci_plan *p, struc
 	if (p->joins[OCI_NS_MOUNT])
 		return err_new(e, ERR_UNSUPPORTED, "a container in a mount namespace that exists already");
 	if (!p->makes[OCI_NS_MOUNT])
-		return err_new(e, ERR_INVALID, "a container needs a mount namespace of its own "
+		return err_new(e, ERR_INVALID,
+			       "a container needs a mount namespace of its own "
 			       "(linux.namespaces has no \"mount\")");
 	if (p->makes[OCI_NS_USER] && (!l->uid_mappings.n || !l->gid_mappings.n))
-		return err_new(e, ERR_INVALID, "a new user namespace without linux.uidMappings or linux.gidMappings");
+		return err_new(e, ERR_INVALID,
+			       "a new user namespace without linux.uidMappings or linux.gidMappings");
 	if (!p->in_user_ns && (l->uid_mappings.n || l->gid_mappings.n))
-		return err_new(e, ERR_INVALID, "linux.uidMappings or linux.gidMappings without a user namespace");
+		return err_new(e, ERR_INVALID,
+			       "linux.uidMappings or linux.gidMappings without a user namespace");
 	if (!p->makes[OCI_NS_UTS] && !p->joins[OCI_NS_UTS] && (o->spec->hostname || o->spec->domainname))
 		return err_new(e, ERR_INVALID, "a hostname without a uts namespace would be the host's");
 	if (!p->makes[OCI_NS_TIME] && l->time_offsets.n)
@@ -102,7 +113,8 @@ static int plan_sysctls(const struct oci_spec *s, struct oci_plan *p, struct err
 		struct sysctl_item *item = &p->sysctls[p->sysctl_count++];
 		int r;
 
-		*item = (struct sysctl_item){ dotted_name(s->linux.sysctl.v[i].key), s->linux.sysctl.v[i].value };
+		*item = (struct sysctl_item){ dotted_name(s->linux.sysctl.v[i].key),
+					      s->linux.sysctl.v[i].value };
 		r = sysctl_check(item->name, item->value, &own, e);
 		if (r < 0)
 			return err_ctx(e, "linux.sysctl");
@@ -115,16 +127,14 @@ static int plan_sysctls(const struct oci_spec *s, struct oci_plan *p, struct err
 /* What the runtime does for the types that it knows; all others are asked from the kernel as they are. */
 static const struct {
 	const char *type;
-	const char *fallback;	/* when the namespace it shows does not belong to the container's user namespace */
-	enum oci_ns shows;	/* that namespace; OCI_NS_COUNT: none */
+	const char
+		*fallback; /* when the namespace it shows does not belong to the container's user namespace */
+	enum oci_ns shows; /* that namespace; OCI_NS_COUNT: none */
 	enum plan_mount_kind kind;
 } fs_types[] = {
-	{ "bind", NULL, OCI_NS_COUNT, PLAN_BIND },
-	{ "cgroup", NULL, OCI_NS_COUNT, PLAN_CGROUP },
-	{ "cgroup2", NULL, OCI_NS_COUNT, PLAN_CGROUP },
-	{ "proc", "/proc", OCI_NS_PID, PLAN_FRESH },
-	{ "sysfs", "/sys", OCI_NS_NETWORK, PLAN_FRESH },
-	{ "mqueue", "/dev/mqueue", OCI_NS_IPC, PLAN_FRESH },
+	{ "bind", NULL, OCI_NS_COUNT, PLAN_BIND },	 { "cgroup", NULL, OCI_NS_COUNT, PLAN_CGROUP },
+	{ "cgroup2", NULL, OCI_NS_COUNT, PLAN_CGROUP },	 { "proc", "/proc", OCI_NS_PID, PLAN_FRESH },
+	{ "sysfs", "/sys", OCI_NS_NETWORK, PLAN_FRESH }, { "mqueue", "/dev/mqueue", OCI_NS_IPC, PLAN_FRESH },
 };
 
 static void plan_type(const struct oci_plan *p, struct plan_mount *pm)
@@ -168,7 +178,8 @@ static void plan_attrs(const struct oci_plan *p, struct plan_mount *pm)
 	}
 }
 
-static int plan_mount(const struct oci_create *o, const struct oci_mount *m, struct oci_plan *p, struct error *e)
+static int plan_mount(const struct oci_create *o, const struct oci_mount *m, struct oci_plan *p,
+		      struct error *e)
 {
 	struct plan_mount *pm = &p->mounts[p->mount_count];
 	cleanup_free char *rooted = str_fmt("/%s", m->destination);
@@ -176,14 +187,17 @@ static int plan_mount(const struct oci_create *o, const struct oci_mount *m, str
 	*pm = (struct plan_mount){ .m = m, .destination = path_clean(rooted) };
 	p->mount_count++;
 	if (str_eq(pm->destination, "/"))
-		return err_new(e, ERR_INVALID, "mount on \"%s\": it would cover the root file system", m->destination);
+		return err_new(e, ERR_INVALID, "mount on \"%s\": it would cover the root file system",
+			       m->destination);
 	if (is_below(pm->destination, "/proc") && !plan_may_cover_proc(pm->destination))
-		return err_new(e, ERR_INVALID, "mount on \"%s\": nothing may be mounted inside of /proc", m->destination);
+		return err_new(e, ERR_INVALID, "mount on \"%s\": nothing may be mounted inside of /proc",
+			       m->destination);
 	pm->on_procfs = is_below(pm->destination, "/proc");
 	if (m->options.is_remount)
 		return err_new(e, ERR_UNSUPPORTED, "mount on \"%s\": remount", m->destination);
 	if (!m->options.is_bind && (str_is_empty(m->type) || str_eq(m->type, "none")))
-		return err_new(e, ERR_INVALID, "mount on \"%s\" is no bind mount and has no type", m->destination);
+		return err_new(e, ERR_INVALID, "mount on \"%s\" is no bind mount and has no type",
+			       m->destination);
 	plan_type(p, pm);
 	for (size_t i = 0; i < o->mount_fd_count; i++) {
 		cleanup_free char *given = path_clean(o->mount_fds[i].destination);

@@ -15,39 +15,39 @@
 
 /* Who makes the detached mount that is later attached at the destination, and of what. */
 enum plan_mount_kind {
-	PLAN_BIND,	/* the caller, with the host's privileges: a clone of the source */
-	PLAN_TREE,	/* the caller: a clone of a tree that it was given */
-	PLAN_DEV,	/* the caller: the tmpfs of /dev, with the device nodes in it */
-	PLAN_FRESH,	/* the init, inside its namespaces: proc, sysfs, devpts, mqueue, tmpfs, ... */
-	PLAN_CGROUP,	/* v2 as PLAN_FRESH, or binds of the container's own cgroup in each hierarchy */
+	PLAN_BIND,   /* the caller, with the host's privileges: a clone of the source */
+	PLAN_TREE,   /* the caller: a clone of a tree that it was given */
+	PLAN_DEV,    /* the caller: the tmpfs of /dev, with the device nodes in it */
+	PLAN_FRESH,  /* the init, inside its namespaces: proc, sysfs, devpts, mqueue, tmpfs, ... */
+	PLAN_CGROUP, /* v2 as PLAN_FRESH, or binds of the container's own cgroup in each hierarchy */
 };
 
 struct plan_mount {
 	enum plan_mount_kind kind;
-	const struct oci_mount *m;	/* of the spec */
-	char *destination;		/* cleaned, absolute */
-	const char *type;		/* file system type of PLAN_FRESH */
-	size_t tree;			/* PLAN_TREE: index in oci_create.mount_fds */
-	const char *fallback;		/* PLAN_FRESH: this host path, bound read-only with all below it, where the
+	const struct oci_mount *m; /* of the spec */
+	char *destination;	   /* cleaned, absolute */
+	const char *type;	   /* file system type of PLAN_FRESH */
+	size_t tree;		   /* PLAN_TREE: index in oci_create.mount_fds */
+	const char *fallback;	   /* PLAN_FRESH: this host path, bound read-only with all below it, where the
 					 * kernel refuses a fresh mount (EPERM); NULL: none */
-	uint64_t set, clear;		/* MOUNT_ATTR_* */
+	uint64_t set, clear;	   /* MOUNT_ATTR_* */
 	uint64_t rec_set, rec_clear;
-	bool late_readonly;		/* made read-only when all mounts are in place: others go on top of it */
-	bool on_procfs;			/* the destination may lie on a procfs */
+	bool late_readonly; /* made read-only when all mounts are in place: others go on top of it */
+	bool on_procfs;	    /* the destination may lie on a procfs */
 };
 
 struct oci_plan {
 	bool makes[OCI_NS_COUNT], joins[OCI_NS_COUNT];
-	uint64_t clone_flags;		/* CLONE_NEW* of those made by the clone itself: all but cgroup and time */
-	bool late_ipc;			/* nor the ipc namespace: the init makes it once its ids are mapped */
-	bool in_user_ns;		/* the container's user namespace is not the caller's */
+	uint64_t clone_flags; /* CLONE_NEW* of those made by the clone itself: all but cgroup and time */
+	bool late_ipc;	      /* nor the ipc namespace: the init makes it once its ids are mapped */
+	bool in_user_ns;      /* the container's user namespace is not the caller's */
 	struct plan_mount *mounts;
 	size_t mount_count;
-	bool makes_dev;			/* one of mounts is PLAN_DEV */
-	bool binds_dev;			/* the spec binds a /dev: nothing is made in there */
+	bool makes_dev; /* one of mounts is PLAN_DEV */
+	bool binds_dev; /* the spec binds a /dev: nothing is made in there */
 	bool has_devpts;
 	bool readonly_root;
-	struct sysctl_item *sysctls;	/* of the spec, checked; names in dotted form, ours */
+	struct sysctl_item *sysctls; /* of the spec, checked; names in dotted form, ours */
 	size_t sysctl_count;
 };
 #define OCI_PLAN_INIT ((struct oci_plan){ 0 })

@@ -77,7 +77,8 @@ int process_enter_cwd(const struct init_process *p, int root_fd, struct error *e
 	if (fchdir(fd) < 0)
 		return err_sys(e, "change to the working directory \"%s\"", cwd);
 	if (syscall(SYS_getcwd, real, sizeof(real)) < 0 || real[0] != '/')
-		return err_new(e, ERR_DENIED, "the working directory \"%s\" is outside of the container's root", cwd);
+		return err_new(e, ERR_DENIED,
+			       "the working directory \"%s\" is outside of the container's root", cwd);
 	return 0;
 }
 

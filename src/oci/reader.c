@@ -113,7 +113,8 @@ int read_present(struct reader *r, struct json_object *v, void *dst, const void 
 int read_unsupported(struct reader *r, struct json_object *v, void *dst, const void *arg)
 {
 	(void)v, (void)dst;
-	return reader_fail(r, ERR_UNSUPPORTED, "%s", arg ? (const char *)arg : "not supported by this version");
+	return reader_fail(r, ERR_UNSUPPORTED, "%s",
+			   arg ? (const char *)arg : "not supported by this version");
 }
 
 int read_bool(struct reader *r, struct json_object *v, void *dst, const void *arg)
@@ -153,8 +154,9 @@ static int get_unsigned(struct reader *r, struct json_object *v, uint64_t min, u
 		return wanted(r, v, "a whole number");
 	*ret = json_object_get_uint64(v);
 	if (json_object_get_int64(v) < 0 || *ret < min || *ret > max)
-		return reader_fail(r, ERR_INVALID, "%s is not in the range %llu to %llu", json_object_get_string(v),
-				   (unsigned long long)min, (unsigned long long)max);
+		return reader_fail(r, ERR_INVALID, "%s is not in the range %llu to %llu",
+				   json_object_get_string(v), (unsigned long long)min,
+				   (unsigned long long)max);
 	return 0;
 }
 
@@ -218,14 +220,14 @@ int read_id(struct reader *r, struct json_object *v, void *dst, const void *arg)
 	return read_u32(r, v, dst, &id_range);
 }
 
-#define READ_OPT(name, type, read)                                                                    \
-	int name(struct reader *r, struct json_object *v, void *dst, const void *arg)                 \
-	{                                                                                             \
-		struct type *o = dst;                                                                 \
-		int k = read(r, v, &o->v, arg);                                                       \
-                                                                                                      \
-		o->is_set = k >= 0;                                                                   \
-		return k;                                                                             \
+#define READ_OPT(name, type, read)                                                    \
+	int name(struct reader *r, struct json_object *v, void *dst, const void *arg) \
+	{                                                                             \
+		struct type *o = dst;                                                 \
+		int k = read(r, v, &o->v, arg);                                       \
+                                                                                      \
+		o->is_set = k >= 0;                                                   \
+		return k;                                                             \
 	}
 READ_OPT(read_opt_u64, oci_opt_u64, read_u64)
 READ_OPT(read_opt_i64, oci_opt_i64, read_i64)
@@ -241,7 +243,8 @@ int read_str(struct reader *r, struct json_object *v, void *dst, const void *arg
 	if (!json_object_is_type(v, json_type_string))
 		return wanted(r, v, "a string");
 	/* json_parse() has refused NUL. */
-	*(const char **)dst = arena_strn(r->arena, json_object_get_string(v), (size_t)json_object_get_string_len(v));
+	*(const char **)dst =
+		arena_strn(r->arena, json_object_get_string(v), (size_t)json_object_get_string_len(v));
 	return 0;
 }
 
@@ -349,7 +352,8 @@ int read_word_flags(struct reader *r, struct json_object *v, void *dst, const vo
 }
 
 /* Items of one size, each read by `read`; one more than n is allocated, all zeroes. */
-static int items(struct reader *r, struct json_object *v, void *dst, size_t size, read_fn read, const void *arg)
+static int items(struct reader *r, struct json_object *v, void *dst, size_t size, read_fn read,
+		 const void *arg)
 {
 	struct any_list *list = dst;
 	size_t n = 0;

@@ -14,6 +14,7 @@
 #include "codec/arena.h"
 #include "codec/json.h"
 
+/* clang-format off */
 #define READER_DEPTH_MAX 32
 
 struct reader {
@@ -100,5 +101,6 @@ int read_object(struct reader *r, struct json_object *v, void *dst, const void *
 int read_list(struct reader *r, struct json_object *v, void *dst, const void *arg);	/* [struct list_of] */
 int read_map(struct reader *r, struct json_object *v, void *dst, const void *arg);	/* [struct list_of] */
 int read_unsupported(struct reader *r, struct json_object *v, void *dst, const void *arg); /* [why, or NULL] */
+/* clang-format on */
 
 #endif

@@ -67,7 +67,8 @@ static int open_dir(int dfd, const char *path, const char *what, int *ret_fd, st
 	return 0;
 }
 
-static int clone_dir(int dir_fd, const char *path, bool recursive, int mapping_fd, int *ret_fd, struct error *e)
+static int clone_dir(int dir_fd, const char *path, bool recursive, int mapping_fd, int *ret_fd,
+		     struct error *e)
 {
 	cleanup_close int fd = -1;
 	int r = mount_clone(dir_fd, "", recursive, true, &fd, e);
@@ -75,12 +76,15 @@ static int clone_dir(int dir_fd, const char *path, bool recursive, int mapping_f
 	if (r < 0)
 		return err_ctx(e, "root file system \"%s\"", path);
 	if (mapping_fd >= 0) {
-		r = mount_change(fd, false, &(struct mount_change){ .idmap = true, .userns_fd = mapping_fd }, e);
+		r = mount_change(fd, false, &(struct mount_change){ .idmap = true, .userns_fd = mapping_fd },
+				 e);
 		if (r < 0 && e && (e->sys == EINVAL || e->sys == EPERM))
 			err_kind(e, ERR_UNSUPPORTED);
 		if (r < 0)
-			return err_ctx(e, "map the ids of \"%s\" (its file system, or its owner, does not allow that)",
-				       path);
+			return err_ctx(
+				e,
+				"map the ids of \"%s\" (its file system, or its owner, does not allow that)",
+				path);
 	}
 	*ret_fd = take_fd(fd);
 	return 0;
@@ -318,8 +322,10 @@ static int overlay_of_layers(const struct layers *l, int *ret_fd, struct error *
 		if (fstatvfs(tree, &vfs) < 0)
 			return err_sys(e, "look at the new overlay");
 		if (vfs.f_flag & ST_RDONLY)
-			return err_new(e, ERR_STATE, "the overlay on upper \"%s\" came up read-only (can its work "
-				       "directory \"%s\" be written?)", l->o->upper, l->o->work);
+			return err_new(e, ERR_STATE,
+				       "the overlay on upper \"%s\" came up read-only (can its work "
+				       "directory \"%s\" be written?)",
+				       l->o->upper, l->o->work);
 	}
 	if (l->o->readonly) {
 		r = mount_change(tree, false, &(struct mount_change){ .set = MOUNT_ATTR_RDONLY }, e);
@@ -359,5 +365,6 @@ static int open_overlay(const struct oci_rootfs *o, int *ret_fd, struct error *e
 
 int rootfs_open(const struct oci_rootfs *o, int *ret_tree_fd, struct error *e)
 {
-	return o->kind == ROOTFS_OVERLAY ? open_overlay(o, ret_tree_fd, e) : open_tree_of_dir(o, ret_tree_fd, e);
+	return o->kind == ROOTFS_OVERLAY ? open_overlay(o, ret_tree_fd, e)
+					 : open_tree_of_dir(o, ret_tree_fd, e);
 }

@@ -16,19 +16,19 @@ enum oci_rootfs_kind {
 
 struct oci_rootfs {
 	enum oci_rootfs_kind kind;
-	const char *path;		/* ROOTFS_DIR: absolute, or relative to dfd */
-	int dfd;			/* of ROOTFS_DIR's path; -1 or AT_FDCWD when path is absolute */
-	const char *const *lowers;	/* absolute directories; lowers[0] is the topmost layer */
+	const char *path;	   /* ROOTFS_DIR: absolute, or relative to dfd */
+	int dfd;		   /* of ROOTFS_DIR's path; -1 or AT_FDCWD when path is absolute */
+	const char *const *lowers; /* absolute directories; lowers[0] is the topmost layer */
 	size_t lower_count;
-	const char *upper, *work;	/* absolute; both NULL: a read-only overlay of the lowers. They
+	const char *upper, *work; /* absolute; both NULL: a read-only overlay of the lowers. They
 					 * belong to the mapped root and are never idmapped. For one mount
 					 * only: it is volatile, a power cut spoils it */
 	bool readonly;
-	int mapping_fd;			/* user namespace by which path or lowers are idmapped; -1 none */
+	int mapping_fd; /* user namespace by which path or lowers are idmapped; -1 none */
 };
 #define OCI_ROOTFS_INIT ((struct oci_rootfs){ .dfd = -1, .mapping_fd = -1 })
 
-#define ROOTFS_LOWERS_MAX 500	/* as overlayfs: OVL_MAX_STACK */
+#define ROOTFS_LOWERS_MAX 500 /* as overlayfs: OVL_MAX_STACK */
 
 /* Make the detached mount. ret_tree_fd is an O_PATH fd of its root: openat2 and move_mount(2) work on
  * it, and closing it unattached unmounts everything.

@@ -19,51 +19,51 @@
 /* A detached mount to be attached where the spec has a mount with this destination, in place of that
  * mount's own source: tree_fd is cloned, so one tree (a pod's /dev/shm) serves many containers. */
 struct oci_mount_fd {
-	const char *destination;	/* compared with the spec's after cleaning */
-	int tree_fd;			/* borrowed. Before Linux 6.15 only a mount that is attached in the caller's
+	const char *destination; /* compared with the spec's after cleaning */
+	int tree_fd;		 /* borrowed. Before Linux 6.15 only a mount that is attached in the caller's
 					 * mount namespace can be cloned; a detached one is then used up */
 };
 #define OCI_MOUNT_FDS_MAX 8
 
 struct oci_create {
-	const char *id;			/* for messages, and the hostname of nothing */
+	const char *id; /* for messages, and the hostname of nothing */
 	const struct oci_spec *spec;
-	int bundle_dfd;			/* relative paths of the spec (root.path, bind sources) start here */
-	const struct oci_rootfs *rootfs;/* NULL: ROOTFS_DIR of the spec's root.path */
-	int stdio[3];			/* borrowed; -1 is /dev/null. Not used with process.terminal */
-	int ns_fd[OCI_NS_COUNT];	/* join this one, whatever the spec says of that namespace; -1.
+	int bundle_dfd;			 /* relative paths of the spec (root.path, bind sources) start here */
+	const struct oci_rootfs *rootfs; /* NULL: ROOTFS_DIR of the spec's root.path */
+	int stdio[3];			 /* borrowed; -1 is /dev/null. Not used with process.terminal */
+	int ns_fd[OCI_NS_COUNT];	 /* join this one, whatever the spec says of that namespace; -1.
 					 * Borrowed */
 	struct oci_mount_fd mount_fds[OCI_MOUNT_FDS_MAX];
 	size_t mount_fd_count;
 	const struct cgroup_host *cgroups; /* NULL: the container stays in the caller's cgroups */
-	const char *cgroup_path;	/* NULL: the spec's linux.cgroupsPath, and without that /hull/ID */
-	bool clone_parent;		/* init is a child of the caller's parent, who reaps it; so is a helper
+	const char *cgroup_path;	   /* NULL: the spec's linux.cgroupsPath, and without that /hull/ID */
+	bool clone_parent;	 /* init is a child of the caller's parent, who reaps it; so is a helper
 					 * that joins namespaces and has exited when oci_create() returns */
-	bool no_pivot;			/* MS_MOVE and chroot in place of pivot_root (initramfs) */
-	bool new_keyring;		/* a session keyring of its own (runc's default) */
-	bool restrict_oom_score;	/* see confine.h */
-	bool die_with_parent;		/* see confine.h; the parent is the one that clone_parent says */
-	int seccomp_cache_dfd;		/* see confine.h; -1: none. Borrowed */
-	int preserve_fds;		/* fds 3 .. 3 + n - 1 of the caller go to the container's process */
-	int gate_listen_fd;		/* a listening SOCK_SEQPACKET socket at which init waits for its
+	bool no_pivot;		 /* MS_MOVE and chroot in place of pivot_root (initramfs) */
+	bool new_keyring;	 /* a session keyring of its own (runc's default) */
+	bool restrict_oom_score; /* see confine.h */
+	bool die_with_parent;	 /* see confine.h; the parent is the one that clone_parent says */
+	int seccomp_cache_dfd;	 /* see confine.h; -1: none. Borrowed */
+	int preserve_fds;	 /* fds 3 .. 3 + n - 1 of the caller go to the container's process */
+	int gate_listen_fd;	 /* a listening SOCK_SEQPACKET socket at which init waits for its
 					 * start, for callers that exit before; -1: start_fd. Borrowed */
 };
-#define OCI_CREATE_INIT                                                            \
-	((struct oci_create){                                                      \
-		.bundle_dfd = -1,                                                  \
-		.stdio = { -1, -1, -1 },                                           \
-		.ns_fd = { [0 ... OCI_NS_COUNT - 1] = -1 },                        \
-		.seccomp_cache_dfd = -1,                                           \
-		.gate_listen_fd = -1,                                              \
+#define OCI_CREATE_INIT                                     \
+	((struct oci_create){                               \
+		.bundle_dfd = -1,                           \
+		.stdio = { -1, -1, -1 },                    \
+		.ns_fd = { [0 ... OCI_NS_COUNT - 1] = -1 }, \
+		.seccomp_cache_dfd = -1,                    \
+		.gate_listen_fd = -1,                       \
 	})
 
 struct oci_init {
-	pid_t pid;		/* as the caller sees it */
+	pid_t pid; /* as the caller sees it */
 	int pid_fd;
-	int start_fd;		/* the gate: oci_start(); closed without it, init dies. -1 after oci_exec()
+	int start_fd;	       /* the gate: oci_start(); closed without it, init dies. -1 after oci_exec()
 				 * and with gate_listen_fd */
-	int console_fd;		/* the terminal's master when process.terminal, else -1 */
-	struct cgroup *cgroup;	/* NULL without cgroups, and after oci_exec() */
+	int console_fd;	       /* the terminal's master when process.terminal, else -1 */
+	struct cgroup *cgroup; /* NULL without cgroups, and after oci_exec() */
 };
 #define OCI_INIT_INIT \
 	((struct oci_init){ .pid = 0, .pid_fd = -1, .start_fd = -1, .console_fd = -1, .cgroup = NULL })
@@ -89,21 +89,20 @@ int oci_create(const struct oci_create *o, struct oci_init *ret, struct error *e
 int oci_start(int start_fd, struct error *e) MUST_USE;
 
 struct oci_exec {
-	const char *id;			/* for messages */
-	pid_t pid;			/* the container's init */
-	int pid_fd;			/* the same; borrowed */
-	const struct oci_spec *spec;	/* the container's: namespaces, seccomp, masks */
+	const char *id;		     /* for messages */
+	pid_t pid;		     /* the container's init */
+	int pid_fd;		     /* the same; borrowed */
+	const struct oci_spec *spec; /* the container's: namespaces, seccomp, masks */
 	const struct oci_process *process;
-	int stdio[3];			/* as in oci_create */
-	struct cgroup *cgroup;		/* entered; NULL: the caller's */
-	bool clone_parent;		/* as in oci_create */
+	int stdio[3];	       /* as in oci_create */
+	struct cgroup *cgroup; /* entered; NULL: the caller's */
+	bool clone_parent;     /* as in oci_create */
 	bool restrict_oom_score;
 	bool die_with_parent;
 	int seccomp_cache_dfd;
 	int preserve_fds;
 };
-#define OCI_EXEC_INIT \
-	((struct oci_exec){ .pid_fd = -1, .stdio = { -1, -1, -1 }, .seccomp_cache_dfd = -1 })
+#define OCI_EXEC_INIT ((struct oci_exec){ .pid_fd = -1, .stdio = { -1, -1, -1 }, .seccomp_cache_dfd = -1 })
 
 /* Run another process in a container. Returns 0 when its execve(2) succeeded.
  * Fails: as oci_start() and oci_create(); STATE when the container's init is gone. */

@@ -18,7 +18,8 @@ int oci_seccomp_compile(const struct oci_seccomp *profile, struct buf *ret_code,
 
 /* The same, through a cache in cache_dfd (-1: none): a file for each profile. A file that is not ours, not
  * complete or of another profile is passed over and replaced; a cache that cannot be written is none. */
-int oci_seccomp_get(const struct oci_seccomp *profile, int cache_dfd, struct buf *ret_code, struct error *e) MUST_USE;
+int oci_seccomp_get(const struct oci_seccomp *profile, int cache_dfd, struct buf *ret_code,
+		    struct error *e) MUST_USE;
 
 /* All of a profile that matters to the program, as bytes; equal bytes, equal program. */
 void oci_seccomp_serialize(const struct oci_seccomp *profile, struct buf *b);

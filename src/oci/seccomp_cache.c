@@ -16,13 +16,13 @@
 #include "oci/seccomp_bpf.h"
 #include "sys/seccomp.h"
 
-#define CACHE_MAGIC 0x31434248u		/* "HBC1" */
+#define CACHE_MAGIC 0x31434248u /* "HBC1" */
 #define PROFILE_MAX (4u << 20)
-#define CACHE_FILES_MAX 256		/* more than that and all are dropped: nobody has so many profiles */
+#define CACHE_FILES_MAX 256 /* more than that and all are dropped: nobody has so many profiles */
 
 struct cache_head {
 	uint32_t magic, profile_bytes, code_bytes, zero;
-	uint64_t sum;			/* of profile and code */
+	uint64_t sum; /* of profile and code */
 };
 
 /* FNV-1a */
@@ -103,7 +103,8 @@ static bool load(int cache_dfd, const char *name, const struct buf *profile, str
 	const char *body;
 	struct cache_head head;
 
-	if (fd < 0 || fd_read_all(fd, PROFILE_MAX + SECCOMP_CODE_MAX * sizeof(struct sock_filter), &b, NULL) < 0 ||
+	if (fd < 0 ||
+	    fd_read_all(fd, PROFILE_MAX + SECCOMP_CODE_MAX * sizeof(struct sock_filter), &b, NULL) < 0 ||
 	    b.len < sizeof(head))
 		return false;
 	memcpy(&head, b.data, sizeof(head));
@@ -111,7 +112,8 @@ static bool load(int cache_dfd, const char *name, const struct buf *profile, str
 	if (head.magic != CACHE_MAGIC || head.profile_bytes != profile->len ||
 	    b.len - sizeof(head) != (size_t)head.profile_bytes + head.code_bytes ||
 	    head.code_bytes % sizeof(struct sock_filter) || !head.code_bytes ||
-	    head.sum != hash(body, b.len - sizeof(head), HASH_START) || memcmp(body, profile->data, profile->len) != 0)
+	    head.sum != hash(body, b.len - sizeof(head), HASH_START) ||
+	    memcmp(body, profile->data, profile->len) != 0)
 		return false;
 	buf_add(ret_code, body + head.profile_bytes, head.code_bytes);
 	return true;
@@ -136,7 +138,8 @@ static void make_room(int cache_dfd)
 	closedir(dir);
 }
 
-static void save(int cache_dfd, const char *name, const struct buf *profile, const char *code, size_t code_bytes)
+static void save(int cache_dfd, const char *name, const struct buf *profile, const char *code,
+		 size_t code_bytes)
 {
 	cleanup_buf struct buf b = BUF_INIT;
 	struct cache_head head = {
@@ -166,7 +169,8 @@ int oci_seccomp_get(const struct oci_seccomp *profile, int cache_dfd, struct buf
 		oci_seccomp_serialize(profile, &text);
 	if (cache_dfd < 0 || text.len > PROFILE_MAX)
 		return oci_seccomp_compile(profile, ret_code, e);
-	snprintf(name, sizeof(name), "%016llx%016llx", (unsigned long long)hash(text.data, text.len, HASH_START),
+	snprintf(name, sizeof(name), "%016llx%016llx",
+		 (unsigned long long)hash(text.data, text.len, HASH_START),
 		 (unsigned long long)hash(text.data, text.len, ~HASH_START));
 	if (load(cache_dfd, name, &text, ret_code))
 		return 0;

@@ -20,6 +20,7 @@
 
 #define X32_BIT 0x40000000u
 
+/* clang-format off */
 static const struct { const char *name; uint32_t number; } newer_calls[] = {
 	{ "process_mrelease", 448 },  { "futex_waitv", 449 },	    { "set_mempolicy_home_node", 450 },
 	{ "cachestat", 451 },	      { "fchmodat2", 452 },	    { "map_shadow_stack", 453 },
@@ -30,6 +31,7 @@ static const struct { const char *name; uint32_t number; } newer_calls[] = {
 	{ "removexattrat", 466 },     { "open_tree_attr", 467 },    { "file_getattr", 468 },
 	{ "file_setattr", 469 },
 };
+/* clang-format on */
 
 /* Architectures of which the prologue knows the AUDIT_ARCH_ value that struct seccomp_data has. SCMP_ARCH_ is
  * that value for all but x32. */
@@ -43,9 +45,11 @@ static bool has_common_numbers(uint32_t arch)
 struct compile {
 	const struct oci_seccomp *profile;
 	scmp_filter_ctx ctx;
-	struct { uint32_t number, action; } extra[ARRAY_LEN(newer_calls)];
+	struct {
+		uint32_t number, action;
+	} extra[ARRAY_LEN(newer_calls)];
 	size_t extra_count;
-	uint32_t newest;	/* the highest number of a call in the profile, the table's included */
+	uint32_t newest; /* the highest number of a call in the profile, the table's included */
 	struct error *e;
 };
 
@@ -141,7 +145,8 @@ static void emit(struct buf *b, struct sock_filter f)
 	buf_add(b, &f, sizeof(f));
 }
 
-#define LOAD(member) ((struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, member)))
+#define LOAD(member) \
+	((struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, member)))
 #define RETURN(value) ((struct sock_filter)BPF_STMT(BPF_RET | BPF_K, value))
 
 /* For one architecture: if (arch != ours) skip all; load the number; each newer call of the profile; anything
@@ -152,7 +157,8 @@ static void emit_prologue(const struct compile *c, uint32_t arch, bool is_enosys
 
 	emit(&body, LOAD(nr));
 	for (size_t i = 0; i < c->extra_count; i++) {
-		emit(&body, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, c->extra[i].number, 0, 1));
+		emit(&body,
+		     (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, c->extra[i].number, 0, 1));
 		emit(&body, RETURN(c->extra[i].action));
 	}
 	if (is_enosys) {
@@ -192,7 +198,8 @@ static void prologue(const struct compile *c, struct buf *b)
 static int check_action(uint32_t action, struct error *e)
 {
 	if ((action & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_USER_NOTIF)
-		return err_new(e, ERR_UNSUPPORTED, "seccomp: SCMP_ACT_NOTIFY is not supported by this version");
+		return err_new(e, ERR_UNSUPPORTED,
+			       "seccomp: SCMP_ACT_NOTIFY is not supported by this version");
 	if (!seccomp_has_action(action & SECCOMP_RET_ACTION_FULL))
 		return err_new(e, ERR_UNSUPPORTED, "seccomp: this kernel does not have action %#x", action);
 	return 0;
@@ -208,7 +215,8 @@ static int check_profile(const struct oci_seccomp *p, struct error *e)
 	if (r < 0)
 		return r;
 	if (unknown)
-		return err_new(e, ERR_UNSUPPORTED, "seccomp: this kernel does not know filter flags %#x", unknown);
+		return err_new(e, ERR_UNSUPPORTED, "seccomp: this kernel does not know filter flags %#x",
+			       unknown);
 	return 0;
 }
 
@@ -218,7 +226,8 @@ static int add_architectures(struct compile *c)
 		int r = seccomp_arch_add(c->ctx, c->profile->architectures[i]);
 
 		if (r < 0 && r != -EEXIST)
-			return err_sysk(c->e, ERR_UNSUPPORTED, -r, "seccomp: architecture %#x beside the native one",
+			return err_sysk(c->e, ERR_UNSUPPORTED, -r,
+					"seccomp: architecture %#x beside the native one",
 					c->profile->architectures[i]);
 	}
 	return 0;
@@ -251,7 +260,8 @@ int oci_seccomp_compile(const struct oci_seccomp *profile, struct buf *ret_code,
 	if (r < 0)
 		return r;
 	if (code.len / sizeof(struct sock_filter) > SECCOMP_CODE_MAX)
-		return err_new(e, ERR_LIMIT, "seccomp: %zu instructions, more than the %d that the kernel takes",
+		return err_new(e, ERR_LIMIT,
+			       "seccomp: %zu instructions, more than the %d that the kernel takes",
 			       code.len / sizeof(struct sock_filter), SECCOMP_CODE_MAX);
 	buf_add(ret_code, code.data, code.len);
 	return 0;

@@ -26,7 +26,8 @@
 #include "sys/vchild.h"
 
 /* On the stack of a vchild (see there). */
-__attribute__((no_sanitize_address)) static int clone_main(struct spawn *s, bool clone_parent, struct error *e)
+__attribute__((no_sanitize_address)) static int clone_main(struct spawn *s, bool clone_parent,
+							   struct error *e)
 {
 	struct clone_args args = {
 		.flags = s->clone_flags | CLONE_PIDFD | (clone_parent ? CLONE_PARENT : 0),
@@ -45,14 +46,16 @@ __attribute__((no_sanitize_address)) static int clone_main(struct spawn *s, bool
 		_exit(s->main(s->arg));
 	if (pid < 0)
 		return err_sysk(e, errno == ENOSPC || errno == EAGAIN ? ERR_LIMIT : ERR_SYS, errno,
-				"clone a process into new namespaces (flags 0x%llx)", (unsigned long long)args.flags);
+				"clone a process into new namespaces (flags 0x%llx)",
+				(unsigned long long)args.flags);
 	s->pid = (pid_t)pid;
 	return 0;
 }
 
 static int join_error(enum oci_ns ns, struct error *e)
 {
-	return err_sysk(e, errno == EPERM ? ERR_DENIED : ERR_SYS, errno, "join the %s namespace", oci_ns_info[ns].name);
+	return err_sysk(e, errno == EPERM ? ERR_DENIED : ERR_SYS, errno, "join the %s namespace",
+			oci_ns_info[ns].name);
 }
 
 static int join_pass(const struct spawn *s, bool is_last, bool done[OCI_NS_COUNT], struct error *e)
@@ -142,7 +145,8 @@ int spawn_run(struct spawn *s, struct error *e)
 		return r;
 	if (!joins)
 		return clone_main(s, s->clone_parent, e);
-	return s->clone_parent ? vchild_run_as_sibling(join_and_clone, s, e) : vchild_run(join_and_clone, s, e);
+	return s->clone_parent ? vchild_run_as_sibling(join_and_clone, s, e)
+			       : vchild_run(join_and_clone, s, e);
 }
 
 void spawn_kill(struct spawn *s)

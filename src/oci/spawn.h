@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "oci/spec.h"
 
+/* clang-format off */
 struct spawn {
 	int join_fd[OCI_NS_COUNT];	/* -1: not joined */
 	int join_pid_fd;		/* join those of join_flags of this process, all at once; -1 */
@@ -26,6 +27,7 @@ struct spawn {
 };
 #define SPAWN_INIT \
 	((struct spawn){ .join_fd = { [0 ... OCI_NS_COUNT - 1] = -1 }, .join_pid_fd = -1, .cgroup_fd = -1, .pid_fd = -1 })
+/* clang-format on */
 
 /* Namespaces of join_fd that we are in already are left out.
  * Fails: STATE (the process of join_pid_fd is gone), DENIED, LIMIT (pids, namespaces), SYS. */

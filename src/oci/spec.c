@@ -50,10 +50,11 @@ static int read_version(struct reader *r, struct json_object *v, void *dst, cons
 	minor = s[major] == '.' ? strspn(s + major + 1, "0123456789") : 0;
 	patch = minor && s[major + 1 + minor] == '.' ? strspn(s + major + minor + 2, "0123456789") : 0;
 	if (!major || !minor || !patch || !memchr("-+", s[major + minor + patch + 2], 3))
-		return reader_fail(r, ERR_INVALID, "\"%s\" is not a version like \"%s\"", s, OCI_SPEC_VERSION);
+		return reader_fail(r, ERR_INVALID, "\"%s\" is not a version like \"%s\"", s,
+				   OCI_SPEC_VERSION);
 	if (major != 1 || *s != '1')
-		return reader_fail(r, ERR_UNSUPPORTED, "\"%s\": hull reads versions 1.x of the runtime specification",
-				   s);
+		return reader_fail(r, ERR_UNSUPPORTED,
+				   "\"%s\": hull reads versions 1.x of the runtime specification", s);
 	return 0;
 }
 
@@ -79,7 +80,8 @@ static int check_mount(struct reader *r, void *item)
 	if (m->type && strcmp(m->type, "bind") == 0 && !m->options.is_bind)
 		m->options.is_bind = true;
 	if (m->options.is_bind && !m->source)
-		return reader_fail_at(r, "source", ERR_INVALID, "is missing: \"%s\" is a bind mount", m->destination);
+		return reader_fail_at(r, "source", ERR_INVALID, "is missing: \"%s\" is a bind mount",
+				      m->destination);
 	if (!m->uid_mappings.n != !m->gid_mappings.n)
 		return reader_fail_at(r, m->uid_mappings.n ? "gidMappings" : "uidMappings", ERR_INVALID,
 				      "is missing: the mount has the other one");
@@ -128,8 +130,8 @@ static int read_hooks(struct reader *r, struct json_object *v, void *dst, const 
 
 	(void)arg;
 	for (int i = 0; i < OCI_HOOK_KIND_COUNT; i++)
-		fields[i] = (struct field){ hook_names[i], read_list, (size_t)i * sizeof(struct any_list), &hook_list,
-					    false };
+		fields[i] = (struct field){ hook_names[i], read_list, (size_t)i * sizeof(struct any_list),
+					    &hook_list, false };
 	return reader_fields(r, v, fields, dst);
 }
 
@@ -240,8 +242,8 @@ void oci_process_free(struct oci_process *process)
 		arena_free(process->arena);
 }
 
-int oci_resources_parse(const char *json, size_t len, struct arena *arena, struct oci_resources *ret_resources,
-			struct error *e)
+int oci_resources_parse(const char *json, size_t len, struct arena *arena,
+			struct oci_resources *ret_resources, struct error *e)
 {
 	cleanup_json struct json_object *doc = NULL;
 	struct reader r = { .arena = arena, .e = e };

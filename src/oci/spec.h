@@ -19,6 +19,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 
+/* clang-format off */
 #define OCI_SPEC_VERSION "1.3.0"	/* what `hull spec` writes, and the newest that we read in full */
 #define OCI_SPEC_MAX_BYTES (16u << 20)
 #define OCI_LIST_MAX 65536		/* items of any array */
@@ -297,5 +298,6 @@ int oci_resources_parse(const char *json, size_t len, struct arena *arena, struc
  * OCI_MOUNT_PROPAGATIONS_MAX), LIMIT (data longer than a page). Any word that the table does not know is data. */
 int oci_mount_options_parse(const char *const *words, size_t count, struct arena *arena,
 			    struct oci_mount_options *ret_options, struct error *e) MUST_USE;
+/* clang-format on */
 
 #endif

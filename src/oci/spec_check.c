@@ -6,7 +6,7 @@
 #include "oci/spec_internal.h"
 #include "userns/idmap.h"
 
-#define HOST_NAME_BYTES 64	/* HOST_NAME_MAX: __NEW_UTS_LEN */
+#define HOST_NAME_BYTES 64 /* HOST_NAME_MAX: __NEW_UTS_LEN */
 
 static int check_map(struct reader *r, const char *key, const struct oci_id_mappings *m)
 {
@@ -45,7 +45,8 @@ static int check_uts_name(struct reader *r, const struct oci_spec *spec, const c
 	if (strlen(name) > HOST_NAME_BYTES)
 		return reader_fail_at(r, key, ERR_INVALID, "longer than %d bytes", HOST_NAME_BYTES);
 	if (!spec->linux.namespaces[OCI_NS_UTS].is_set)
-		return reader_fail_at(r, key, ERR_INVALID, "is set, but the container has no uts namespace of its own");
+		return reader_fail_at(r, key, ERR_INVALID,
+				      "is set, but the container has no uts namespace of its own");
 	return 0;
 }
 
@@ -67,18 +68,22 @@ static int check_time(struct reader *r, const struct oci_spec *spec)
 
 static int check_supported(struct reader *r, const struct oci_spec *spec)
 {
-	const struct { const char *key; bool is_asked; } wishes[] = {
+	const struct {
+		const char *key;
+		bool is_asked;
+	} wishes[] = {
 		{ "linux.intelRdt", spec->linux.intel_rdt },
 		{ "linux.memoryPolicy", spec->linux.memory_policy },
 		{ "linux.netDevices", spec->linux.net_devices.n > 0 },
 		{ "linux.resources.rdma", spec->linux.resources.rdma.n > 0 },
-		{ "linux.resources.network", spec->linux.resources.net_class_id.is_set ||
-						     spec->linux.resources.net_priorities.n > 0 },
+		{ "linux.resources.network",
+		  spec->linux.resources.net_class_id.is_set || spec->linux.resources.net_priorities.n > 0 },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(wishes); i++) {
 		if (wishes[i].is_asked)
-			return reader_fail_at(r, wishes[i].key, ERR_UNSUPPORTED, "not supported by this version");
+			return reader_fail_at(r, wishes[i].key, ERR_UNSUPPORTED,
+					      "not supported by this version");
 	}
 	return 0;
 }

@@ -6,12 +6,12 @@
 #include "oci/reader.h"
 #include "oci/spec.h"
 
-extern const struct object_of oci_process_object;	/* struct oci_process */
-extern const struct object_of oci_resources_object;	/* struct oci_resources */
-extern const struct object_of oci_linux_object;		/* struct oci_linux */
-extern const struct list_of oci_mount_list;		/* struct oci_mount */
-extern const struct list_of oci_id_mapping_list;	/* struct oci_id_mapping */
-extern const struct words oci_propagation_words;	/* unsigned long */
+extern const struct object_of oci_process_object;   /* struct oci_process */
+extern const struct object_of oci_resources_object; /* struct oci_resources */
+extern const struct object_of oci_linux_object;	    /* struct oci_linux */
+extern const struct list_of oci_mount_list;	    /* struct oci_mount */
+extern const struct list_of oci_id_mapping_list;    /* struct oci_id_mapping */
+extern const struct words oci_propagation_words;    /* unsigned long */
 
 /* (struct oci_seccomp *), allocated. */
 int read_seccomp(struct reader *r, struct json_object *v, void *dst, const void *arg);

@@ -7,6 +7,7 @@
 
 /* ---- namespaces and ids ------------------------------------------------------------------------- */
 
+/* clang-format off */
 struct raw_namespace { uint32_t kind; const char *path; };
 static const struct word ns_words[] = {
 	{ "user", OCI_NS_USER },   { "mount", OCI_NS_MOUNT },	{ "pid", OCI_NS_PID },
@@ -21,6 +22,7 @@ static const struct field ns_fields[] = {
 	FIELDS_END,
 };
 static const struct list_of ns_list = { .size = sizeof(struct raw_namespace), .fields = ns_fields };
+/* clang-format on */
 
 /* "The runtime MUST generate an error if there are duplicated namespaces with same type." */
 static int read_namespaces(struct reader *r, struct json_object *v, void *dst, const void *arg)
@@ -35,7 +37,8 @@ static int read_namespaces(struct reader *r, struct json_object *v, void *dst, c
 		const char *path = n->path && *n->path ? n->path : NULL; /* "" is what Go writes for none */
 
 		if (set[n->kind].is_set)
-			return reader_fail(r, ERR_INVALID, "\"%s\" is there twice", oci_ns_info[n->kind].name);
+			return reader_fail(r, ERR_INVALID, "\"%s\" is there twice",
+					   oci_ns_info[n->kind].name);
 		if (path && *path != '/')
 			return reader_fail(r, ERR_INVALID, "the path of \"%s\", \"%s\", is not absolute",
 					   oci_ns_info[n->kind].name, path);
@@ -50,8 +53,8 @@ static int check_id_mapping(struct reader *r, void *item)
 	const struct oci_id_mapping *m = item;
 
 	if ((uint64_t)m->container_id + m->size > UINT32_MAX || (uint64_t)m->host_id + m->size > UINT32_MAX)
-		return reader_fail(r, ERR_INVALID, "%u ids from %u (on the host from %u) pass 4294967294", m->size,
-				   m->container_id, m->host_id);
+		return reader_fail(r, ERR_INVALID, "%u ids from %u (on the host from %u) pass 4294967294",
+				   m->size, m->container_id, m->host_id);
 	return 0;
 }
 
@@ -61,9 +64,9 @@ static const struct field id_mapping_fields[] = {
 	NEEDED(struct oci_id_mapping, size, "size", read_u32, &size_range),
 	FIELDS_END,
 };
-const struct list_of oci_id_mapping_list = {
-	.size = sizeof(struct oci_id_mapping), .fields = id_mapping_fields, .check = check_id_mapping
-};
+const struct list_of oci_id_mapping_list = { .size = sizeof(struct oci_id_mapping),
+					     .fields = id_mapping_fields,
+					     .check = check_id_mapping };
 
 static int check_time_offset(struct reader *r, void *item)
 {
@@ -88,7 +91,9 @@ static const struct list_of time_offset_map = {
 
 /* ---- devices ------------------------------------------------------------------------------------ */
 
-static const struct word device_types[] = { { "c", 'c' }, { "u", 'c' }, { "b", 'b' }, { "p", 'p' }, { NULL, 0 } };
+static const struct word device_types[] = {
+	{ "c", 'c' }, { "u", 'c' }, { "b", 'b' }, { "p", 'p' }, { NULL, 0 }
+};
 static const struct words device_type = { device_types, sizeof(char) };
 static const struct range number_range = { 0, UINT32_MAX };
 static const struct range mode_range = { 0, 07777 };
@@ -146,6 +151,7 @@ static const struct list_of net_device_map = {
 
 /* ---- the rest ----------------------------------------------------------------------------------- */
 
+/* clang-format off */
 static const struct word propagation_words[] = {
 	{ "private", MS_PRIVATE },	{ "rprivate", MS_PRIVATE | MS_REC },
 	{ "slave", MS_SLAVE },		{ "rslave", MS_SLAVE | MS_REC },
@@ -155,10 +161,11 @@ static const struct word propagation_words[] = {
 	{ NULL, 0 },
 };
 const struct words oci_propagation_words = { propagation_words, sizeof(unsigned long) };
+/* clang-format on */
 
-static const struct word personality_words[] = {
-	{ "LINUX", PER_LINUX }, { "LINUX32", PER_LINUX32 }, { NULL, 0 }
-};
+static const struct word personality_words[] = { { "LINUX", PER_LINUX },
+						 { "LINUX32", PER_LINUX32 },
+						 { NULL, 0 } };
 static const struct words personality_domain = { personality_words, sizeof(unsigned long) };
 #define PERSONALITY_OFFSET offsetof(struct oci_linux, personality)
 static const struct field personality_fields[] = {
@@ -187,9 +194,9 @@ static const struct field rdt_fields[] = {
 	FIELD(struct oci_intel_rdt, enable_monitoring, "enableMonitoring", read_bool, NULL),
 	FIELDS_END,
 };
-static const struct object_of rdt_object = {
-	.size = sizeof(struct oci_intel_rdt), .fields = rdt_fields, .is_pointer = true
-};
+static const struct object_of rdt_object = { .size = sizeof(struct oci_intel_rdt),
+					     .fields = rdt_fields,
+					     .is_pointer = true };
 
 static const struct field memory_policy_fields[] = {
 	NEEDED(struct oci_memory_policy, mode, "mode", read_name, NULL),
@@ -197,9 +204,9 @@ static const struct field memory_policy_fields[] = {
 	FIELD(struct oci_memory_policy, flags, "flags", read_strs, NULL),
 	FIELDS_END,
 };
-static const struct object_of memory_policy_object = {
-	.size = sizeof(struct oci_memory_policy), .fields = memory_policy_fields, .is_pointer = true
-};
+static const struct object_of memory_policy_object = { .size = sizeof(struct oci_memory_policy),
+						       .fields = memory_policy_fields,
+						       .is_pointer = true };
 
 static const struct field linux_fields[] = {
 	FIELD(struct oci_linux, namespaces, "namespaces", read_namespaces, NULL),

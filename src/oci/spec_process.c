@@ -84,6 +84,7 @@ static const struct object_of user_object = { .fields = user_fields };
 
 /* ---- limits ------------------------------------------------------------------------------------- */
 
+/* clang-format off */
 #define RLIMIT_WORD(name) { #name, name }
 static const struct word rlimit_words[] = {
 	RLIMIT_WORD(RLIMIT_AS), RLIMIT_WORD(RLIMIT_CORE), RLIMIT_WORD(RLIMIT_CPU), RLIMIT_WORD(RLIMIT_DATA),
@@ -94,6 +95,7 @@ static const struct word rlimit_words[] = {
 	{ NULL, 0 },
 };
 static const struct words rlimit_type = { rlimit_words, sizeof(int) };
+/* clang-format on */
 
 static int check_rlimit(struct reader *r, void *item)
 {
@@ -112,12 +114,13 @@ static const struct field rlimit_fields[] = {
 	NEEDED(struct oci_rlimit, hard, "hard", read_u64, NULL),
 	FIELDS_END,
 };
-static const struct list_of rlimit_list = {
-	.size = sizeof(struct oci_rlimit), .fields = rlimit_fields, .check = check_rlimit
-};
+static const struct list_of rlimit_list = { .size = sizeof(struct oci_rlimit),
+					    .fields = rlimit_fields,
+					    .check = check_rlimit };
 
 /* ---- scheduling --------------------------------------------------------------------------------- */
 
+/* clang-format off */
 static const struct word sched_policies[] = {
 	{ "SCHED_OTHER", SCHED_OTHER }, { "SCHED_FIFO", SCHED_FIFO }, { "SCHED_RR", SCHED_RR },
 	{ "SCHED_BATCH", SCHED_BATCH }, { "SCHED_ISO", SCHED_ISO },   { "SCHED_IDLE", SCHED_IDLE },
@@ -135,6 +138,7 @@ static const struct word sched_flags[] = {
 static const struct words sched_policy = { sched_policies, sizeof(uint32_t) };
 static const struct words sched_flag = { sched_flags, sizeof(uint64_t) };
 static const struct range nice_range = { -20, 19 };
+/* clang-format on */
 
 static int check_scheduler(struct reader *r, void *base)
 {
@@ -155,9 +159,10 @@ static const struct field scheduler_fields[] = {
 	FIELD(struct oci_scheduler, period, "period", read_u64, NULL),
 	FIELDS_END,
 };
-static const struct object_of scheduler_object = {
-	.size = sizeof(struct oci_scheduler), .fields = scheduler_fields, .check = check_scheduler, .is_pointer = true
-};
+static const struct object_of scheduler_object = { .size = sizeof(struct oci_scheduler),
+						   .fields = scheduler_fields,
+						   .check = check_scheduler,
+						   .is_pointer = true };
 
 static const struct word ioprio_classes[] = {
 	{ "IOPRIO_CLASS_RT", IOPRIO_CLASS_RT },
@@ -172,9 +177,9 @@ static const struct field ioprio_fields[] = {
 	FIELD(struct oci_io_priority, priority, "priority", read_i32, &ioprio_range),
 	FIELDS_END,
 };
-static const struct object_of ioprio_object = {
-	.size = sizeof(struct oci_io_priority), .fields = ioprio_fields, .is_pointer = true
-};
+static const struct object_of ioprio_object = { .size = sizeof(struct oci_io_priority),
+						.fields = ioprio_fields,
+						.is_pointer = true };
 
 /* ---- the process -------------------------------------------------------------------------------- */
 
@@ -212,7 +217,8 @@ static int check_env(struct reader *r, const struct oci_process *p)
 
 		/* The value may be a secret: it is not shown. */
 		if (!equals || equals == p->env.v[i])
-			return reader_fail_at(r, "env", ERR_INVALID, "item %zu is not of the form NAME=VALUE", i);
+			return reader_fail_at(r, "env", ERR_INVALID, "item %zu is not of the form NAME=VALUE",
+					      i);
 	}
 	return 0;
 }

@@ -21,8 +21,8 @@ static int read_access(struct reader *r, struct json_object *v, void *dst, const
 	return 0;
 }
 
-static const struct word rule_types[] = { { "a", 'a' }, { "", 'a' }, { "c", 'c' }, { "u", 'c' }, { "b", 'b' },
-					  { NULL, 0 } };
+static const struct word rule_types[] = { { "a", 'a' }, { "", 'a' },  { "c", 'c' },
+					  { "u", 'c' }, { "b", 'b' }, { NULL, 0 } };
 static const struct words rule_type = { rule_types, sizeof(char) };
 static const struct range rule_number = { -1, UINT32_MAX };
 static const struct field rule_fields[] = {
@@ -54,7 +54,7 @@ static const struct list_of rule_list = {
 
 /* ---- memory, cpu, pids -------------------------------------------------------------------------- */
 
-static const struct range limit_range = { -1, INT64_MAX };	/* -1: unlimited */
+static const struct range limit_range = { -1, INT64_MAX }; /* -1: unlimited */
 static const struct range swappiness_range = { 0, 200 };
 
 #define R struct oci_resources
@@ -99,7 +99,8 @@ static const struct field weight_fields[] = {
 	FIELD(struct oci_block_weight, leaf_weight, "leafWeight", read_opt_u32, &weight_range),
 	FIELDS_END,
 };
-static const struct list_of weight_list = { .size = sizeof(struct oci_block_weight), .fields = weight_fields };
+static const struct list_of weight_list = { .size = sizeof(struct oci_block_weight),
+					    .fields = weight_fields };
 static const struct field rate_fields[] = {
 	NEEDED(struct oci_block_rate, major, "major", read_i64, &number_range),
 	NEEDED(struct oci_block_rate, minor, "minor", read_i64, &number_range),
@@ -125,7 +126,8 @@ static const struct field priority_fields[] = {
 	NEEDED(struct oci_net_priority, priority, "priority", read_u32, NULL),
 	FIELDS_END,
 };
-static const struct list_of priority_list = { .size = sizeof(struct oci_net_priority), .fields = priority_fields };
+static const struct list_of priority_list = { .size = sizeof(struct oci_net_priority),
+					      .fields = priority_fields };
 static const struct field network_fields[] = {
 	FIELD(R, net_class_id, "classID", read_opt_u32, NULL),
 	FIELD(R, net_priorities, "priorities", read_list, &priority_list),
@@ -133,7 +135,10 @@ static const struct field network_fields[] = {
 };
 
 /* Parts of struct oci_resources without a tag: their rows count from the resources themselves. */
-struct part { const struct field *fields; size_t offset; };
+struct part {
+	const struct field *fields;
+	size_t offset;
+};
 static int read_part(struct reader *r, struct json_object *v, void *dst, const void *arg)
 {
 	const struct part *part = arg;
@@ -154,7 +159,8 @@ static int check_hugepage(struct reader *r, void *item)
 
 	if (n == 0 || n > 12 || !strchr("KMG", h->page_size[n]) || !h->page_size[n] ||
 	    strcmp(h->page_size + n + 1, "B") != 0)
-		return reader_fail_at(r, "pageSize", ERR_INVALID, "\"%s\" is not a size like \"2MB\"", h->page_size);
+		return reader_fail_at(r, "pageSize", ERR_INVALID, "\"%s\" is not a size like \"2MB\"",
+				      h->page_size);
 	return 0;
 }
 static const struct field hugepage_fields[] = {
@@ -162,9 +168,9 @@ static const struct field hugepage_fields[] = {
 	NEEDED(struct oci_hugepage_limit, limit, "limit", read_u64, NULL),
 	FIELDS_END,
 };
-static const struct list_of hugepage_list = {
-	.size = sizeof(struct oci_hugepage_limit), .fields = hugepage_fields, .check = check_hugepage
-};
+static const struct list_of hugepage_list = { .size = sizeof(struct oci_hugepage_limit),
+					      .fields = hugepage_fields,
+					      .check = check_hugepage };
 
 static const struct field rdma_fields[] = {
 	FIELD(struct oci_rdma_limit, handles, "hcaHandles", read_opt_u32, NULL),

@@ -19,6 +19,7 @@ static const struct word actions[] = {
 };
 static const struct words action = { actions, sizeof(uint32_t) };
 
+/* clang-format off */
 static const struct word operators[] = {
 	{ "SCMP_CMP_NE", SCMP_CMP_NE }, { "SCMP_CMP_LT", SCMP_CMP_LT }, { "SCMP_CMP_LE", SCMP_CMP_LE },
 	{ "SCMP_CMP_EQ", SCMP_CMP_EQ }, { "SCMP_CMP_GE", SCMP_CMP_GE }, { "SCMP_CMP_GT", SCMP_CMP_GT },
@@ -26,6 +27,7 @@ static const struct word operators[] = {
 	{ NULL, 0 },
 };
 static const struct words operator = { operators, sizeof(int) };
+/* clang-format on */
 
 static const struct word flag_words[] = {
 	{ "SECCOMP_FILTER_FLAG_TSYNC", SECCOMP_FILTER_FLAG_TSYNC },
@@ -36,6 +38,7 @@ static const struct word flag_words[] = {
 };
 static const struct words flag = { flag_words, sizeof(unsigned int) };
 
+/* clang-format off */
 #define ARCH(name) { "SCMP_ARCH_" #name, SCMP_ARCH_##name }
 static const struct word architectures[] = {
 	ARCH(X86), ARCH(X86_64), ARCH(X32), ARCH(ARM), ARCH(AARCH64), ARCH(MIPS), ARCH(MIPS64), ARCH(MIPS64N32),
@@ -43,6 +46,7 @@ static const struct word architectures[] = {
 	ARCH(S390X), ARCH(PARISC), ARCH(PARISC64), ARCH(RISCV64),
 	{ NULL, 0 },
 };
+/* clang-format on */
 
 static int read_architectures(struct reader *r, struct json_object *v, void *dst, const void *arg)
 {
@@ -56,13 +60,14 @@ static int read_architectures(struct reader *r, struct json_object *v, void *dst
 	s->architectures = arena_array(r->arena, names.n + 1, sizeof(uint32_t));
 	for (size_t i = 0; i < names.n; i++) {
 		if (words_find(architectures, names.v[i], &value) < 0)
-			return reader_fail(r, ERR_INVALID, "\"%s\" is not one of the known words", names.v[i]);
+			return reader_fail(r, ERR_INVALID, "\"%s\" is not one of the known words",
+					   names.v[i]);
 		s->architectures[s->architecture_count++] = (uint32_t)value;
 	}
 	return 0;
 }
 
-static const struct range index_range = { 0, 5 };	/* system calls have six arguments */
+static const struct range index_range = { 0, 5 }; /* system calls have six arguments */
 static const struct field arg_fields[] = {
 	NEEDED(struct oci_seccomp_arg, index, "index", read_u32, &index_range),
 	NEEDED(struct oci_seccomp_arg, value, "value", read_u64, NULL),
@@ -72,6 +77,7 @@ static const struct field arg_fields[] = {
 };
 static const struct list_of arg_list = { .size = sizeof(struct oci_seccomp_arg), .fields = arg_fields };
 
+/* clang-format off */
 /* As it stands in the document; the errno then goes into the action. */
 struct raw_rule { struct oci_seccomp_rule rule; struct oci_opt_u32 errno_ret; };
 struct raw_seccomp {
@@ -79,8 +85,9 @@ struct raw_seccomp {
 	struct oci_opt_u32 default_errno;
 	OCI_LIST(struct raw_rule) rules;
 };
+/* clang-format on */
 
-static const struct range errno_range = { 0, 4095 };	/* MAX_ERRNO */
+static const struct range errno_range = { 0, 4095 }; /* MAX_ERRNO */
 static int add_errno(struct reader *r, const char *key, struct oci_opt_u32 value, uint32_t *ret_action)
 {
 	bool takes_one = *ret_action == SCMP_ACT_ERRNO(0) || *ret_action == SCMP_ACT_TRACE(0);
@@ -109,9 +116,9 @@ static const struct field rule_fields[] = {
 	FIELD(struct raw_rule, rule.args, "args", read_list, &arg_list),
 	FIELDS_END,
 };
-static const struct list_of rule_list = {
-	.size = sizeof(struct raw_rule), .fields = rule_fields, .check = check_rule
-};
+static const struct list_of rule_list = { .size = sizeof(struct raw_rule),
+					  .fields = rule_fields,
+					  .check = check_rule };
 static const struct field seccomp_fields[] = {
 	NEEDED(struct raw_seccomp, s.default_action, "defaultAction", read_word, &action),
 	FIELD(struct raw_seccomp, default_errno, "defaultErrnoRet", read_opt_u32, &errno_range),

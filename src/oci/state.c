@@ -156,8 +156,9 @@ static int read_record(struct json_object *o, struct oci_state *s, struct error 
 	const struct {
 		const char *key;
 		char **field;
-	} texts[] = { { "id", &s->id },		  { "ociVersion", &s->oci_version }, { "bundle", &s->bundle },
-		      { "rootfs", &s->rootfs },	  { "created", &s->created },	     { "cgroupPath", &s->cgroup_path } };
+	} texts[] = { { "id", &s->id },		  { "ociVersion", &s->oci_version },
+		      { "bundle", &s->bundle },	  { "rootfs", &s->rootfs },
+		      { "created", &s->created }, { "cgroupPath", &s->cgroup_path } };
 	int64_t pid = 0;
 	int r = 0;
 
@@ -228,15 +229,17 @@ int state_process_start(pid_t pid, uint64_t *ret_start, bool *ret_is_dead, struc
 		return e && e->sys == ESRCH ? err_kind(e, ERR_NOT_FOUND) : r;
 	/* The name in parentheses may hold anything, parentheses too. */
 	p = strrchr(buf_str(&text), ')');
-	if (!p || sscanf(p + 1, " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
-			 &state, &start) != 2)
+	if (!p ||
+	    sscanf(p + 1, " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+		   &state, &start) != 2)
 		return err_new(e, ERR_CORRUPT, "\"%s\" is not as proc(5) has it", path);
 	*ret_start = start;
 	*ret_is_dead = state == 'Z' || state == 'X';
 	return 0;
 }
 
-int state_status(int dfd, const struct oci_state *s, enum oci_status *ret_status, int *ret_pid_fd, struct error *e)
+int state_status(int dfd, const struct oci_state *s, enum oci_status *ret_status, int *ret_pid_fd,
+		 struct error *e)
 {
 	cleanup_close int pid_fd = -1;
 	struct error why = ERROR_INIT;

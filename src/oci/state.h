@@ -18,15 +18,15 @@
 
 struct oci_state {
 	char *id, *bundle, *rootfs, *oci_version;
-	char *created;			/* RFC 3339 */
-	char *cgroup_path;		/* NULL: none of its own */
-	unsigned int cgroup_parents;	/* made with it, to be removed with it */
+	char *created;		     /* RFC 3339 */
+	char *cgroup_path;	     /* NULL: none of its own */
+	unsigned int cgroup_parents; /* made with it, to be removed with it */
 	bool has_systemd_cgroup;
-	bool has_late_hooks;		/* poststart or poststop: config.json need not be read for nothing */
+	bool has_late_hooks; /* poststart or poststop: config.json need not be read for nothing */
 	pid_t pid;
-	uint64_t start_time;		/* of the process, /proc/PID/stat field 22: tells a reused pid */
-	uint32_t owner;			/* uid */
-	struct strv annotations;	/* key, value, key, value, ... */
+	uint64_t start_time;	 /* of the process, /proc/PID/stat field 22: tells a reused pid */
+	uint32_t owner;		 /* uid */
+	struct strv annotations; /* key, value, key, value, ... */
 };
 #define OCI_STATE_INIT ((struct oci_state){ 0 })
 void oci_state_done(struct oci_state *s);

@@ -11,7 +11,7 @@
 
 struct report {
 	uint32_t kind;
-	struct error error;	/* of REPORT_ERROR; the other kinds end before it */
+	struct error error; /* of REPORT_ERROR; the other kinds end before it */
 };
 
 int sync_pair(int ret_fds[2], struct error *e)
@@ -85,5 +85,7 @@ int sync_wait_byte(int sock, char byte, struct error *e)
 		return err_sys(e, "wait for a word");
 	if (n == 0)
 		return err_new(e, ERR_CANCELED, "the caller is gone");
-	return got == byte ? 0 : err_new(e, ERR_CORRUPT, "the caller said 0x%02x", (unsigned int)(unsigned char)got);
+	return got == byte
+		       ? 0
+		       : err_new(e, ERR_CORRUPT, "the caller said 0x%02x", (unsigned int)(unsigned char)got);
 }

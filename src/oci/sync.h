@@ -10,17 +10,17 @@
 #include "base/error.h"
 
 enum report_kind {
-	REPORT_END = 0,		/* the peer is gone; never sent */
-	REPORT_CONSOLE = 1,	/* with the terminal's master */
-	REPORT_LISTENER = 2,	/* with a seccomp notify fd */
-	REPORT_PREPARED = 3,	/* namespaces are made, the host's mounts still there: time for hooks */
-	REPORT_READY = 4,	/* waiting at the gate */
-	REPORT_EXEC = 5,	/* the next thing is execve(2) */
-	REPORT_ERROR = 6,	/* with a struct error; the sender ends */
+	REPORT_END = 0,	     /* the peer is gone; never sent */
+	REPORT_CONSOLE = 1,  /* with the terminal's master */
+	REPORT_LISTENER = 2, /* with a seccomp notify fd */
+	REPORT_PREPARED = 3, /* namespaces are made, the host's mounts still there: time for hooks */
+	REPORT_READY = 4,    /* waiting at the gate */
+	REPORT_EXEC = 5,     /* the next thing is execve(2) */
+	REPORT_ERROR = 6,    /* with a struct error; the sender ends */
 };
 
-#define SYNC_GO 'g'	/* maps are written, or hooks have run */
-#define SYNC_START 's'	/* the gate */
+#define SYNC_GO 'g'    /* maps are written, or hooks have run */
+#define SYNC_START 's' /* the gate */
 
 int sync_pair(int ret_fds[2], struct error *e) MUST_USE;
 

@@ -36,7 +36,8 @@ static int open_ptmx(int root_fd, int *ret_fd, struct error *e)
 	r = path_open_in_root(root_fd, "/dev/pts/ptmx", O_RDWR | O_NOCTTY, 0, &fd, e);
 	if (r < 0)
 		return r;
-	if (fstat(fd, &sb) < 0 || sb.st_rdev != makedev(5, 2) || fstatfs(fd, &fs) < 0 || fs.f_type != DEVPTS_SUPER_MAGIC)
+	if (fstat(fd, &sb) < 0 || sb.st_rdev != makedev(5, 2) || fstatfs(fd, &fs) < 0 ||
+	    fs.f_type != DEVPTS_SUPER_MAGIC)
 		return err_new(e, ERR_INVALID, "/dev/pts/ptmx of the container changed under our hands");
 	*ret_fd = take_fd(fd);
 	return 0;

@@ -12,8 +12,8 @@
 #include "base/error.h"
 
 #define JOURNAL_NAME "journal"
-#define JOURNAL_KIND_MAX 32	/* bytes of [a-z0-9_-] */
-#define JOURNAL_ARG_MAX 4096	/* bytes, any but NUL */
+#define JOURNAL_KIND_MAX 32  /* bytes of [a-z0-9_-] */
+#define JOURNAL_ARG_MAX 4096 /* bytes, any but NUL */
 
 struct journal {
 	int fd;

@@ -18,19 +18,19 @@ enum store_table {
 	STORE_CONTAINER,
 	STORE_IMAGE,
 	STORE_LAYER,
-	STORE_NAME,	/* image references */
-	STORE_CNI,	/* CNI results */
+	STORE_NAME, /* image references */
+	STORE_CNI,  /* CNI results */
 	STORE_META,
 	STORE_TABLE_COUNT
 };
 
 enum store_durability {
-	STORE_SAFE,	/* survives kill -9 of this process; power loss may lose it, whole transactions at a time */
-	STORE_DURABLE,	/* on disk when the call returns (fsync), with all SAFE ones before it */
+	STORE_SAFE, /* survives kill -9 of this process; power loss may lose it, whole transactions at a time */
+	STORE_DURABLE, /* on disk when the call returns (fsync), with all SAFE ones before it */
 };
 
-#define STORE_KEY_MAX 4096		/* bytes */
-#define STORE_VALUE_MAX (32U << 20)	/* bytes */
+#define STORE_KEY_MAX 4096	    /* bytes */
+#define STORE_VALUE_MAX (32U << 20) /* bytes */
 
 struct store;
 
@@ -64,7 +64,8 @@ typedef int (*store_each_fn)(void *arg, const char *key, const void *data, size_
 /* Call fn for each row in byte order of the keys. Rows are read in portions: one that is there during the
  * whole walk is given exactly once; one that is put or removed meanwhile may or may not be given. fn may
  * put and remove, also the row that it is given. Fails: CORRUPT, SYS, and as fn did. */
-int store_each(struct store *s, enum store_table table, store_each_fn fn, void *arg, struct error *e) MUST_USE;
+int store_each(struct store *s, enum store_table table, store_each_fn fn, void *arg,
+	       struct error *e) MUST_USE;
 
 /* Several rows, all or none:
  *	CLEANUP(store_abort) struct store_tx tx = store_begin(s, STORE_SAFE);
@@ -76,7 +77,7 @@ int store_each(struct store *s, enum store_table table, store_each_fn fn, void *
 struct store_op;
 struct store_tx {
 	struct store *store;
-	struct store_op *ops;	/* with copies of keys and values */
+	struct store_op *ops; /* with copies of keys and values */
 	size_t count, room;
 	enum store_durability durability;
 };

@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "sys/caps.h"
 
+/* clang-format off */
 /* linux/capability.h, in the order of the numbers. */
 static const char *const names[] = {
 	"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL",
@@ -23,6 +24,7 @@ static const char *const names[] = {
 	"CAP_BLOCK_SUSPEND", "CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE",
 };
 _Static_assert(ARRAY_LEN(names) == CAP_CHECKPOINT_RESTORE + 1, "a capability is missing");
+/* clang-format on */
 
 int caps_from_name(const char *name)
 {

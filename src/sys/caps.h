@@ -20,12 +20,13 @@ const char *caps_name(unsigned int n);
 uint64_t caps_kernel_mask(void);
 /* Our own sets, of the calling thread. */
 uint64_t caps_bounding(void);
-int caps_get(uint64_t *ret_effective, uint64_t *ret_permitted, uint64_t *ret_inheritable, struct error *e) MUST_USE;
-bool caps_have(unsigned int n);	/* in our effective set */
+int caps_get(uint64_t *ret_effective, uint64_t *ret_permitted, uint64_t *ret_inheritable,
+	     struct error *e) MUST_USE;
+bool caps_have(unsigned int n); /* in our effective set */
 
 /* Appliers for the calling thread; no allocation. Fails: SYS, naming the capability where there is one. */
 int caps_set(uint64_t effective, uint64_t permitted, uint64_t inheritable, struct error *e) MUST_USE;
-int caps_drop_bounding(uint64_t keep, struct error *e) MUST_USE;	/* drop all that is not in keep */
-int caps_set_ambient(uint64_t ambient, struct error *e) MUST_USE;	/* clear, then raise */
+int caps_drop_bounding(uint64_t keep, struct error *e) MUST_USE;  /* drop all that is not in keep */
+int caps_set_ambient(uint64_t ambient, struct error *e) MUST_USE; /* clear, then raise */
 
 #endif

@@ -33,9 +33,9 @@ bool cgroupfs_has_word(const char *text, const char *word);
  * may write its own cgroup can nest as deep as it likes. */
 enum cgroupfs_order { CGROUPFS_PARENT_FIRST, CGROUPFS_CHILDREN_FIRST };
 struct cgroupfs_visit {
-	int dfd;		/* the directory */
-	int parent_dfd;		/* CHILDREN_FIRST only, -1 at the top */
-	const char *name;	/* in the parent; NULL at the top */
+	int dfd;	  /* the directory */
+	int parent_dfd;	  /* CHILDREN_FIRST only, -1 at the top */
+	const char *name; /* in the parent; NULL at the top */
 };
 /* fn returns 0 to go on, anything else to stop; its errno is kept. A directory that vanished meanwhile is
  * passed over. Returns 0, fn's value, or -1. */

@@ -36,11 +36,14 @@ int mount_context(const char *fs_type, int *ret_context_fd, struct error *e)
 
 int mount_context_set(int context_fd, const struct mount_param *p, struct error *e)
 {
-	unsigned int command = p->fd >= 0 ? FSCONFIG_SET_FD : p->value ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG;
+	unsigned int command = p->fd >= 0 ? FSCONFIG_SET_FD
+			       : p->value ? FSCONFIG_SET_STRING
+					  : FSCONFIG_SET_FLAG;
 
 	if (fsconfig(context_fd, command, p->key, p->value, p->fd >= 0 ? p->fd : 0) == 0)
 		return 0;
-	err_sys(e, "set file system option \"%s%s%.200s\"", p->key, p->value ? "=" : "", p->value ? p->value : "");
+	err_sys(e, "set file system option \"%s%s%.200s\"", p->key, p->value ? "=" : "",
+		p->value ? p->value : "");
 	return with_context_log(context_fd, e);
 }
 
@@ -111,9 +114,9 @@ int mount_change(int tree_fd, bool recursive, const struct mount_change *c, stru
 	if (!attr.attr_set && !attr.attr_clr && !attr.propagation)
 		return 0;
 	if (mount_setattr(tree_fd, "", flags, &attr, sizeof(attr)) < 0)
-		return err_sys(e, "change the attributes of a mount (set 0x%llx, clear 0x%llx, propagation 0x%lx)",
-			       (unsigned long long)attr.attr_set, (unsigned long long)attr.attr_clr,
-			       c->propagation);
+		return err_sys(
+			e, "change the attributes of a mount (set 0x%llx, clear 0x%llx, propagation 0x%lx)",
+			(unsigned long long)attr.attr_set, (unsigned long long)attr.attr_clr, c->propagation);
 	return 0;
 }
 

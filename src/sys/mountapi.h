@@ -39,9 +39,9 @@ int mount_clone(int dfd, const char *path, bool recursive, bool nofollow, int *r
 
 /* Change a mount, or with recursive the tree below it too. */
 struct mount_change {
-	uint64_t set, clear;		/* MOUNT_ATTR_*, without MOUNT_ATTR_IDMAP */
-	unsigned long propagation;	/* one of MS_SHARED, MS_SLAVE, MS_PRIVATE, MS_UNBINDABLE; 0 as it is */
-	bool idmap;			/* map ids by the user namespace of userns_fd: only of a detached mount,
+	uint64_t set, clear;	   /* MOUNT_ATTR_*, without MOUNT_ATTR_IDMAP */
+	unsigned long propagation; /* one of MS_SHARED, MS_SLAVE, MS_PRIVATE, MS_UNBINDABLE; 0 as it is */
+	bool idmap;		   /* map ids by the user namespace of userns_fd: only of a detached mount,
 					 * once, and only where the file system can do it (EINVAL) */
 	int userns_fd;
 };

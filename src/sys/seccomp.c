@@ -24,7 +24,8 @@ unsigned int seccomp_unknown_flags(unsigned int flags)
 		/* SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV goes only with NEW_LISTENER. */
 		unsigned int with = bit == 1u << 5 ? bit | SECCOMP_FILTER_FLAG_NEW_LISTENER : bit;
 
-		if ((flags & bit) && syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, with, NULL) < 0 && errno != EFAULT)
+		if ((flags & bit) && syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, with, NULL) < 0 &&
+		    errno != EFAULT)
 			unknown |= bit;
 	}
 	return unknown;

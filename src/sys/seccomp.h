@@ -11,7 +11,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 
-#define SECCOMP_CODE_MAX BPF_MAXINSNS	/* 4096 */
+#define SECCOMP_CODE_MAX BPF_MAXINSNS /* 4096 */
 
 /* Whether the kernel has this SECCOMP_RET_ action. */
 bool seccomp_has_action(uint32_t action);
@@ -20,7 +20,8 @@ unsigned int seccomp_unknown_flags(unsigned int flags);
 
 /* Install code for the calling thread; no allocation. The thread has CAP_SYS_ADMIN in its user namespace,
  * or no_new_privs set. Fails: SYS. */
-int seccomp_install(const struct sock_filter *code, size_t count, unsigned int flags, struct error *e) MUST_USE;
+int seccomp_install(const struct sock_filter *code, size_t count, unsigned int flags,
+		    struct error *e) MUST_USE;
 
 /* The BPF of a libseccomp context, appended to b as struct sock_filter's. Fails: LIMIT, SYS. */
 int seccomp_export(void *scmp_ctx, struct buf *b, struct error *e) MUST_USE;

@@ -50,8 +50,7 @@ static int run(struct vchild *c, int flags, struct error *e)
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &old);
-	pid = clone(vchild_main, stack + VCHILD_STACK_BYTES, CLONE_VM | CLONE_VFORK | CLONE_FILES | flags,
-		    c);
+	pid = clone(vchild_main, stack + VCHILD_STACK_BYTES, CLONE_VM | CLONE_VFORK | CLONE_FILES | flags, c);
 	saved_errno = errno;
 	while (pid > 0 && !(flags & CLONE_PARENT) && waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
 		;

@@ -30,7 +30,8 @@ static void resolve(const struct identity_files *files, struct identity_request 
 		return;
 	}
 	home = identity_home(files, id.uid);
-	if (id.uid == UINT32_MAX || id.gid == UINT32_MAX || id.group_count == 0 || id.home[0] != '/' || home[0] != '/')
+	if (id.uid == UINT32_MAX || id.gid == UINT32_MAX || id.group_count == 0 || id.home[0] != '/' ||
+	    home[0] != '/')
 		abort();
 	for (size_t i = 0; i < id.group_count; i++) {
 		if (id.groups[i] == UINT32_MAX || (i && id.groups[i] <= id.groups[i - 1]))

@@ -22,8 +22,9 @@ static void chain_reads_from_the_outside_in(void **state)
 	assert_int_equal(r, -ERR_SYS);
 	assert_string_equal(err_msg(&e), "start container \"web\": mount \"/a\": No such file or directory");
 	err_hint(&e, "make it first");
-	assert_string_equal(err_msg(&e),
-			    "start container \"web\": mount \"/a\": No such file or directory (make it first)");
+	assert_string_equal(
+		err_msg(&e),
+		"start container \"web\": mount \"/a\": No such file or directory (make it first)");
 }
 
 static void the_cause_survives_any_context(void **state)

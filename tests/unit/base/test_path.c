@@ -103,7 +103,7 @@ static void files_are_replaced_whole(void **state)
 static void clean_paths(void **state)
 {
 	static const char *const cases[][2] = {
-		{ "/a/./b/../c", "/a/c" }, { "/..", "/" }, { "", "." },	    { "a/../..", ".." },
+		{ "/a/./b/../c", "/a/c" }, { "/..", "/" },     { "", "." },	{ "a/../..", ".." },
 		{ "//a//", "/a" },	   { "../x", "../x" }, { "a/..", "." },
 	};
 
@@ -129,7 +129,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_symlink_cannot_leave_the_root, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(directories_are_made_inside, make_dir, remove_dir),
-		cmocka_unit_test_setup_teardown(a_tree_is_removed_and_links_are_not_followed, make_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(a_tree_is_removed_and_links_are_not_followed, make_dir,
+						remove_dir),
 		cmocka_unit_test_setup_teardown(files_are_replaced_whole, make_dir, remove_dir),
 		cmocka_unit_test(clean_paths),
 	};

@@ -33,14 +33,14 @@
 #define MIB (1024 * 1024)
 
 static struct cgroup_host *host;
-static char base[64];	/* "/hull-test-cgroup-PID" */
+static char base[64]; /* "/hull-test-cgroup-PID" */
 static struct error err;
-static const char *denied;	/* why nothing can be tested here */
+static const char *denied; /* why nothing can be tested here */
 
-#define ok(call)                                                                                        \
-	do {                                                                                            \
-		if ((call) < 0)                                                                         \
-			fail_msg("%s: %s", #call, err_msg(&err));                                       \
+#define ok(call)                                                  \
+	do {                                                      \
+		if ((call) < 0)                                   \
+			fail_msg("%s: %s", #call, err_msg(&err)); \
 	} while (0)
 
 static void skip_if_denied(void)
@@ -272,10 +272,20 @@ static void an_empty_leftover_is_taken_over(void **state)
 static void limits_are_what_the_files_say(void **state)
 {
 	struct cgroup_resources res = {
-		.has_memory_limit = true, .memory_limit = 64 * MIB, .has_memory_swap = true, .memory_swap = 64 * MIB,
-		.has_cpu_shares = true, .cpu_shares = 512, .has_cpu_quota = true, .cpu_quota = 50000,
-		.has_cpu_period = true, .cpu_period = 100000, .has_pids_limit = true, .pids_limit = 33,
-		.cpuset_cpus = "0", .cpuset_mems = "0",
+		.has_memory_limit = true,
+		.memory_limit = 64 * MIB,
+		.has_memory_swap = true,
+		.memory_swap = 64 * MIB,
+		.has_cpu_shares = true,
+		.cpu_shares = 512,
+		.has_cpu_quota = true,
+		.cpu_quota = 50000,
+		.has_cpu_period = true,
+		.cpu_period = 100000,
+		.has_pids_limit = true,
+		.pids_limit = 33,
+		.cpuset_cpus = "0",
+		.cpuset_mems = "0",
 	};
 	struct cgroup *cg;
 
@@ -293,9 +303,16 @@ static void limits_are_what_the_files_say(void **state)
 static void limits_move_up_and_down_while_it_lives(void **state)
 {
 	struct cgroup_resources res = {
-		.has_memory_limit = true, .memory_limit = 32 * MIB, .has_memory_swap = true, .memory_swap = 32 * MIB,
-		.has_cpu_quota = true, .cpu_quota = 10000, .has_cpu_period = true, .cpu_period = 100000,
-		.has_cpu_burst = true, .cpu_burst = 10000,
+		.has_memory_limit = true,
+		.memory_limit = 32 * MIB,
+		.has_memory_swap = true,
+		.memory_swap = 32 * MIB,
+		.has_cpu_quota = true,
+		.cpu_quota = 10000,
+		.has_cpu_period = true,
+		.cpu_period = 100000,
+		.has_cpu_burst = true,
+		.cpu_burst = 10000,
 	};
 	struct cgroup *cg;
 
@@ -316,7 +333,9 @@ static void limits_move_up_and_down_while_it_lives(void **state)
 	ok(cgroup_update(cg, &res, &err));
 	assert_file(cg, CGROUP_MEMORY, "memory.limit_in_bytes", "16777216", "memory.max", "16777216");
 	assert_file(cg, CGROUP_CPU, "cpu.cfs_quota_us", "5000", "cpu.max", "5000 50000");
-	res = (struct cgroup_resources){ .has_memory_limit = true, .memory_limit = -1, .has_cpu_quota = true, .cpu_quota = -1 };
+	res = (struct cgroup_resources){
+		.has_memory_limit = true, .memory_limit = -1, .has_cpu_quota = true, .cpu_quota = -1
+	};
 	ok(cgroup_update(cg, &res, &err));
 	assert_file(cg, CGROUP_CPU, "cpu.cfs_quota_us", "-1", "cpu.max", "max 50000");
 	unmake(cg);
@@ -346,7 +365,9 @@ static void burn(void *arg)
 
 static void an_oom_kill_is_counted_where_it_happened(void **state)
 {
-	struct cgroup_resources res = { .has_memory_limit = true, .memory_limit = 16 * MIB, .has_memory_swap = true,
+	struct cgroup_resources res = { .has_memory_limit = true,
+					.memory_limit = 16 * MIB,
+					.has_memory_swap = true,
 					.memory_swap = 16 * MIB };
 	size_t much = 64 * MIB, little = MIB;
 	struct cgroup_oom oom;
@@ -374,7 +395,9 @@ static void an_oom_kill_is_counted_where_it_happened(void **state)
 
 static void a_kill_by_the_parents_limit_is_told_apart(void **state)
 {
-	struct cgroup_resources res = { .has_memory_limit = true, .memory_limit = 16 * MIB, .has_memory_swap = true,
+	struct cgroup_resources res = { .has_memory_limit = true,
+					.memory_limit = 16 * MIB,
+					.has_memory_swap = true,
 					.memory_swap = 16 * MIB };
 	struct cgroup *pod = NULL, *cg;
 	size_t much = 64 * MIB;
@@ -444,7 +467,8 @@ static void huge_pages_are_limited(void **state)
 		skip();
 	}
 	cg = make("huge", &res);
-	assert_file(cg, CGROUP_HUGETLB, "hugetlb.2MB.limit_in_bytes", "4194304", "hugetlb.2MB.max", "4194304");
+	assert_file(cg, CGROUP_HUGETLB, "hugetlb.2MB.limit_in_bytes", "4194304", "hugetlb.2MB.max",
+		    "4194304");
 	huge.page_size = "3MB";
 	assert_int_equal(cgroup_update(cg, &res, &err), -ERR_UNSUPPORTED);
 	unmake(cg);
@@ -472,7 +496,9 @@ static void unified_writes_files_of_v2_only(void **state)
 
 static void a_limit_below_the_use_is_refused_when_asked(void **state)
 {
-	struct cgroup_resources res = { .has_memory_limit = true, .memory_limit = 4096, .memory_check_before_update = true };
+	struct cgroup_resources res = { .has_memory_limit = true,
+					.memory_limit = 4096,
+					.memory_check_before_update = true };
 	struct cgroup *cg;
 	int fds[2];
 	char c;
@@ -593,8 +619,9 @@ static void a_child_may_enter_after_it_gave_up_everything(void **state)
  * session. */
 static void work_in_a_delegated_cgroup(void *arg)
 {
-	struct cgroup_resources res = { .has_memory_limit = true, .memory_limit = 16 * MIB, .has_pids_limit = true,
-					.pids_limit = 5 };
+	struct cgroup_resources res = {
+		.has_memory_limit = true, .memory_limit = 16 * MIB, .has_pids_limit = true, .pids_limit = 5
+	};
 	const char *given = arg;
 	struct cgroup *cg = NULL;
 	char path[128];
@@ -619,9 +646,11 @@ static void work_in_a_delegated_cgroup(void *arg)
 
 static void a_delegated_cgroup_is_enough(void **state)
 {
-	struct cgroup_resources all = { .has_memory_limit = true, .memory_limit = 256 * MIB, .has_pids_limit = true,
-					.pids_limit = 100 };
-	static const char *const files[] = { ".", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads" };
+	struct cgroup_resources all = {
+		.has_memory_limit = true, .memory_limit = 256 * MIB, .has_pids_limit = true, .pids_limit = 100
+	};
+	static const char *const files[] = { ".", "cgroup.procs", "cgroup.subtree_control",
+					     "cgroup.threads" };
 	struct cgroup *given, *own;
 
 	(void)state;
@@ -802,7 +831,10 @@ static void open_devices(void *arg)
 }
 
 static const struct cgroup_device some_devices[] = {
-	{ false, 'a', "rwm", -1, -1 }, { true, 'c', "rw", 1, 3 }, { true, 'c', "rw", 1, 7 }, { false, 'c', "w", 1, 7 },
+	{ false, 'a', "rwm", -1, -1 },
+	{ true, 'c', "rw", 1, 3 },
+	{ true, 'c', "rw", 1, 7 },
+	{ false, 'c', "w", 1, 7 },
 };
 static const struct cgroup_device all_devices[] = { { true, 'a', "rwm", -1, -1 } };
 
@@ -846,7 +878,8 @@ static void the_device_program_filters(void **state)
 		skip();
 	}
 	cg = make("bpf", NULL);
-	if (cgroup_devices_attach(cgroup_dfd_v2(cg), some_devices, ARRAY_LEN(some_devices), &err) == -ERR_DENIED) {
+	if (cgroup_devices_attach(cgroup_dfd_v2(cg), some_devices, ARRAY_LEN(some_devices), &err) ==
+	    -ERR_DENIED) {
 		print_message("not permitted here: %s\n", err_msg(&err));
 	} else {
 		assert_int_equal(wait_for(start(cg, open_devices, NULL)), 0);
@@ -866,8 +899,9 @@ static void the_device_program_filters(void **state)
 
 static void statistics_tell_what_was_used(void **state)
 {
-	struct cgroup_resources res = { .has_memory_limit = true, .memory_limit = 64 * MIB, .has_pids_limit = true,
-					.pids_limit = 9 };
+	struct cgroup_resources res = {
+		.has_memory_limit = true, .memory_limit = 64 * MIB, .has_pids_limit = true, .pids_limit = 9
+	};
 	struct cgroup_stats s;
 	struct cgroup *cg;
 	int fds[2];
@@ -961,7 +995,8 @@ static struct cgroup_host *open_v1_only(void)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_teardown(a_cgroup_is_made_in_every_hierarchy_and_removed_with_its_parents, sweep),
+		cmocka_unit_test_teardown(a_cgroup_is_made_in_every_hierarchy_and_removed_with_its_parents,
+					  sweep),
 		cmocka_unit_test_teardown(opening_what_is_not_there_is_not_found, sweep),
 		cmocka_unit_test_teardown(a_failed_creation_leaves_nothing, sweep),
 		cmocka_unit_test_teardown(a_rollback_keeps_parents_that_others_use, sweep),

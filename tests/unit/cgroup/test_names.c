@@ -30,7 +30,8 @@ static struct cgroup_host *host_of(const char *mountinfo, const char *v2_control
 
 static void pure_v2(void **state)
 {
-	CLEANUP(cgroup_host_free) struct cgroup_host *h = host_of(V2_LINE, "cpuset cpu io memory hugetlb pids rdma misc");
+	CLEANUP(cgroup_host_free)
+	struct cgroup_host *h = host_of(V2_LINE, "cpuset cpu io memory hugetlb pids rdma misc");
 
 	(void)state;
 	assert_int_equal(cgroup_host_mode(h), CGROUP_V2);
@@ -40,15 +41,16 @@ static void pure_v2(void **state)
 
 static void hybrid_with_separate_cpu_and_cpuacct(void **state)
 {
-	CLEANUP(cgroup_host_free) struct cgroup_host *h =
-		host_of("31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755\n"
-			"32 31 0:29 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu\n"
-			"33 31 0:30 / /sys/fs/cgroup/cpuacct rw,relatime - cgroup cgroup rw,cpuacct\n"
-			"35 31 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n"
-			"37 31 0:34 / /sys/fs/cgroup/freezer rw,relatime - cgroup cgroup rw,freezer\n"
-			"40 31 0:37 / /sys/fs/cgroup/systemd rw,relatime - cgroup cgroup rw,xattr,name=systemd\n"
-			"41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n",
-			"hugetlb");
+	CLEANUP(cgroup_host_free)
+	struct cgroup_host *h = host_of(
+		"31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755\n"
+		"32 31 0:29 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu\n"
+		"33 31 0:30 / /sys/fs/cgroup/cpuacct rw,relatime - cgroup cgroup rw,cpuacct\n"
+		"35 31 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n"
+		"37 31 0:34 / /sys/fs/cgroup/freezer rw,relatime - cgroup cgroup rw,freezer\n"
+		"40 31 0:37 / /sys/fs/cgroup/systemd rw,relatime - cgroup cgroup rw,xattr,name=systemd\n"
+		"41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n",
+		"hugetlb");
 
 	(void)state;
 	assert_int_equal(cgroup_host_mode(h), CGROUP_HYBRID);
@@ -65,7 +67,8 @@ static void hybrid_with_separate_cpu_and_cpuacct(void **state)
 
 static void v1_with_cpu_and_cpuacct_together(void **state)
 {
-	CLEANUP(cgroup_host_free) struct cgroup_host *h =
+	CLEANUP(cgroup_host_free)
+	struct cgroup_host *h =
 		host_of("32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n"
 			"33 31 0:30 / /a\\040b rw - cgroup cgroup rw,net_cls,net_prio\n",
 			"");
@@ -81,11 +84,11 @@ static void v1_with_cpu_and_cpuacct_together(void **state)
 
 static void a_whole_mount_wins_over_a_bind_of_a_part(void **state)
 {
-	CLEANUP(cgroup_host_free) struct cgroup_host *h =
-		host_of("1 0 0:29 /part /bound rw - cgroup cgroup rw,memory\n"
-			"2 0 0:29 / /whole rw - cgroup cgroup rw,memory\n"
-			"3 0 0:29 / /second rw - cgroup cgroup rw,memory\n",
-			"");
+	CLEANUP(cgroup_host_free)
+	struct cgroup_host *h = host_of("1 0 0:29 /part /bound rw - cgroup cgroup rw,memory\n"
+					"2 0 0:29 / /whole rw - cgroup cgroup rw,memory\n"
+					"3 0 0:29 / /second rw - cgroup cgroup rw,memory\n",
+					"");
 
 	(void)state;
 	assert_int_equal(h->hier_count, 1);
@@ -94,7 +97,8 @@ static void a_whole_mount_wins_over_a_bind_of_a_part(void **state)
 
 static void a_named_leftover_beside_v2_is_ignored(void **state)
 {
-	CLEANUP(cgroup_host_free) struct cgroup_host *h =
+	CLEANUP(cgroup_host_free)
+	struct cgroup_host *h =
 		host_of(V2_LINE "2 0 0:29 / /n rw - cgroup cgroup rw,name=elogind\n", "cpu memory pids");
 
 	(void)state;
@@ -104,7 +108,8 @@ static void a_named_leftover_beside_v2_is_ignored(void **state)
 
 static void torn_lines_are_passed_over(void **state)
 {
-	CLEANUP(cgroup_host_free) struct cgroup_host *h = host_of("\n - \n1 2 - cgroup\ncgroup2\n - cgroup2\n1 2 3 - cgroup x\n", "");
+	CLEANUP(cgroup_host_free)
+	struct cgroup_host *h = host_of("\n - \n1 2 - cgroup\ncgroup2\n - cgroup2\n1 2 3 - cgroup x\n", "");
 
 	(void)state;
 	assert_true(h->hier_count <= 1);
@@ -114,7 +119,8 @@ static void torn_lines_are_passed_over(void **state)
 
 static void paths_that_are_refused(void **state)
 {
-	static const char *const bad[] = { "", "/", "/a/../b", "/a//b", "/a/./b", "/a/", "/a\nb", "/cgroup.procs", "/a/cgroup.x/b" };
+	static const char *const bad[] = { "",	  "/",	   "/a/../b",	    "/a//b",	    "/a/./b",
+					   "/a/", "/a\nb", "/cgroup.procs", "/a/cgroup.x/b" };
 	char out[CGROUP_PATH_MAX] = "unchanged";
 
 	(void)state;
@@ -146,7 +152,8 @@ static void slices_expand(void **state)
 
 static void units_of_slice_prefix_name(void **state)
 {
-	struct cgroup_host systemd = { .driver = CGROUP_DRIVER_SYSTEMD }, cgroupfs = { .driver = CGROUP_DRIVER_CGROUPFS };
+	struct cgroup_host systemd = { .driver = CGROUP_DRIVER_SYSTEMD },
+			   cgroupfs = { .driver = CGROUP_DRIVER_CGROUPFS };
 	char out[CGROUP_PATH_MAX];
 
 	(void)state;
@@ -164,7 +171,8 @@ static void units_of_slice_prefix_name(void **state)
 
 static void container_paths_below_a_kubelets_parent(void **state)
 {
-	struct cgroup_host systemd = { .driver = CGROUP_DRIVER_SYSTEMD }, cgroupfs = { .driver = CGROUP_DRIVER_CGROUPFS };
+	struct cgroup_host systemd = { .driver = CGROUP_DRIVER_SYSTEMD },
+			   cgroupfs = { .driver = CGROUP_DRIVER_CGROUPFS };
 	char out[CGROUP_PATH_MAX];
 
 	(void)state;
@@ -177,11 +185,14 @@ static void container_paths_below_a_kubelets_parent(void **state)
 	assert_int_equal(cgroup_path_below(&cgroupfs, "/a/../b", "hull", "c", out, &err), -ERR_INVALID);
 	assert_int_equal(cgroup_path_below(&cgroupfs, "/a", "hull", "c/d", out, &err), -ERR_INVALID);
 
-	assert_int_equal(cgroup_path_below(&systemd, "/kubepods.slice/kubepods-pod1.slice", "hull", "c", out, &err), 0);
+	assert_int_equal(
+		cgroup_path_below(&systemd, "/kubepods.slice/kubepods-pod1.slice", "hull", "c", out, &err),
+		0);
 	assert_string_equal(out, "kubepods-pod1.slice:hull:c");
 	assert_int_equal(cgroup_path_below(&systemd, "kubepods-pod1.slice", "hull", "c", out, &err), 0);
 	assert_string_equal(out, "kubepods-pod1.slice:hull:c");
-	assert_int_equal(cgroup_path_below(&systemd, "/kubepods/burstable/pod1-2", "hull", "c", out, &err), 0);
+	assert_int_equal(cgroup_path_below(&systemd, "/kubepods/burstable/pod1-2", "hull", "c", out, &err),
+			 0);
 	assert_string_equal(out, "kubepods-burstable-pod1_2.slice:hull:c");
 	assert_int_equal(cgroup_path_below(&systemd, "", "hull", "c", out, &err), 0);
 	assert_string_equal(out, "hull.slice:hull:c");
@@ -189,7 +200,8 @@ static void container_paths_below_a_kubelets_parent(void **state)
 	assert_int_equal(cgroup_path_below(&systemd, "/a.slice/hull-p.scope", "hull", "c", out, &err), 0);
 	assert_string_equal(out, "/a.slice/hull-p.scope/hull-c");
 	/* A slice that would lie elsewhere than the path says. */
-	assert_int_equal(cgroup_path_below(&systemd, "/x.slice/kubepods-pod1.slice", "hull", "c", out, &err), -ERR_INVALID);
+	assert_int_equal(cgroup_path_below(&systemd, "/x.slice/kubepods-pod1.slice", "hull", "c", out, &err),
+			 -ERR_INVALID);
 	assert_int_equal(cgroup_path_below(&systemd, "/a//b", "hull", "c", out, &err), -ERR_INVALID);
 	assert_int_equal(cgroup_path_below(&systemd, "a.slice", "hull", "c:d", out, &err), -ERR_INVALID);
 }
@@ -201,7 +213,9 @@ static void pressure(void **state)
 	struct cgroup_psi psi = { 0 };
 
 	(void)state;
-	cgroup_parse_psi("some avg10=1.50 avg60=0.25 avg300=12.00 total=123\nfull avg10=0.01 avg60=0.00 avg300=0.00 total=7", &psi);
+	cgroup_parse_psi("some avg10=1.50 avg60=0.25 avg300=12.00 total=123\nfull avg10=0.01 avg60=0.00 "
+			 "avg300=0.00 total=7",
+			 &psi);
 	assert_true(psi.is_known);
 	assert_int_equal(psi.some.total_ns, 123000);
 	assert_int_equal(psi.full.total_ns, 7000);
@@ -220,12 +234,15 @@ static void io_is_summed_over_devices(void **state)
 	uint64_t rd = 0, wr = 0;
 
 	(void)state;
-	cgroup_parse_io_v2("8:0 rbytes=1 wbytes=20 rios=300 wios=4000 dbytes=9 dios=9\n8:16 rbytes=1 wbytes=20 rios=300 wios=4000", &s);
+	cgroup_parse_io_v2("8:0 rbytes=1 wbytes=20 rios=300 wios=4000 dbytes=9 dios=9\n8:16 rbytes=1 "
+			   "wbytes=20 rios=300 wios=4000",
+			   &s);
 	assert_int_equal(s.io_read_bytes, 2);
 	assert_int_equal(s.io_write_bytes, 40);
 	assert_int_equal(s.io_reads, 600);
 	assert_int_equal(s.io_writes, 8000);
-	cgroup_parse_io_v1("8:0 Read 5\n8:0 Write 6\n8:0 Sync 1\n8:0 Total 11\n8:16 Read 2\nTotal 13", &rd, &wr);
+	cgroup_parse_io_v1("8:0 Read 5\n8:0 Write 6\n8:0 Sync 1\n8:0 Total 11\n8:16 Read 2\nTotal 13", &rd,
+			   &wr);
 	assert_int_equal(rd, 7);
 	assert_int_equal(wr, 6);
 }

@@ -55,7 +55,8 @@ static void shares_become_weight_by_the_quadratic_formula(void **state)
 {
 	static const struct {
 		uint64_t shares, weight;
-	} known[] = { { 0, 1 }, { 2, 1 }, { 100, 17 }, { 512, 59 }, { 1024, 100 }, { 2048, 174 }, { 262144, 10000 }, { 999999, 10000 } };
+	} known[] = { { 0, 1 },	     { 2, 1 },	    { 100, 17 },       { 512, 59 },
+		      { 1024, 100 }, { 2048, 174 }, { 262144, 10000 }, { 999999, 10000 } };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(known); i++)
@@ -66,8 +67,8 @@ static void shares_become_weight_by_the_quadratic_formula(void **state)
 
 static void cpu_of_both_versions(void **state)
 {
-	struct cgroup_resources r = RES(.has_cpu_shares = true, .cpu_shares = 512, .has_cpu_quota = true, .cpu_quota = 50000,
-					.has_cpu_period = true, .cpu_period = 100000);
+	struct cgroup_resources r = RES(.has_cpu_shares = true, .cpu_shares = 512, .has_cpu_quota = true,
+					.cpu_quota = 50000, .has_cpu_period = true, .cpu_period = 100000);
 
 	(void)state;
 	assert_string_equal(v1(r), "cpu.cfs_period_us=100000;cpu.cfs_quota_us=50000;cpu.shares=512;");
@@ -90,7 +91,8 @@ static void a_period_alone_keeps_the_quota(void **state)
 
 static void idle_takes_no_weight(void **state)
 {
-	struct cgroup_resources r = RES(.has_cpu_idle = true, .cpu_idle = 1, .has_cpu_shares = true, .cpu_shares = 1024);
+	struct cgroup_resources r =
+		RES(.has_cpu_idle = true, .cpu_idle = 1, .has_cpu_shares = true, .cpu_shares = 1024);
 
 	(void)state;
 	assert_string_equal(v2(r), "cpu.idle=1;");
@@ -102,8 +104,8 @@ static void idle_takes_no_weight(void **state)
 
 static void memory_and_swap_together_are_split_for_v2(void **state)
 {
-	struct cgroup_resources r = RES(.has_memory_limit = true, .memory_limit = 1000, .has_memory_swap = true,
-					.memory_swap = 1500);
+	struct cgroup_resources r = RES(.has_memory_limit = true, .memory_limit = 1000,
+					.has_memory_swap = true, .memory_swap = 1500);
 
 	(void)state;
 	assert_string_equal(v2(r), "memory.swap.max=500;memory.max=1000;");
@@ -132,15 +134,17 @@ static void no_memory_limit_means_no_swap_limit(void **state)
 static void v1_keeps_memory_below_memsw_at_each_write(void **state)
 {
 	struct cgroup_now now = { .memory_limit = 1000, .memsw_limit = 2000, .cpu_quota = -1 };
-	struct cgroup_resources up = RES(.has_memory_limit = true, .memory_limit = 3000, .has_memory_swap = true,
-					 .memory_swap = 4000);
-	struct cgroup_resources down = RES(.has_memory_limit = true, .memory_limit = 500, .has_memory_swap = true,
-					   .memory_swap = 600);
+	struct cgroup_resources up = RES(.has_memory_limit = true, .memory_limit = 3000,
+					 .has_memory_swap = true, .memory_swap = 4000);
+	struct cgroup_resources down = RES(.has_memory_limit = true, .memory_limit = 500,
+					   .has_memory_swap = true, .memory_swap = 600);
 	struct cgroup_resources past = RES(.has_memory_limit = true, .memory_limit = 3000);
 
 	(void)state;
-	assert_string_equal(plan_text(&up, &now, ALL, 0), "memory.memsw.limit_in_bytes=4000;memory.limit_in_bytes=3000;");
-	assert_string_equal(plan_text(&down, &now, ALL, 0), "memory.limit_in_bytes=500;memory.memsw.limit_in_bytes=600;");
+	assert_string_equal(plan_text(&up, &now, ALL, 0),
+			    "memory.memsw.limit_in_bytes=4000;memory.limit_in_bytes=3000;");
+	assert_string_equal(plan_text(&down, &now, ALL, 0),
+			    "memory.limit_in_bytes=500;memory.memsw.limit_in_bytes=600;");
 	assert_string_equal(plan_text(&past, &now, ALL, 0), "invalid");
 	/* On v2 the swap limit is independent. */
 	assert_string_equal(plan_text(&past, &now, ALL, ALL), "memory.max=3000;");
@@ -155,10 +159,13 @@ static void memory_wishes_that_v2_cannot_fulfil_are_named(void **state)
 	assert_string_equal(v2(RES(.has_memory_swappiness = true, .memory_swappiness = 10)), "unsupported");
 	assert_string_equal(v2(RES(.has_oom_kill_disable = true, .oom_kill_disable = true)), "unsupported");
 	assert_string_equal(v2(RES(.has_oom_kill_disable = true)), "");
-	assert_string_equal(v1(RES(.has_oom_kill_disable = true, .oom_kill_disable = true)), "memory.oom_control=1;");
+	assert_string_equal(v1(RES(.has_oom_kill_disable = true, .oom_kill_disable = true)),
+			    "memory.oom_control=1;");
 	assert_string_equal(v1(RES(.has_memory_swappiness = true, .memory_swappiness = 101)), "invalid");
-	assert_string_equal(v1(RES(.has_memory_reservation = true, .memory_reservation = 9)), "memory.soft_limit_in_bytes=9;");
-	assert_string_equal(v2(RES(.has_memory_reservation = true, .memory_reservation = 9)), "memory.low=9;");
+	assert_string_equal(v1(RES(.has_memory_reservation = true, .memory_reservation = 9)),
+			    "memory.soft_limit_in_bytes=9;");
+	assert_string_equal(v2(RES(.has_memory_reservation = true, .memory_reservation = 9)),
+			    "memory.low=9;");
 }
 
 static void pids(void **state)
@@ -166,14 +173,17 @@ static void pids(void **state)
 	(void)state;
 	assert_string_equal(v1(RES(.has_pids_limit = true, .pids_limit = 7)), "pids.max=7;");
 	assert_string_equal(v2(RES(.has_pids_limit = true, .pids_limit = -1)), "pids.max=max;");
-	assert_string_equal(plan_text(&RES(.has_pids_limit = true, .pids_limit = 7), &CGROUP_NOW_NEW, 0, 0), "unsupported");
-	assert_string_equal(plan_text(&RES(.has_pids_limit = true, .pids_limit = 0), &CGROUP_NOW_NEW, 0, 0), "");
+	assert_string_equal(plan_text(&RES(.has_pids_limit = true, .pids_limit = 7), &CGROUP_NOW_NEW, 0, 0),
+			    "unsupported");
+	assert_string_equal(plan_text(&RES(.has_pids_limit = true, .pids_limit = 0), &CGROUP_NOW_NEW, 0, 0),
+			    "");
 }
 
 static void cpuset_is_checked_for_foreign_bytes(void **state)
 {
 	(void)state;
-	assert_string_equal(v1(RES(.cpuset_cpus = "0-3,7", .cpuset_mems = "0")), "cpuset.cpus=0-3,7;cpuset.mems=0;");
+	assert_string_equal(v1(RES(.cpuset_cpus = "0-3,7", .cpuset_mems = "0")),
+			    "cpuset.cpus=0-3,7;cpuset.mems=0;");
 	assert_string_equal(v2(RES(.cpuset_cpus = "")), "");
 	assert_string_equal(v2(RES(.cpuset_cpus = "0\n1")), "invalid");
 	assert_string_equal(v2(RES(.cpuset_mems = "all")), "invalid");
@@ -186,29 +196,36 @@ static void huge_pages(void **state)
 	(void)state;
 	assert_string_equal(v1(RES(.hugepages = &two, .hugepage_count = 1)),
 			    "hugetlb.2MB.limit_in_bytes=4096;hugetlb.2MB.rsvd.limit_in_bytes=4096;");
-	assert_string_equal(v2(RES(.hugepages = &two, .hugepage_count = 1)), "hugetlb.2MB.max=4096;hugetlb.2MB.rsvd.max=4096;");
+	assert_string_equal(v2(RES(.hugepages = &two, .hugepage_count = 1)),
+			    "hugetlb.2MB.max=4096;hugetlb.2MB.rsvd.max=4096;");
 	assert_string_equal(v2(RES(.hugepages = &bad, .hugepage_count = 1)), "invalid");
 	/* What a kubelet sends to every node. */
-	assert_string_equal(plan_text(&RES(.hugepages = &zero, .hugepage_count = 1), &CGROUP_NOW_NEW, 0, 0), "");
-	assert_string_equal(plan_text(&RES(.hugepages = &two, .hugepage_count = 1), &CGROUP_NOW_NEW, 0, 0), "unsupported");
+	assert_string_equal(plan_text(&RES(.hugepages = &zero, .hugepage_count = 1), &CGROUP_NOW_NEW, 0, 0),
+			    "");
+	assert_string_equal(plan_text(&RES(.hugepages = &two, .hugepage_count = 1), &CGROUP_NOW_NEW, 0, 0),
+			    "unsupported");
 }
 
 static void block_io(void **state)
 {
 	struct cgroup_blkio limits[] = { { BLKIO_READ_BPS, 8, 0, 1000 }, { BLKIO_WRITE_IOPS, 8, 16, 0 } };
-	struct cgroup_resources r = RES(.has_blkio_weight = true, .blkio_weight = 500, .blkio = limits, .blkio_count = 2);
+	struct cgroup_resources r =
+		RES(.has_blkio_weight = true, .blkio_weight = 500, .blkio = limits, .blkio_count = 2);
 
 	(void)state;
-	assert_string_equal(v1(r), "blkio.weight=500;blkio.bfq.weight=500;blkio.throttle.read_bps_device=8:0 1000;"
-				   "blkio.throttle.write_iops_device=8:16 0;");
-	assert_string_equal(v2(r), "io.bfq.weight=500;io.weight=4950;io.max=8:0 rbps=1000;io.max=8:16 wiops=max;");
+	assert_string_equal(v1(r),
+			    "blkio.weight=500;blkio.bfq.weight=500;blkio.throttle.read_bps_device=8:0 1000;"
+			    "blkio.throttle.write_iops_device=8:16 0;");
+	assert_string_equal(v2(r),
+			    "io.bfq.weight=500;io.weight=4950;io.max=8:0 rbps=1000;io.max=8:16 wiops=max;");
 	r.blkio_weight = 5;
 	assert_string_equal(v1(r), "invalid");
 }
 
 static void unified_is_for_v2_and_for_resources_only(void **state)
 {
-	static const char *const bad[] = { "cgroup.procs", "memory/../x", "../memory.max", "memory.", "", "foo.bar", "memory high" };
+	static const char *const bad[] = { "cgroup.procs", "memory/../x", "../memory.max", "memory.", "",
+					   "foo.bar",	   "memory high" };
 	struct cgroup_unified u = { "memory.high", "max" };
 
 	(void)state;
@@ -226,14 +243,17 @@ static void unified_overrides_the_structured_fields(void **state)
 	struct cgroup_unified u = { "memory.max", "7" };
 
 	(void)state;
-	assert_string_equal(v2(RES(.has_memory_limit = true, .memory_limit = 5, .unified = &u, .unified_count = 1)),
-			    "memory.max=5;memory.max=7;");
+	assert_string_equal(
+		v2(RES(.has_memory_limit = true, .memory_limit = 5, .unified = &u, .unified_count = 1)),
+		"memory.max=5;memory.max=7;");
 }
 
 static void device_rules_of_v1(void **state)
 {
 	struct cgroup_device d[] = {
-		{ false, 'a', "rwm", -1, -1 }, { true, 'c', "rw", 1, 3 }, { true, 'b', "", 8, -1 },
+		{ false, 'a', "rwm", -1, -1 },
+		{ true, 'c', "rw", 1, 3 },
+		{ true, 'b', "", 8, -1 },
 	};
 	struct cgroup_device bad_type = { true, 'x', "r", 1, 3 }, bad_access = { true, 'c', "rx", 1, 3 };
 
@@ -247,11 +267,13 @@ static void device_rules_of_v1(void **state)
 
 static void controllers_are_judged_one_by_one(void **state)
 {
-	struct cgroup_resources r = RES(.has_memory_limit = true, .memory_limit = 5, .has_pids_limit = true, .pids_limit = 3);
+	struct cgroup_resources r =
+		RES(.has_memory_limit = true, .memory_limit = 5, .has_pids_limit = true, .pids_limit = 3);
 
 	(void)state;
 	/* A hybrid host whose memory controller has moved to v2. */
-	assert_string_equal(plan_text(&r, &CGROUP_NOW_NEW, ALL, 1u << CGROUP_MEMORY), "memory.max=5;pids.max=3;");
+	assert_string_equal(plan_text(&r, &CGROUP_NOW_NEW, ALL, 1u << CGROUP_MEMORY),
+			    "memory.max=5;pids.max=3;");
 	assert_string_equal(plan_text(&r, &CGROUP_NOW_NEW, 1u << CGROUP_PIDS, 0), "unsupported");
 	assert_non_null(strstr(err_msg(&err), "memory"));
 }

@@ -21,10 +21,10 @@
 static struct cgroup_host *host;
 static struct error err;
 
-#define ok(call)                                                                                        \
-	do {                                                                                            \
-		if ((call) < 0)                                                                         \
-			fail_msg("%s: %s", #call, err_msg(&err));                                       \
+#define ok(call)                                                  \
+	do {                                                      \
+		if ((call) < 0)                                   \
+			fail_msg("%s: %s", #call, err_msg(&err)); \
 	} while (0)
 
 static pid_t start_sleeper(void)
@@ -68,10 +68,17 @@ static bool is_gone(const char *path)
 
 static void a_pod_gets_one_delegated_scope(void **state)
 {
-	struct cgroup_resources res = { .has_memory_limit = true, .memory_limit = 16 << 20, .has_pids_limit = true,
-					.pids_limit = 9, .has_cpu_shares = true, .cpu_shares = 512, .cpuset_cpus = "0" };
+	struct cgroup_resources res = { .has_memory_limit = true,
+					.memory_limit = 16 << 20,
+					.has_pids_limit = true,
+					.pids_limit = 9,
+					.has_cpu_shares = true,
+					.cpu_shares = 512,
+					.cpuset_cpus = "0" };
 	char unit[CGROUP_PATH_MAX], path[CGROUP_PATH_MAX], container[CGROUP_PATH_MAX], text[64];
-	struct cgroup_scope scope = { .path = path, .leaf = "monitor", .timeout_ms = 20000, .pid = start_sleeper() };
+	struct cgroup_scope scope = {
+		.path = path, .leaf = "monitor", .timeout_ms = 20000, .pid = start_sleeper()
+	};
 	cleanup_free char *leaf = NULL;
 	struct cgroup *cg = NULL;
 	pid_t second;
@@ -116,7 +123,9 @@ static void a_pod_gets_one_delegated_scope(void **state)
 
 static void a_scope_for_a_dead_process_is_an_error(void **state)
 {
-	struct cgroup_scope scope = { .path = "hulltest.slice:hull:dead", .leaf = "monitor", .timeout_ms = 20000,
+	struct cgroup_scope scope = { .path = "hulltest.slice:hull:dead",
+				      .leaf = "monitor",
+				      .timeout_ms = 20000,
 				      .pid = start_sleeper() };
 
 	(void)state;

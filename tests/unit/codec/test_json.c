@@ -24,8 +24,22 @@ static int parse(const char *text)
 static void what_rfc_8259_allows_is_read(void **state)
 {
 	static const char *const good[] = {
-		"{}", "[]", "null", "true", "false", "0", "-1", "12", "1.5", "1e3", "-0.5E-3", "\"x\"", " [1, 2] \n",
-		"{\"a\":{\"b\":[null,true,\"\\u00e9\\n\\\"\"]}}", "18446744073709551615", "-9223372036854775808",
+		"{}",
+		"[]",
+		"null",
+		"true",
+		"false",
+		"0",
+		"-1",
+		"12",
+		"1.5",
+		"1e3",
+		"-0.5E-3",
+		"\"x\"",
+		" [1, 2] \n",
+		"{\"a\":{\"b\":[null,true,\"\\u00e9\\n\\\"\"]}}",
+		"18446744073709551615",
+		"-9223372036854775808",
 		"\"\\\\u0000\"",
 	};
 
@@ -39,11 +53,49 @@ static void what_rfc_8259_allows_is_read(void **state)
 static void what_json_c_would_let_pass_is_refused(void **state)
 {
 	static const char *const bad[] = {
-		"", "  ", "{", "[1,]", "{\"a\":1,}", "{'a':1}", "['x']", "NaN", "[NaN]", "Infinity", "-Infinity", "[-]",
-		"// x\n{}", "/* x */{}", "[1 /* x */]", "{} {}", "{}x", "01", "+1", ".5", "1.", "1e", "0x10",
-		"\"a\nb\"", "\"a\tb\"", "\"\\u0000\"", "{\"a\\u0000b\":1}", "\"\\x\"", "\"\\u12\"", "\"\xff\"",
-		"\"\xed\xa0\x80\"", "18446744073709551616", "-9223372036854775809",
-		"123456789012345678901234567890", "TRUE", "True", "nulll", "[1 2]", "{\"a\" 1}", "{a:1}", "\"x", "]", "}",
+		"",
+		"  ",
+		"{",
+		"[1,]",
+		"{\"a\":1,}",
+		"{'a':1}",
+		"['x']",
+		"NaN",
+		"[NaN]",
+		"Infinity",
+		"-Infinity",
+		"[-]",
+		"// x\n{}",
+		"/* x */{}",
+		"[1 /* x */]",
+		"{} {}",
+		"{}x",
+		"01",
+		"+1",
+		".5",
+		"1.",
+		"1e",
+		"0x10",
+		"\"a\nb\"",
+		"\"a\tb\"",
+		"\"\\u0000\"",
+		"{\"a\\u0000b\":1}",
+		"\"\\x\"",
+		"\"\\u12\"",
+		"\"\xff\"",
+		"\"\xed\xa0\x80\"",
+		"18446744073709551616",
+		"-9223372036854775809",
+		"123456789012345678901234567890",
+		"TRUE",
+		"True",
+		"nulll",
+		"[1 2]",
+		"{\"a\" 1}",
+		"{a:1}",
+		"\"x",
+		"]",
+		"}",
 	};
 
 	(void)state;
@@ -95,9 +147,10 @@ static struct json_object *object(const char *text)
 
 static void numbers_are_exact_and_checked_by_range(void **state)
 {
-	cleanup_json struct json_object *o = object(
-		"{\"max\":18446744073709551615,\"min\":-9223372036854775808,\"u32\":4294967295,\"over\":4294967296,"
-		"\"neg\":-1,\"half\":1.5,\"text\":\"5\",\"null\":null}");
+	cleanup_json struct json_object *o =
+		object("{\"max\":18446744073709551615,\"min\":-9223372036854775808,\"u32\":4294967295,"
+		       "\"over\":4294967296,"
+		       "\"neg\":-1,\"half\":1.5,\"text\":\"5\",\"null\":null}");
 	struct error e = ERROR_INIT;
 	uint64_t u64 = 7;
 	int64_t i64 = 7;

@@ -42,7 +42,8 @@ bool box_can_clone_detached(void)
 	cleanup_close int tree = -1, clone = -1;
 	struct error e = ERROR_INIT;
 
-	return mount_new("tmpfs", NULL, 0, 0, &tree, &e) >= 0 && mount_clone(tree, "", false, true, &clone, &e) >= 0;
+	return mount_new("tmpfs", NULL, 0, 0, &tree, &e) >= 0 &&
+	       mount_clone(tree, "", false, true, &clone, &e) >= 0;
 }
 
 bool box_can_idmap(const struct box *b)
@@ -52,8 +53,10 @@ bool box_can_idmap(const struct box *b)
 	struct error e = ERROR_INIT;
 
 	return idmap_add(&map, (struct idmap_extent){ 0, 700000, 65536 }, &e) == 0 &&
-	       userns_mapping_fd(&map, &map, &map_fd, &e) >= 0 && mount_clone(b->dfd, "", false, true, &tree, &e) >= 0 &&
-	       mount_change(tree, false, &(struct mount_change){ .idmap = true, .userns_fd = map_fd }, &e) >= 0;
+	       userns_mapping_fd(&map, &map, &map_fd, &e) >= 0 &&
+	       mount_clone(b->dfd, "", false, true, &tree, &e) >= 0 &&
+	       mount_change(tree, false, &(struct mount_change){ .idmap = true, .userns_fd = map_fd }, &e) >=
+		       0;
 }
 
 void box_make(struct box *b)
@@ -61,12 +64,15 @@ void box_make(struct box *b)
 	struct error e = ERROR_INIT;
 
 	*b = (struct box){ .dfd = -1, .root_dfd = -1 };
-	snprintf(b->dir, sizeof(b->dir), "%s/hull-test-oci-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+	snprintf(b->dir, sizeof(b->dir), "%s/hull-test-oci-XXXXXX",
+		 getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
 	assert_non_null(mkdtemp(b->dir));
 	assert_int_equal(chmod(b->dir, 0755), 0);
 	box_sh("cd %s && mkdir -p rootfs/bin rootfs/proc rootfs/dev rootfs/sys rootfs/tmp rootfs/etc && "
-	       "cp /bin/busybox rootfs/bin/ && for i in sh true id ls cat mount ps echo sleep test stat readlink kill wc "
-	       "mkdir touch grep tty stty hostname head rm umount sort tr chmod mknod; do ln -s busybox rootfs/bin/$i; done",
+	       "cp /bin/busybox rootfs/bin/ && for i in sh true id ls cat mount ps echo sleep test stat "
+	       "readlink kill wc "
+	       "mkdir touch grep tty stty hostname head rm umount sort tr chmod mknod; do ln -s busybox "
+	       "rootfs/bin/$i; done",
 	       b->dir);
 	b->dfd = open(b->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_true(b->dfd >= 0);
@@ -92,16 +98,22 @@ void box_remove(struct box *b)
 }
 
 static const char default_mounts[] =
-	"[{\"destination\":\"/proc\",\"type\":\"proc\",\"source\":\"proc\",\"options\":[\"nosuid\",\"noexec\",\"nodev\"]},"
-	"{\"destination\":\"/dev\",\"type\":\"tmpfs\",\"source\":\"tmpfs\",\"options\":[\"nosuid\",\"strictatime\","
+	"[{\"destination\":\"/"
+	"proc\",\"type\":\"proc\",\"source\":\"proc\",\"options\":[\"nosuid\",\"noexec\",\"nodev\"]},"
+	"{\"destination\":\"/"
+	"dev\",\"type\":\"tmpfs\",\"source\":\"tmpfs\",\"options\":[\"nosuid\",\"strictatime\","
 	"\"mode=755\",\"size=65536k\"]},"
-	"{\"destination\":\"/dev/pts\",\"type\":\"devpts\",\"source\":\"devpts\",\"options\":[\"nosuid\",\"noexec\","
+	"{\"destination\":\"/dev/"
+	"pts\",\"type\":\"devpts\",\"source\":\"devpts\",\"options\":[\"nosuid\",\"noexec\","
 	"\"newinstance\",\"ptmxmode=0666\",\"mode=0620\",\"gid=5\"]},"
-	"{\"destination\":\"/dev/shm\",\"type\":\"tmpfs\",\"source\":\"shm\",\"options\":[\"nosuid\",\"noexec\",\"nodev\","
+	"{\"destination\":\"/dev/"
+	"shm\",\"type\":\"tmpfs\",\"source\":\"shm\",\"options\":[\"nosuid\",\"noexec\",\"nodev\","
 	"\"mode=1777\",\"size=65536k\"]},"
-	"{\"destination\":\"/dev/mqueue\",\"type\":\"mqueue\",\"source\":\"mqueue\",\"options\":[\"nosuid\",\"noexec\","
+	"{\"destination\":\"/dev/"
+	"mqueue\",\"type\":\"mqueue\",\"source\":\"mqueue\",\"options\":[\"nosuid\",\"noexec\","
 	"\"nodev\"]},"
-	"{\"destination\":\"/sys\",\"type\":\"sysfs\",\"source\":\"sysfs\",\"options\":[\"nosuid\",\"noexec\",\"nodev\","
+	"{\"destination\":\"/"
+	"sys\",\"type\":\"sysfs\",\"source\":\"sysfs\",\"options\":[\"nosuid\",\"noexec\",\"nodev\","
 	"\"ro\"]}";
 
 void box_spec(struct box *b, const struct box_spec *s)
@@ -111,7 +123,8 @@ void box_spec(struct box *b, const struct box_spec *s)
 	buf_clear(&b->config);
 	oci_spec_free_p(&b->spec);
 	b->spec = NULL;
-	buf_adds(&b->config, "{\"ociVersion\":\"1.0.2\",\"process\":{\"user\":{\"uid\":0,\"gid\":0},\"args\":");
+	buf_adds(&b->config,
+		 "{\"ociVersion\":\"1.0.2\",\"process\":{\"user\":{\"uid\":0,\"gid\":0},\"args\":");
 	if (s->args) {
 		buf_adds(&b->config, s->args);
 	} else {
@@ -123,15 +136,18 @@ void box_spec(struct box *b, const struct box_spec *s)
 	}
 	buf_addf(&b->config, ",\"env\":[\"PATH=/bin\"],\"cwd\":\"%s\"%s},", s->cwd ? s->cwd : "/",
 		 s->process_extra ? s->process_extra : "");
-	buf_addf(&b->config, "\"root\":{\"path\":\"rootfs\",\"readonly\":%s},", s->readonly ? "true" : "false");
+	buf_addf(&b->config, "\"root\":{\"path\":\"rootfs\",\"readonly\":%s},",
+		 s->readonly ? "true" : "false");
 	if (s->mounts)
 		buf_addf(&b->config, "\"mounts\":%s,", s->mounts);
 	else
-		buf_addf(&b->config, "\"mounts\":%s%s],", default_mounts, s->extra_mounts ? s->extra_mounts : "");
+		buf_addf(&b->config, "\"mounts\":%s%s],", default_mounts,
+			 s->extra_mounts ? s->extra_mounts : "");
 	buf_addf(&b->config, "\"linux\":{\"namespaces\":%s%s}%s}",
-		 s->namespaces ? s->namespaces
-			       : "[{\"type\":\"pid\"},{\"type\":\"network\"},{\"type\":\"ipc\"},{\"type\":\"uts\"},"
-				 "{\"type\":\"mount\"},{\"type\":\"cgroup\"}]",
+		 s->namespaces
+			 ? s->namespaces
+			 : "[{\"type\":\"pid\"},{\"type\":\"network\"},{\"type\":\"ipc\"},{\"type\":\"uts\"},"
+			   "{\"type\":\"mount\"},{\"type\":\"cgroup\"}]",
 		 s->linux_extra ? s->linux_extra : "", s->top_extra ? s->top_extra : "");
 	if (oci_spec_parse(b->config.data, b->config.len, &b->spec, &e) < 0)
 		fail_msg("%s\n%s", err_msg(&e), b->config.data);

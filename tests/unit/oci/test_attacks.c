@@ -38,13 +38,15 @@ static int tear_down(void **state)
 /* What the image is made of is put back, and the host's part is looked at. */
 static void check_outside(void)
 {
-	box_sh("test \"$(find %s/outside | wc -l)\" = 2 && test \"$(cat %s/outside/file)\" = untouched", box.dir, box.dir);
+	box_sh("test \"$(find %s/outside | wc -l)\" = 2 && test \"$(cat %s/outside/file)\" = untouched",
+	       box.dir, box.dir);
 	box_sh("! grep -q %s /proc/self/mountinfo", box.dir);
 }
 
 static void restore_image(void)
 {
-	box_sh("cd %s/rootfs && rm -rf dev proc sys etc tmp vol link srv && mkdir -p dev proc sys etc tmp", box.dir);
+	box_sh("cd %s/rootfs && rm -rf dev proc sys etc tmp vol link srv && mkdir -p dev proc sys etc tmp",
+	       box.dir);
 }
 
 static void run(const struct box_spec *s, struct box_run *r)
@@ -53,7 +55,8 @@ static void run(const struct box_spec *s, struct box_run *r)
 	box_run(&box, NULL, r);
 }
 
-#define TMPFS_ON(dest) ",{\"destination\":\"" dest "\",\"type\":\"tmpfs\",\"source\":\"t\",\"options\":[\"size=1m\"]}"
+#define TMPFS_ON(dest) \
+	",{\"destination\":\"" dest "\",\"type\":\"tmpfs\",\"source\":\"t\",\"options\":[\"size=1m\"]}"
 
 /* ---- links at destinations (CVE-2021-30465, CVE-2019-19921) ------------------------------------------------- */
 
@@ -63,8 +66,8 @@ static void test_links_at_destinations_stay_inside(void **state)
 
 	(void)state;
 	NEED_BOX();
-	box_sh("ln -s %s/outside %s/rootfs/link && ln -s ../../../../../../../../../%s/outside %s/rootfs/srv", box.dir, box.dir,
-	       box.dir, box.dir);
+	box_sh("ln -s %s/outside %s/rootfs/link && ln -s ../../../../../../../../../%s/outside %s/rootfs/srv",
+	       box.dir, box.dir, box.dir, box.dir);
 	run(&(struct box_spec){ .script = "echo in > /link/new/x; echo in > /srv/y; ls /link /srv",
 				.extra_mounts = TMPFS_ON("/link/new") TMPFS_ON("/srv") },
 	    &r);
@@ -85,7 +88,8 @@ static void test_a_dangling_link_is_completed_inside(void **state)
 	NEED_BOX();
 	box_sh("ln -s /../../../../run/resolve/stub.conf %s/rootfs/etc/resolv.conf", box.dir);
 	run(&(struct box_spec){ .script = "cat /etc/resolv.conf; ls /run/resolve",
-				.extra_mounts = ",{\"destination\":\"/etc/resolv.conf\",\"type\":\"bind\",\"source\":\"outside/file\","
+				.extra_mounts = ",{\"destination\":\"/etc/"
+						"resolv.conf\",\"type\":\"bind\",\"source\":\"outside/file\","
 						"\"options\":[\"bind\",\"ro\"]}" },
 	    &r);
 	assert_ran(r);
@@ -116,8 +120,11 @@ static void test_dev_as_a_link_stays_inside(void **state)
 
 	(void)state;
 	NEED_BOX();
-	box_sh("rmdir %s/rootfs/dev && ln -s ../../../../../%s/outside %s/rootfs/dev", box.dir, box.dir, box.dir);
-	run(&(struct box_spec){ .script = "stat -c %t:%T /dev/null; ls /dev/pts", .process_extra = ",\"terminal\":false" }, &r);
+	box_sh("rmdir %s/rootfs/dev && ln -s ../../../../../%s/outside %s/rootfs/dev", box.dir, box.dir,
+	       box.dir);
+	run(&(struct box_spec){ .script = "stat -c %t:%T /dev/null; ls /dev/pts",
+				.process_extra = ",\"terminal\":false" },
+	    &r);
 	assert_ran(r);
 	assert_has(r, "1:3\n");
 	check_outside();
@@ -158,10 +165,15 @@ static void test_fifos_and_files_in_place_of_directories(void **state)
 		assert_non_null(strstr(err_msg(&r.e), names[i]));
 		restore_image();
 	}
-	box_sh("mkfifo %s/rootfs/etc/passwd %s/rootfs/etc/group %s/rootfs/etc/hosts", box.dir, box.dir, box.dir);
-	run(&(struct box_spec){ .script = "cat /etc/hosts; echo home $HOME",
-				.extra_mounts = ",{\"destination\":\"/etc/hosts\",\"type\":\"bind\",\"source\":\"outside/file\",\"options\":[\"bind\"]}" },
-	    &r);
+	box_sh("mkfifo %s/rootfs/etc/passwd %s/rootfs/etc/group %s/rootfs/etc/hosts", box.dir, box.dir,
+	       box.dir);
+	run(
+		&(struct box_spec){
+			.script = "cat /etc/hosts; echo home $HOME",
+			.extra_mounts =
+				",{\"destination\":\"/etc/hosts\",\"type\":\"bind\",\"source\":\"outside/"
+				"file\",\"options\":[\"bind\"]}" },
+		&r);
 	assert_ran(r);
 	assert_has(r, "untouched\nhome /\n");
 	alarm(0);
@@ -211,9 +223,12 @@ static void test_mounts_inside_of_proc_are_refused(void **state)
 static void test_a_false_proc_cannot_be_bound(void **state)
 {
 	struct box_run r = BOX_RUN_INIT;
-	static const char mounts[] = "[{\"destination\":\"/proc\",\"type\":\"bind\",\"source\":\"%s\",\"options\":[\"rbind\"]}]";
-	cleanup_free char *outside = str_fmt("[{\"destination\":\"/proc\",\"type\":\"bind\",\"source\":\"%s/outside\","
-					     "\"options\":[\"rbind\"]}]", box.dir);
+	static const char mounts[] =
+		"[{\"destination\":\"/proc\",\"type\":\"bind\",\"source\":\"%s\",\"options\":[\"rbind\"]}]";
+	cleanup_free char *outside =
+		str_fmt("[{\"destination\":\"/proc\",\"type\":\"bind\",\"source\":\"%s/outside\","
+			"\"options\":[\"rbind\"]}]",
+			box.dir);
 
 	(void)state;
 	(void)mounts;
@@ -222,7 +237,8 @@ static void test_a_false_proc_cannot_be_bound(void **state)
 	assert_int_equal(r.status, -ERR_INVALID);
 	assert_non_null(strstr(err_msg(&r.e), "no proc file system"));
 	run(&(struct box_spec){ .script = "ls -d /proc/self",
-				.mounts = "[{\"destination\":\"/proc\",\"type\":\"bind\",\"source\":\"/proc\",\"options\":[\"rbind\"]}]" },
+				.mounts = "[{\"destination\":\"/proc\",\"type\":\"bind\",\"source\":\"/"
+					  "proc\",\"options\":[\"rbind\"]}]" },
 	    &r);
 	assert_ran(r);
 	box_sh("rm -rf %s/rootfs/dev/*", box.dir);
@@ -235,9 +251,13 @@ static void test_files_like_lxcfs_may_cover_proc(void **state)
 
 	(void)state;
 	NEED_BOX();
-	run(&(struct box_spec){ .script = "cat /proc/uptime",
-				.extra_mounts = ",{\"destination\":\"/proc/uptime\",\"type\":\"bind\",\"source\":\"outside/file\",\"options\":[\"bind\",\"ro\"]}" },
-	    &r);
+	run(
+		&(struct box_spec){
+			.script = "cat /proc/uptime",
+			.extra_mounts =
+				",{\"destination\":\"/proc/uptime\",\"type\":\"bind\",\"source\":\"outside/"
+				"file\",\"options\":[\"bind\",\"ro\"]}" },
+		&r);
 	assert_ran(r);
 	assert_string_equal(buf_str(&r.out), "untouched\n");
 	box_run_done(&r);
@@ -246,8 +266,9 @@ static void test_files_like_lxcfs_may_cover_proc(void **state)
 static void test_sysctl_names_lead_nowhere_else(void **state)
 {
 	static const char *const names[] = {
-		"net/../../1/oom_score_adj", "net.ipv4.../../../../etc/x", "kernel.core_pattern", "kernel/core_pattern",
-		"../1/oom_score_adj",	     "vm.overcommit_memory",	   "fs.mqueue/../../x",	  "net.ipv4.ip_forward+x",
+		"net/../../1/oom_score_adj", "net.ipv4.../../../../etc/x", "kernel.core_pattern",
+		"kernel/core_pattern",	     "../1/oom_score_adj",	   "vm.overcommit_memory",
+		"fs.mqueue/../../x",	     "net.ipv4.ip_forward+x",
 	};
 	struct box_run r = BOX_RUN_INIT;
 
@@ -261,7 +282,9 @@ static void test_sysctl_names_lead_nowhere_else(void **state)
 			fail_msg("%s was taken", names[i]);
 	}
 	/* Without a network namespace of its own it would be the host's. */
-	run(&(struct box_spec){ .namespaces = "[{\"type\":\"mount\"}]", .linux_extra = ",\"sysctl\":{\"net.ipv4.ip_forward\":\"0\"}" }, &r);
+	run(&(struct box_spec){ .namespaces = "[{\"type\":\"mount\"}]",
+				.linux_extra = ",\"sysctl\":{\"net.ipv4.ip_forward\":\"0\"}" },
+	    &r);
 	assert_int_equal(r.status, -ERR_DENIED);
 	box_run_done(&r);
 }
@@ -275,13 +298,19 @@ static void test_masks_do_not_trust_the_images_null(void **state)
 	(void)state;
 	NEED_BOX();
 	/* No /dev of ours: the image's own, whose null leads to what shall not be shown. */
-	box_sh("mkdir -p %s/image-dev && ln -s /proc/sys/kernel/core_pattern %s/image-dev/null", box.dir, box.dir);
-	run(&(struct box_spec){ .script = "stat -c %t:%T /etc/secret; cat /etc/secret | wc -c; echo evil > /etc/secret; grep -c core_pattern /proc/self/mountinfo",
-				.mounts = "[{\"destination\":\"/proc\",\"type\":\"proc\",\"source\":\"proc\"},"
-					  "{\"destination\":\"/dev\",\"type\":\"bind\",\"source\":\"image-dev\",\"options\":[\"bind\"]},"
-					  "{\"destination\":\"/etc/secret\",\"type\":\"bind\",\"source\":\"outside/file\",\"options\":[\"bind\"]}]",
-				.linux_extra = ",\"maskedPaths\":[\"/etc/secret\"]" },
-	    &r);
+	box_sh("mkdir -p %s/image-dev && ln -s /proc/sys/kernel/core_pattern %s/image-dev/null", box.dir,
+	       box.dir);
+	run(
+		&(struct box_spec){
+			.script = "stat -c %t:%T /etc/secret; cat /etc/secret | wc -c; echo evil > "
+				  "/etc/secret; grep -c core_pattern /proc/self/mountinfo",
+			.mounts = "[{\"destination\":\"/proc\",\"type\":\"proc\",\"source\":\"proc\"},"
+				  "{\"destination\":\"/"
+				  "dev\",\"type\":\"bind\",\"source\":\"image-dev\",\"options\":[\"bind\"]},"
+				  "{\"destination\":\"/etc/secret\",\"type\":\"bind\",\"source\":\"outside/"
+				  "file\",\"options\":[\"bind\"]}]",
+			.linux_extra = ",\"maskedPaths\":[\"/etc/secret\"]" },
+		&r);
 	assert_has(r, "1:3\n0\n0\n");
 	check_outside();
 	restore_image();
@@ -294,11 +323,15 @@ static void test_masks_follow_links_only_inside(void **state)
 
 	(void)state;
 	NEED_BOX();
-	box_sh("ln -s ../../../../../%s/outside %s/rootfs/link && mkdir -p %s/rootfs/srv && ln -s /srv %s/rootfs/vol", box.dir, box.dir,
-	       box.dir, box.dir);
-	run(&(struct box_spec){ .script = "touch /srv/x; touch /tmp/y && echo ok",
-				.linux_extra = ",\"maskedPaths\":[\"/link/file\",\"/link\"],\"readonlyPaths\":[\"/vol\"]" },
-	    &r);
+	box_sh("ln -s ../../../../../%s/outside %s/rootfs/link && mkdir -p %s/rootfs/srv && ln -s /srv "
+	       "%s/rootfs/vol",
+	       box.dir, box.dir, box.dir, box.dir);
+	run(
+		&(struct box_spec){
+			.script = "touch /srv/x; touch /tmp/y && echo ok",
+			.linux_extra =
+				",\"maskedPaths\":[\"/link/file\",\"/link\"],\"readonlyPaths\":[\"/vol\"]" },
+		&r);
 	assert_ran(r);
 	assert_has(r, "/srv/x: Read-only file system");
 	assert_has(r, "ok\n");
@@ -368,8 +401,9 @@ static pid_t start_swapper(void)
 {
 	pid_t pid;
 
-	box_sh("mkdir -p %s/rootfs/vol/sub && ln -s ../../../../../../%s/outside %s/rootfs/vol/link && mkdir %s/rootfs/vol/dir", box.dir,
-	       box.dir, box.dir, box.dir);
+	box_sh("mkdir -p %s/rootfs/vol/sub && ln -s ../../../../../../%s/outside %s/rootfs/vol/link && mkdir "
+	       "%s/rootfs/vol/dir",
+	       box.dir, box.dir, box.dir, box.dir);
 	pid = fork();
 	if (pid == 0) {
 		int dfd = openat(box.root_dfd, "vol", O_RDONLY | O_DIRECTORY);
@@ -391,8 +425,10 @@ static void test_swapped_destinations_never_reach_outside(void **state)
 	swapper = start_swapper();
 	for (int i = 0; i < 60; i++) {
 		/* Whether it works or fails is chance; where it works is not. */
-		run(&(struct box_spec){ .extra_mounts = TMPFS_ON("/vol/dir/new") TMPFS_ON("/vol/dir") TMPFS_ON("/vol/link/a/b"),
-					.linux_extra = ",\"maskedPaths\":[\"/vol/dir\",\"/vol/link/file\"],\"readonlyPaths\":[\"/vol/link\"]",
+		run(&(struct box_spec){ .extra_mounts = TMPFS_ON("/vol/dir/new") TMPFS_ON("/vol/dir")
+						TMPFS_ON("/vol/link/a/b"),
+					.linux_extra = ",\"maskedPaths\":[\"/vol/dir\",\"/vol/link/"
+						       "file\"],\"readonlyPaths\":[\"/vol/link\"]",
 					.cwd = "/vol/dir/w" },
 		    &r);
 	}

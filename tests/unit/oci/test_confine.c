@@ -34,7 +34,8 @@
 
 static struct oci_process *process_of(const char *members)
 {
-	cleanup_free char *json = str_fmt("{\"cwd\":\"/\",\"args\":[\"x\"]%s%s}", *members ? "," : "", members);
+	cleanup_free char *json =
+		str_fmt("{\"cwd\":\"/\",\"args\":[\"x\"]%s%s}", *members ? "," : "", members);
 	struct oci_process *p = NULL;
 	struct error e = ERROR_INIT;
 
@@ -47,12 +48,15 @@ static bool setgroups_denied(void)
 {
 	cleanup_buf struct buf b = BUF_INIT;
 
-	return file_read(AT_FDCWD, "/proc/self/setgroups", 64, &b, NULL) == 0 && str_starts(buf_str(&b), "deny");
+	return file_read(AT_FDCWD, "/proc/self/setgroups", 64, &b, NULL) == 0 &&
+	       str_starts(buf_str(&b), "deny");
 }
 
 static struct confine_opts opts_of(const struct oci_process *p)
 {
-	return (struct confine_opts){ .process = p, .seccomp_cache_dfd = -1, .setgroups_denied = setgroups_denied() };
+	return (struct confine_opts){ .process = p,
+				      .seccomp_cache_dfd = -1,
+				      .setgroups_denied = setgroups_denied() };
 }
 
 /* Skips where a uid change cannot work: without root, or in a user namespace that maps no other id. */
@@ -72,7 +76,7 @@ static void prepared(const struct confine_opts *o, struct confine **ret)
 		fail_msg("%s", err_msg(&e));
 }
 
-static struct error *shared;	/* what the child has to say; kind ERR_NONE: all is well */
+static struct error *shared; /* what the child has to say; kind ERR_NONE: all is well */
 
 static int in_child(void (*run)(struct confine *c), struct confine *c)
 {
@@ -80,7 +84,8 @@ static int in_child(void (*run)(struct confine *c), struct confine *c)
 	pid_t pid;
 
 	if (!shared)
-		shared = mmap(NULL, 2 * sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+		shared = mmap(NULL, 2 * sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+			      -1, 0);
 	err_clear(shared);
 	pid = fork();
 	if (pid == 0) {
@@ -94,12 +99,12 @@ static int in_child(void (*run)(struct confine *c), struct confine *c)
 	return 0;
 }
 
-#define expect(condition)                                                                     \
-	do {                                                                                  \
-		if (!(condition)) {                                                           \
-			err_new(shared, ERR_INTERNAL, "line %d: %s", __LINE__, #condition);   \
-			_exit(1);                                                             \
-		}                                                                             \
+#define expect(condition)                                                                   \
+	do {                                                                                \
+		if (!(condition)) {                                                         \
+			err_new(shared, ERR_INTERNAL, "line %d: %s", __LINE__, #condition); \
+			_exit(1);                                                           \
+		}                                                                           \
 	} while (0)
 
 /* A line of /proc/self/status without its name. */
@@ -170,12 +175,15 @@ static void apply_all(struct confine *c)
 
 static void what_was_asked_for_is_what_the_process_has(void **state)
 {
-	CLEANUP(oci_process_free) struct oci_process *p = process_of(
-		"\"user\":{\"uid\":1000,\"gid\":1001,\"additionalGids\":[5,1001],\"umask\":63},\"noNewPrivileges\":true,"
-		"\"capabilities\":{" CAPS("bounding") "," CAPS("permitted") ",\"effective\":[\"CAP_KILL\"],"
-		"\"inheritable\":[\"CAP_KILL\"],\"ambient\":[\"CAP_KILL\"]},"
-		"\"scheduler\":{\"policy\":\"SCHED_BATCH\",\"nice\":7},"
-		"\"ioPriority\":{\"class\":\"IOPRIO_CLASS_BE\",\"priority\":5}");
+	CLEANUP(oci_process_free)
+	struct oci_process *p = process_of(
+		"\"user\":{\"uid\":1000,\"gid\":1001,\"additionalGids\":[5,1001],\"umask\":63},"
+		"\"noNewPrivileges\":true,"
+		"\"capabilities\":{" CAPS("bounding") "," CAPS(
+			"permitted") ",\"effective\":[\"CAP_KILL\"],"
+				     "\"inheritable\":[\"CAP_KILL\"],\"ambient\":[\"CAP_KILL\"]},"
+				     "\"scheduler\":{\"policy\":\"SCHED_BATCH\",\"nice\":7},"
+				     "\"ioPriority\":{\"class\":\"IOPRIO_CLASS_BE\",\"priority\":5}");
 	CLEANUP(oci_spec_free) struct oci_spec *spec = default_seccomp_spec();
 	CLEANUP(confine_free) struct confine *c = NULL;
 	struct confine_opts o = opts_of(p);
@@ -260,7 +268,8 @@ static const char *missing_capability(void)
 
 static struct oci_process *asking_for(const char *cap)
 {
-	cleanup_free char *members = str_fmt("\"capabilities\":{\"bounding\":[\"%s\"],\"permitted\":[\"%s\"]}", cap, cap);
+	cleanup_free char *members =
+		str_fmt("\"capabilities\":{\"bounding\":[\"%s\"],\"permitted\":[\"%s\"]}", cap, cap);
 
 	return process_of(members);
 }
@@ -309,9 +318,11 @@ static void all_capabilities_are_all_that_there_are(void **state)
 
 static void contradictory_sets_are_told(void **state)
 {
-	CLEANUP(oci_process_free) struct oci_process *wrong = process_of("\"capabilities\":{\"effective\":[\"CAP_KILL\"]}");
-	CLEANUP(oci_process_free) struct oci_process *ambient = process_of(
-		"\"capabilities\":{" CAPS("permitted") ",\"ambient\":[\"CAP_KILL\"],\"bounding\":[\"CAP_FLY\"]}");
+	CLEANUP(oci_process_free)
+	struct oci_process *wrong = process_of("\"capabilities\":{\"effective\":[\"CAP_KILL\"]}");
+	CLEANUP(oci_process_free)
+	struct oci_process *ambient = process_of("\"capabilities\":{" CAPS(
+		"permitted") ",\"ambient\":[\"CAP_KILL\"],\"bounding\":[\"CAP_FLY\"]}");
 	CLEANUP(confine_free) struct confine *c = NULL;
 	struct confine_opts o = opts_of(wrong);
 	struct error e = ERROR_INIT;
@@ -322,7 +333,8 @@ static void contradictory_sets_are_told(void **state)
 	assert_string_equal(err_msg(&e), "process.capabilities.effective: CAP_KILL is not in permitted");
 	o.process = ambient;
 	prepared(&o, &c);
-	assert_string_equal(confine_warning(c, 0), "capabilities: left out \"CAP_FLY\": there is none of this name");
+	assert_string_equal(confine_warning(c, 0),
+			    "capabilities: left out \"CAP_FLY\": there is none of this name");
 	assert_non_null(strstr(confine_warning(c, 1), "CAP_KILL out of ambient"));
 	assert_null(confine_warning(c, 2));
 }
@@ -334,8 +346,8 @@ static void drop_resource(void)
 	uint64_t effective = 0, permitted = 0, inheritable = 0;
 
 	expect(caps_get(&effective, &permitted, &inheritable, shared) == 0);
-	expect(caps_set(effective & ~CAP_BIT(CAP_SYS_RESOURCE), permitted & ~CAP_BIT(CAP_SYS_RESOURCE), inheritable,
-			shared) == 0);
+	expect(caps_set(effective & ~CAP_BIT(CAP_SYS_RESOURCE), permitted & ~CAP_BIT(CAP_SYS_RESOURCE),
+			inheritable, shared) == 0);
 }
 
 static void apply_rlimits(struct confine *c)
@@ -354,7 +366,8 @@ static void apply_rlimits(struct confine *c)
 
 static void a_hard_limit_that_cannot_rise_is_clamped_with_a_warning(void **state)
 {
-	CLEANUP(oci_process_free) struct oci_process *p =
+	CLEANUP(oci_process_free)
+	struct oci_process *p =
 		process_of("\"rlimits\":[{\"type\":\"RLIMIT_NOFILE\",\"soft\":200,\"hard\":300},"
 			   "{\"type\":\"RLIMIT_CORE\",\"soft\":0,\"hard\":0}]");
 	CLEANUP(confine_free) struct confine *c = NULL;
@@ -392,7 +405,8 @@ static void a_lower_oom_score_is_an_error_or_left_as_it_is(void **state)
 
 static void another_process_is_confined_from_outside(void **state)
 {
-	CLEANUP(oci_process_free) struct oci_process *p = process_of(
+	CLEANUP(oci_process_free)
+	struct oci_process *p = process_of(
 		"\"oomScoreAdj\":777,\"rlimits\":[{\"type\":\"RLIMIT_FSIZE\",\"soft\":4096,\"hard\":8192}]");
 	CLEANUP(confine_free) struct confine *c = NULL;
 	cleanup_buf struct buf score = BUF_INIT;
@@ -424,10 +438,12 @@ static void another_process_is_confined_from_outside(void **state)
 
 static void a_label_without_its_module_is_an_error(void **state)
 {
-	CLEANUP(oci_process_free) struct oci_process *apparmor = process_of("\"apparmorProfile\":\"hull-default\"");
-	CLEANUP(oci_process_free) struct oci_process *selinux =
-		process_of("\"selinuxLabel\":\"system_u:system_r:container_t:s0\"");
-	CLEANUP(oci_process_free) struct oci_process *unconfined = process_of("\"apparmorProfile\":\"unconfined\"");
+	CLEANUP(oci_process_free)
+	struct oci_process *apparmor = process_of("\"apparmorProfile\":\"hull-default\"");
+	CLEANUP(oci_process_free)
+	struct oci_process *selinux = process_of("\"selinuxLabel\":\"system_u:system_r:container_t:s0\"");
+	CLEANUP(oci_process_free)
+	struct oci_process *unconfined = process_of("\"apparmorProfile\":\"unconfined\"");
 	CLEANUP(confine_free) struct confine *c = NULL;
 	struct confine_opts o = opts_of(apparmor);
 	struct error e = ERROR_INIT;
@@ -448,8 +464,8 @@ static void a_label_without_its_module_is_an_error(void **state)
 
 static void groups_are_an_error_where_setgroups_is_denied(void **state)
 {
-	CLEANUP(oci_process_free) struct oci_process *p =
-		process_of("\"user\":{\"uid\":0,\"gid\":0,\"additionalGids\":[5]}");
+	CLEANUP(oci_process_free)
+	struct oci_process *p = process_of("\"user\":{\"uid\":0,\"gid\":0,\"additionalGids\":[5]}");
 	CLEANUP(confine_free) struct confine *c = NULL;
 	struct confine_opts o = opts_of(p);
 	struct error e = ERROR_INIT;

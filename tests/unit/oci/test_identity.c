@@ -19,35 +19,33 @@
 #include "base/str.h"
 #include "oci/identity.h"
 
-static const char passwd_text[] =
-	"# comment:x:9:9::/:/\n"
-	"root:x:0:0:root:/root:/bin/sh\n"
-	"garbage\n"
-	"short:x:5\n"
-	"app:x:1000:1001:App,,,:/home/app:/bin/sh\n"
-	"app:x:0:0:second:/root:/bin/sh\n"
-	"big:x:4294967296:0::/:/\n"
-	"minus:x:-1:0::/:/\n"
-	"last:x:4294967295:0::/:/\n"
-	"wrap:x:18446744073709551616:0::/:/\n"
-	"plus:x:+7:0::/:/\n"
-	"space:x: 7:0::/:/\n"
-	"max:x:4294967294:4294967294::relative:/\n"
-	"1000:x:0:0:a number as a name:/root:/bin/sh\n"
-	":x:77:77::/:/\n"
-	"min:x:80:81";
-static const char group_text[] =
-	"root:x:0:\n"
-	"app:x:1001:\n"
-	"wheel:x:10:root,app\n"
-	"disk:x:6:xapp,appx,app\n"
-	"none:x:11:xapp\n"
-	"bad:x:4294967296:app\n"
-	"words:x:x:app\n"
-	"\n"
-	"2000:x:0:\n"
-	"users:x:100:app\n"
-	"users:x:0:app";
+static const char passwd_text[] = "# comment:x:9:9::/:/\n"
+				  "root:x:0:0:root:/root:/bin/sh\n"
+				  "garbage\n"
+				  "short:x:5\n"
+				  "app:x:1000:1001:App,,,:/home/app:/bin/sh\n"
+				  "app:x:0:0:second:/root:/bin/sh\n"
+				  "big:x:4294967296:0::/:/\n"
+				  "minus:x:-1:0::/:/\n"
+				  "last:x:4294967295:0::/:/\n"
+				  "wrap:x:18446744073709551616:0::/:/\n"
+				  "plus:x:+7:0::/:/\n"
+				  "space:x: 7:0::/:/\n"
+				  "max:x:4294967294:4294967294::relative:/\n"
+				  "1000:x:0:0:a number as a name:/root:/bin/sh\n"
+				  ":x:77:77::/:/\n"
+				  "min:x:80:81";
+static const char group_text[] = "root:x:0:\n"
+				 "app:x:1001:\n"
+				 "wheel:x:10:root,app\n"
+				 "disk:x:6:xapp,appx,app\n"
+				 "none:x:11:xapp\n"
+				 "bad:x:4294967296:app\n"
+				 "words:x:x:app\n"
+				 "\n"
+				 "2000:x:0:\n"
+				 "users:x:100:app\n"
+				 "users:x:0:app";
 
 static struct identity_files files_of(const char *passwd, size_t passwd_len, const char *group)
 {
@@ -60,12 +58,13 @@ static struct identity_files files_of(const char *passwd, size_t passwd_len, con
 
 struct row {
 	struct identity_request req;
-	int result;		/* 0, or -kind */
+	int result; /* 0, or -kind */
 	uint32_t uid, gid;
-	const char *groups;	/* "0,10" */
+	const char *groups; /* "0,10" */
 	const char *home;
 };
 
+/* clang-format off */
 static const int64_t asked[] = { 50, 10, 50 };
 static const int64_t negative[] = { -1 };
 static const int64_t too_big[] = { 4294967295 };
@@ -118,11 +117,12 @@ static const struct row rows[] = {
 	{ { .groups = too_big, .group_count = 1 }, -ERR_INVALID, 0, 0, NULL, NULL },
 	{ { .groups = asked, .group_count = IDENTITY_GROUPS_MAX + 1 }, -ERR_LIMIT, 0, 0, NULL, NULL },
 };
+/* clang-format on */
 
 static void users_are_resolved_as_the_table_says(void **state)
 {
-	CLEANUP(identity_files_done) struct identity_files files =
-		files_of(passwd_text, sizeof(passwd_text) - 1, group_text);
+	CLEANUP(identity_files_done)
+	struct identity_files files = files_of(passwd_text, sizeof(passwd_text) - 1, group_text);
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -137,9 +137,10 @@ static void users_are_resolved_as_the_table_says(void **state)
 			continue;
 		for (size_t g = 0; g < id.group_count; g++)
 			buf_addf(&groups, "%s%u", g ? "," : "", id.groups[g]);
-		if (id.uid != rows[i].uid || id.gid != rows[i].gid || !str_eq(buf_str(&groups), rows[i].groups) ||
-		    !str_eq(id.home, rows[i].home))
-			fail_msg("row %zu: %u:%u groups %s home %s", i, id.uid, id.gid, buf_str(&groups), id.home);
+		if (id.uid != rows[i].uid || id.gid != rows[i].gid ||
+		    !str_eq(buf_str(&groups), rows[i].groups) || !str_eq(id.home, rows[i].home))
+			fail_msg("row %zu: %u:%u groups %s home %s", i, id.uid, id.gid, buf_str(&groups),
+				 id.home);
 	}
 }
 

@@ -15,8 +15,8 @@
 #include "oci/mounts.h"
 #include "oci/plan.h"
 
-#define MAPS                                                                          \
-	",\"uidMappings\":[{\"containerID\":0,\"hostID\":100000,\"size\":65536}],"    \
+#define MAPS                                                                       \
+	",\"uidMappings\":[{\"containerID\":0,\"hostID\":100000,\"size\":65536}]," \
 	"\"gidMappings\":[{\"containerID\":0,\"hostID\":100000,\"size\":65536}]"
 #define MOUNT_NS "{\"type\":\"mount\"}"
 
@@ -27,11 +27,14 @@ struct planned {
 	struct error e;
 };
 
-static void parse(struct planned *p, const char *namespaces, const char *linux_extra, const char *mounts, const char *extra)
+static void parse(struct planned *p, const char *namespaces, const char *linux_extra, const char *mounts,
+		  const char *extra)
 {
-	cleanup_free char *json = str_fmt("{\"ociVersion\":\"1.0.2\",\"process\":{\"args\":[\"a\"],\"cwd\":\"/\",\"user\":{\"uid\":0,\"gid\":0}},"
-					  "\"root\":{\"path\":\"r\"},\"mounts\":[%s],\"linux\":{\"namespaces\":[%s]%s}%s}",
-					  mounts, namespaces, linux_extra, extra);
+	cleanup_free char *json =
+		str_fmt("{\"ociVersion\":\"1.0.2\",\"process\":{\"args\":[\"a\"],\"cwd\":\"/"
+			"\",\"user\":{\"uid\":0,\"gid\":0}},"
+			"\"root\":{\"path\":\"r\"},\"mounts\":[%s],\"linux\":{\"namespaces\":[%s]%s}%s}",
+			mounts, namespaces, linux_extra, extra);
 
 	*p = (struct planned){ .o = OCI_CREATE_INIT, .plan = OCI_PLAN_INIT, .e = ERROR_INIT };
 	if (oci_spec_parse(json, strlen(json), &p->spec, &p->e) < 0)
@@ -57,7 +60,12 @@ static void test_new_namespaces_come_with_the_clone(void **state)
 	struct planned p;
 
 	(void)state;
-	assert_int_equal(plan(&p, MOUNT_NS ",{\"type\":\"pid\"},{\"type\":\"ipc\"},{\"type\":\"cgroup\"},{\"type\":\"time\"}", "", ""), 0);
+	assert_int_equal(
+		plan(&p,
+		     MOUNT_NS
+		     ",{\"type\":\"pid\"},{\"type\":\"ipc\"},{\"type\":\"cgroup\"},{\"type\":\"time\"}",
+		     "", ""),
+		0);
 	assert_int_equal(p.plan.clone_flags, CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC);
 	assert_false(p.plan.in_user_ns);
 	assert_false(p.plan.late_ipc);
@@ -80,7 +88,8 @@ static void test_a_given_fd_is_joined_whatever_the_spec_says(void **state)
 	struct planned p;
 
 	(void)state;
-	parse(&p, MOUNT_NS ",{\"type\":\"network\"},{\"type\":\"user\"},{\"type\":\"pid\",\"path\":\"/p\"}", MAPS, "", "");
+	parse(&p, MOUNT_NS ",{\"type\":\"network\"},{\"type\":\"user\"},{\"type\":\"pid\",\"path\":\"/p\"}",
+	      MAPS, "", "");
 	p.o.ns_fd[OCI_NS_USER] = 100;
 	p.o.ns_fd[OCI_NS_NETWORK] = 101;
 	p.o.ns_fd[OCI_NS_IPC] = 102;
@@ -100,11 +109,15 @@ static void test_contradictions_are_refused(void **state)
 		{ "", "", "", "mount namespace of its own", ERR_INVALID },
 		{ "{\"type\":\"mount\",\"path\":\"/x\"}", "", "", "exists already", ERR_UNSUPPORTED },
 		{ MOUNT_NS, "", "{\"destination\":\"/\",\"type\":\"tmpfs\"}", "cover the root", ERR_INVALID },
-		{ MOUNT_NS, "", "{\"destination\":\"/a/..\",\"type\":\"tmpfs\"}", "cover the root", ERR_INVALID },
-		{ MOUNT_NS, "", "{\"destination\":\"/proc/1\",\"type\":\"tmpfs\"}", "inside of /proc", ERR_INVALID },
-		{ MOUNT_NS, "", "{\"destination\":\"/proc\",\"type\":\"tmpfs\"}", "only a proc", ERR_INVALID },
+		{ MOUNT_NS, "", "{\"destination\":\"/a/..\",\"type\":\"tmpfs\"}", "cover the root",
+		  ERR_INVALID },
+		{ MOUNT_NS, "", "{\"destination\":\"/proc/1\",\"type\":\"tmpfs\"}", "inside of /proc",
+		  ERR_INVALID },
+		{ MOUNT_NS, "", "{\"destination\":\"/proc\",\"type\":\"tmpfs\"}", "only a proc",
+		  ERR_INVALID },
 		{ MOUNT_NS, "", "{\"destination\":\"/a\",\"source\":\"/b\"}", "has no type", ERR_INVALID },
-		{ MOUNT_NS, "", "{\"destination\":\"/a\",\"options\":[\"remount\"]}", "remount", ERR_UNSUPPORTED },
+		{ MOUNT_NS, "", "{\"destination\":\"/a\",\"options\":[\"remount\"]}", "remount",
+		  ERR_UNSUPPORTED },
 		{ MOUNT_NS, ",\"sysctl\":{\"net.ipv4.ip_forward\":\"1\"}", "", "linux.sysctl", ERR_DENIED },
 	};
 
@@ -112,7 +125,8 @@ static void test_contradictions_are_refused(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct planned p;
 
-		assert_int_equal(plan(&p, cases[i].namespaces, cases[i].linux_extra, cases[i].mounts), -cases[i].kind);
+		assert_int_equal(plan(&p, cases[i].namespaces, cases[i].linux_extra, cases[i].mounts),
+				 -cases[i].kind);
 		if (!strstr(err_msg(&p.e), cases[i].message))
 			fail_msg("\"%s\" is not in \"%s\"", cases[i].message, err_msg(&p.e));
 		done(&p);
@@ -130,7 +144,8 @@ static void test_each_mount_gets_its_maker(void **state)
 		{ "{\"destination\":\"/run\",\"type\":\"tmpfs\"}", PLAN_FRESH },
 		{ "{\"destination\":\"/a\",\"type\":\"bind\",\"source\":\"/b\"}", PLAN_BIND },
 		{ "{\"destination\":\"/a\",\"source\":\"/b\",\"options\":[\"rbind\"]}", PLAN_BIND },
-		{ "{\"destination\":\"/a\",\"type\":\"none\",\"source\":\"/b\",\"options\":[\"bind\"]}", PLAN_BIND },
+		{ "{\"destination\":\"/a\",\"type\":\"none\",\"source\":\"/b\",\"options\":[\"bind\"]}",
+		  PLAN_BIND },
 		{ "{\"destination\":\"/sys/fs/cgroup\",\"type\":\"cgroup\"}", PLAN_CGROUP },
 		{ "{\"destination\":\"/sys/fs/cgroup\",\"type\":\"cgroup2\"}", PLAN_CGROUP },
 		{ "{\"destination\":\"/dev/shm/\",\"type\":\"tmpfs\"}", PLAN_TREE },
@@ -152,7 +167,8 @@ static void test_each_mount_gets_its_maker(void **state)
 /* Fallbacks are for what another user namespace owns. */
 static void test_fallbacks_only_where_the_kernel_may_refuse(void **state)
 {
-	static const char mounts[] = "{\"destination\":\"/proc\",\"type\":\"proc\"},{\"destination\":\"/sys\",\"type\":\"sysfs\"}";
+	static const char mounts[] =
+		"{\"destination\":\"/proc\",\"type\":\"proc\"},{\"destination\":\"/sys\",\"type\":\"sysfs\"}";
 	struct planned p;
 
 	(void)state;
@@ -171,8 +187,11 @@ static void test_readonly_waits_until_all_is_mounted(void **state)
 	struct planned p;
 
 	(void)state;
-	assert_int_equal(plan(&p, MOUNT_NS, "", "{\"destination\":\"/run\",\"type\":\"tmpfs\",\"options\":[\"ro\",\"nosuid\"]},"
-						"{\"destination\":\"/a\",\"type\":\"bind\",\"source\":\"/b\",\"options\":[\"bind\",\"ro\"]}"), 0);
+	assert_int_equal(plan(&p, MOUNT_NS, "",
+			      "{\"destination\":\"/run\",\"type\":\"tmpfs\",\"options\":[\"ro\",\"nosuid\"]},"
+			      "{\"destination\":\"/a\",\"type\":\"bind\",\"source\":\"/"
+			      "b\",\"options\":[\"bind\",\"ro\"]}"),
+			 0);
 	assert_true(p.plan.mounts[0].late_readonly);
 	assert_int_equal(p.plan.mounts[0].set, MOUNT_ATTR_NOSUID);
 	assert_false(p.plan.mounts[1].late_readonly);
@@ -182,7 +201,8 @@ static void test_readonly_waits_until_all_is_mounted(void **state)
 
 static void test_a_user_namespace_keeps_the_hosts_flags(void **state)
 {
-	static const char mounts[] = "{\"destination\":\"/a\",\"type\":\"bind\",\"source\":\"/b\",\"options\":[\"bind\",\"rw\",\"dev\",\"suid\",\"exec\"]}";
+	static const char mounts[] = "{\"destination\":\"/a\",\"type\":\"bind\",\"source\":\"/"
+				     "b\",\"options\":[\"bind\",\"rw\",\"dev\",\"suid\",\"exec\"]}";
 	struct planned p;
 
 	(void)state;
@@ -190,7 +210,9 @@ static void test_a_user_namespace_keeps_the_hosts_flags(void **state)
 	assert_int_equal(p.plan.mounts[0].clear & MOUNT_ATTR_NODEV, MOUNT_ATTR_NODEV);
 	done(&p);
 	assert_int_equal(plan(&p, MOUNT_NS ",{\"type\":\"user\"}", MAPS, mounts), 0);
-	assert_int_equal(p.plan.mounts[0].clear & (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC), 0);
+	assert_int_equal(p.plan.mounts[0].clear & (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+						   MOUNT_ATTR_NOEXEC),
+			 0);
 	done(&p);
 }
 
@@ -199,8 +221,11 @@ static void test_sysctl_names_are_dotted(void **state)
 	struct planned p;
 
 	(void)state;
-	assert_int_equal(plan(&p, MOUNT_NS ",{\"type\":\"network\"}", ",\"sysctl\":{\"net/ipv4/conf/eth0.100/rp_filter\":\"0\","
-			      "\"net.ipv4.ip_forward\":\"1\"}", ""), 0);
+	assert_int_equal(plan(&p, MOUNT_NS ",{\"type\":\"network\"}",
+			      ",\"sysctl\":{\"net/ipv4/conf/eth0.100/rp_filter\":\"0\","
+			      "\"net.ipv4.ip_forward\":\"1\"}",
+			      ""),
+			 0);
 	assert_int_equal(p.plan.sysctl_count, 2);
 	assert_string_equal(p.plan.sysctls[0].name, "net.ipv4.conf.eth0/100.rp_filter");
 	assert_string_equal(p.plan.sysctls[1].name, "net.ipv4.ip_forward");
@@ -214,8 +239,11 @@ static void test_the_specs_devices_replace_defaults_of_the_same_path(void **stat
 	size_t n, nulls = 0;
 
 	(void)state;
-	parse(&p, MOUNT_NS, ",\"devices\":[{\"path\":\"/dev/null\",\"type\":\"c\",\"major\":1,\"minor\":3,\"fileMode\":384},"
-			    "{\"path\":\"/dev/fuse\",\"type\":\"c\",\"major\":10,\"minor\":229}]", "", "");
+	parse(&p, MOUNT_NS,
+	      ",\"devices\":[{\"path\":\"/dev/"
+	      "null\",\"type\":\"c\",\"major\":1,\"minor\":3,\"fileMode\":384},"
+	      "{\"path\":\"/dev/fuse\",\"type\":\"c\",\"major\":10,\"minor\":229}]",
+	      "", "");
 	n = devices_list(p.spec, &nodes);
 	assert_int_equal(n, 7);
 	for (size_t i = 0; i < n; i++)
@@ -234,8 +262,10 @@ static void test_device_rules_end_with_the_defaults(void **state)
 	struct planned p;
 
 	(void)state;
-	parse(&p, MOUNT_NS, ",\"resources\":{\"devices\":[{\"allow\":false,\"access\":\"rwm\"},"
-			    "{\"allow\":true,\"type\":\"c\",\"major\":1,\"minor\":3,\"access\":\"rwm\"}]}", "", "");
+	parse(&p, MOUNT_NS,
+	      ",\"resources\":{\"devices\":[{\"allow\":false,\"access\":\"rwm\"},"
+	      "{\"allow\":true,\"type\":\"c\",\"major\":1,\"minor\":3,\"access\":\"rwm\"}]}",
+	      "", "");
 	assert_int_equal(cgroup_resources_of(&p.spec->linux.resources, &res, &lists, &p.e), 0);
 	/* The rule for null was there already. */
 	assert_int_equal(res.device_count, 2 + 9);

@@ -22,9 +22,11 @@
 
 #define HOST_ID 700000
 #define USER_NS ",{\"type\":\"user\"}"
-#define ALL_NS "[{\"type\":\"pid\"},{\"type\":\"network\"},{\"type\":\"ipc\"},{\"type\":\"uts\"},{\"type\":\"mount\"}"
-#define MAPPINGS                                                                        \
-	",\"uidMappings\":[{\"containerID\":0,\"hostID\":700000,\"size\":65536}],"      \
+#define ALL_NS                                                                                        \
+	"[{\"type\":\"pid\"},{\"type\":\"network\"},{\"type\":\"ipc\"},{\"type\":\"uts\"},{\"type\":" \
+	"\"mount\"}"
+#define MAPPINGS                                                                   \
+	",\"uidMappings\":[{\"containerID\":0,\"hostID\":700000,\"size\":65536}]," \
 	"\"gidMappings\":[{\"containerID\":0,\"hostID\":700000,\"size\":65536}]"
 
 static struct box box;
@@ -63,7 +65,7 @@ static void test_output_and_exit_status_come_back(void **state)
 	assert_int_equal(r.status, 42);
 	assert_has(r, "out\n");
 	assert_has(r, "err\n");
-	run(&(struct box_spec){ .script = "kill -9 $$" , .namespaces = "[{\"type\":\"mount\"}]" }, NULL, &r);
+	run(&(struct box_spec){ .script = "kill -9 $$", .namespaces = "[{\"type\":\"mount\"}]" }, NULL, &r);
 	assert_int_equal(r.status, 137);
 	box_run_done(&r);
 }
@@ -74,9 +76,12 @@ static void test_the_process_sees_only_its_own_world(void **state)
 
 	(void)state;
 	NEED_BOX();
-	run(&(struct box_spec){ .script = "echo pid $$; hostname; ls -d /proc/[0-9]*; ls /sys/class/net; pwd; id",
-				.top_extra = ",\"hostname\":\"inside\"", .cwd = "/tmp" },
-	    NULL, &r);
+	run(
+		&(struct box_spec){
+			.script = "echo pid $$; hostname; ls -d /proc/[0-9]*; ls /sys/class/net; pwd; id",
+			.top_extra = ",\"hostname\":\"inside\"",
+			.cwd = "/tmp" },
+		NULL, &r);
 	assert_ran(r);
 	assert_has(r, "pid 1\ninside\n");
 	assert_has(r, "/proc/1\n");
@@ -90,8 +95,10 @@ static void test_default_devices_are_there_and_work(void **state)
 
 	(void)state;
 	NEED_BOX();
-	run(&(struct box_spec){ .script = "for i in null zero full random urandom tty; do stat -c '%n %F %t:%T %a' /dev/$i; done;"
-					  "head -c4 /dev/zero | wc -c; echo x > /dev/null && readlink /dev/ptmx; readlink /dev/stdin;"
+	run(&(struct box_spec){ .script = "for i in null zero full random urandom tty; do stat -c '%n %F "
+					  "%t:%T %a' /dev/$i; done;"
+					  "head -c4 /dev/zero | wc -c; echo x > /dev/null && readlink "
+					  "/dev/ptmx; readlink /dev/stdin;"
 					  "head -c8 /dev/urandom | wc -c" },
 	    NULL, &r);
 	assert_ran(r);
@@ -109,10 +116,12 @@ static void test_own_devices_have_owner_and_mode(void **state)
 	(void)state;
 	NEED_BOX();
 	run(&(struct box_spec){ .script = "stat -c '%t:%T %u:%g %a' /dev/net/tun /dev/null2 /srv/z",
-				.linux_extra = ",\"devices\":[{\"path\":\"/dev/net/tun\",\"type\":\"c\",\"major\":10,\"minor\":200,"
-					       "\"fileMode\":432,\"uid\":5,\"gid\":6},"
-					       "{\"path\":\"/dev/null2\",\"type\":\"c\",\"major\":1,\"minor\":3},"
-					       "{\"path\":\"/srv/z\",\"type\":\"c\",\"major\":1,\"minor\":5}]" },
+				.linux_extra =
+					",\"devices\":[{\"path\":\"/dev/net/"
+					"tun\",\"type\":\"c\",\"major\":10,\"minor\":200,"
+					"\"fileMode\":432,\"uid\":5,\"gid\":6},"
+					"{\"path\":\"/dev/null2\",\"type\":\"c\",\"major\":1,\"minor\":3},"
+					"{\"path\":\"/srv/z\",\"type\":\"c\",\"major\":1,\"minor\":5}]" },
 	    NULL, &r);
 	assert_ran(r);
 	assert_has(r, "a:c8 5:6 660\n1:3 0:0 666\n1:5 0:0 666\n");
@@ -122,7 +131,7 @@ static void test_own_devices_have_owner_and_mode(void **state)
 static void test_no_fd_but_stdio_gets_in(void **state)
 {
 	struct box_run r = BOX_RUN_INIT;
-	int stray = open("/", O_RDONLY | O_DIRECTORY);	/* not close-on-exec: CVE-2024-21626 */
+	int stray = open("/", O_RDONLY | O_DIRECTORY); /* not close-on-exec: CVE-2024-21626 */
 
 	(void)state;
 	NEED_BOX();
@@ -174,10 +183,13 @@ static void test_binds_have_their_flags(void **state)
 	(void)state;
 	NEED_BOX();
 	box_sh("mkdir -p %s/vol/sub && echo content > %s/vol/file", box.dir, box.dir);
-	mounts = str_fmt(",{\"destination\":\"/vol\",\"source\":\"%s/vol\",\"options\":[\"rbind\",\"ro\",\"nosuid\",\"noexec\"]}"
-			 ",{\"destination\":\"/new/dir/file\",\"type\":\"bind\",\"source\":\"vol/file\",\"options\":[\"bind\",\"nodev\"]}",
+	mounts = str_fmt(",{\"destination\":\"/vol\",\"source\":\"%s/"
+			 "vol\",\"options\":[\"rbind\",\"ro\",\"nosuid\",\"noexec\"]}"
+			 ",{\"destination\":\"/new/dir/file\",\"type\":\"bind\",\"source\":\"vol/"
+			 "file\",\"options\":[\"bind\",\"nodev\"]}",
 			 box.dir);
-	run(&(struct box_spec){ .script = "grep -E ' /vol | /new' /proc/self/mountinfo; cat /new/dir/file; echo x > /vol/y; "
+	run(&(struct box_spec){ .script = "grep -E ' /vol | /new' /proc/self/mountinfo; cat /new/dir/file; "
+					  "echo x > /vol/y; "
 					  "echo more >> /new/dir/file; cat /vol/file",
 				.extra_mounts = mounts },
 	    NULL, &r);
@@ -195,7 +207,8 @@ static void test_a_missing_bind_source_is_named_and_not_made(void **state)
 
 	(void)state;
 	NEED_BOX();
-	run(&(struct box_spec){ .extra_mounts = ",{\"destination\":\"/vol\",\"type\":\"bind\",\"source\":\"/nonexistent/x\",\"options\":[\"bind\"]}" },
+	run(&(struct box_spec){ .extra_mounts = ",{\"destination\":\"/vol\",\"type\":\"bind\",\"source\":\"/"
+						"nonexistent/x\",\"options\":[\"bind\"]}" },
 	    NULL, &r);
 	assert_int_equal(r.status, -ERR_NOT_FOUND);
 	assert_non_null(strstr(err_msg(&r.e), "mount on \"/vol\""));
@@ -210,12 +223,15 @@ static void test_masked_and_readonly_paths(void **state)
 
 	(void)state;
 	NEED_BOX();
-	box_sh("mkdir -p %s/rootfs/secrets && echo s > %s/rootfs/secrets/a && echo s > %s/rootfs/etc/secret", box.dir, box.dir,
-	       box.dir);
-	run(&(struct box_spec){ .script = "ls /secrets | wc -l; cat /etc/secret /proc/timer_list | wc -c; echo 1 > /proc/sys/kernel/shmmni; "
+	box_sh("mkdir -p %s/rootfs/secrets && echo s > %s/rootfs/secrets/a && echo s > %s/rootfs/etc/secret",
+	       box.dir, box.dir, box.dir);
+	run(&(struct box_spec){ .script = "ls /secrets | wc -l; cat /etc/secret /proc/timer_list | wc -c; "
+					  "echo 1 > /proc/sys/kernel/shmmni; "
 					  "touch /secrets/x; touch /tmp/ok && echo ok",
-				.linux_extra = ",\"maskedPaths\":[\"/secrets\",\"/etc/secret\",\"/proc/timer_list\",\"/no/such/path\","
-					       "\"/proc/acpi\",\"/etc/secret/below\"],\"readonlyPaths\":[\"/proc/sys\",\"/no/such\"]" },
+				.linux_extra = ",\"maskedPaths\":[\"/secrets\",\"/etc/secret\",\"/proc/"
+					       "timer_list\",\"/no/such/path\","
+					       "\"/proc/acpi\",\"/etc/secret/below\"],\"readonlyPaths\":[\"/"
+					       "proc/sys\",\"/no/such\"]" },
 	    NULL, &r);
 	assert_ran(r);
 	assert_has(r, "0\n0\n");
@@ -232,7 +248,9 @@ static void test_a_readonly_root_still_gets_its_mount_points(void **state)
 	(void)state;
 	NEED_BOX();
 	run(&(struct box_spec){ .script = "touch /x; touch /scratch/y && echo made",
-				.extra_mounts = ",{\"destination\":\"/scratch\",\"type\":\"tmpfs\",\"source\":\"tmpfs\",\"options\":[\"size=1m\"]}",
+				.extra_mounts = ",{\"destination\":\"/"
+						"scratch\",\"type\":\"tmpfs\",\"source\":\"tmpfs\","
+						"\"options\":[\"size=1m\"]}",
 				.readonly = true },
 	    NULL, &r);
 	assert_ran(r);
@@ -247,12 +265,21 @@ static void test_tmpcopyup_begins_with_what_the_image_has(void **state)
 
 	(void)state;
 	NEED_BOX();
-	box_sh("cd %s/rootfs && mkdir -p srv/sub && echo deep > srv/sub/file && chmod 4750 srv/sub/file && chown 3:4 srv/sub && "
-	       "ln -s sub/file srv/link && mkfifo srv/fifo", box.dir);
-	run(&(struct box_spec){ .script = "cat /srv/link; stat -c '%a %u:%g' /srv/sub /srv/sub/file; ls /srv; echo x > /srv/sub/new",
-				.extra_mounts = ",{\"destination\":\"/srv\",\"type\":\"tmpfs\",\"source\":\"t\",\"options\":[\"tmpcopyup\",\"size=1m\"]}",
-				.process_extra = ",\"capabilities\":{\"bounding\":[\"CAP_DAC_OVERRIDE\"],\"effective\":[\"CAP_DAC_OVERRIDE\"],\"permitted\":[\"CAP_DAC_OVERRIDE\"]}" },
-	    NULL, &r);
+	box_sh("cd %s/rootfs && mkdir -p srv/sub && echo deep > srv/sub/file && chmod 4750 srv/sub/file && "
+	       "chown 3:4 srv/sub && "
+	       "ln -s sub/file srv/link && mkfifo srv/fifo",
+	       box.dir);
+	run(
+		&(struct box_spec){
+			.script = "cat /srv/link; stat -c '%a %u:%g' /srv/sub /srv/sub/file; ls /srv; echo x "
+				  "> /srv/sub/new",
+			.extra_mounts = ",{\"destination\":\"/"
+					"srv\",\"type\":\"tmpfs\",\"source\":\"t\",\"options\":["
+					"\"tmpcopyup\",\"size=1m\"]}",
+			.process_extra =
+				",\"capabilities\":{\"bounding\":[\"CAP_DAC_OVERRIDE\"],\"effective\":[\"CAP_"
+				"DAC_OVERRIDE\"],\"permitted\":[\"CAP_DAC_OVERRIDE\"]}" },
+		NULL, &r);
 	assert_ran(r);
 	assert_has(r, "deep\n755 3:4\n4750 0:0\nlink\nsub\n");
 	box_sh("test ! -e %s/rootfs/srv/sub/new && rm -rf %s/rootfs/srv", box.dir, box.dir);
@@ -291,9 +318,12 @@ static void test_sysctls_are_written_inside(void **state)
 
 	(void)state;
 	NEED_BOX();
-	run(&(struct box_spec){ .script = "cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/kernel/shmmni",
-				.linux_extra = ",\"sysctl\":{\"net.ipv4.ip_unprivileged_port_start\":\"77\",\"kernel.shmmni\":\"99\"}" },
-	    NULL, &r);
+	run(
+		&(struct box_spec){
+			.script = "cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/kernel/shmmni",
+			.linux_extra = ",\"sysctl\":{\"net.ipv4.ip_unprivileged_port_start\":\"77\",\"kernel."
+				       "shmmni\":\"99\"}" },
+		NULL, &r);
 	assert_ran(r);
 	assert_string_equal(buf_str(&r.out), "77\n99\n");
 	run(&(struct box_spec){ .linux_extra = ",\"sysctl\":{\"net.ipv4.no_such_thing\":\"1\"}" }, NULL, &r);
@@ -313,10 +343,12 @@ static void test_cgroups_show_the_container_as_their_root(void **state)
 		skip();
 	o.cgroups = box.cgroups;
 	o.cgroup_path = "/hull-test-ocirun/box";
-	run(&(struct box_spec){ .script = "cat /proc/self/cgroup; cat /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/pids.max 2>/dev/null; "
+	run(&(struct box_spec){ .script = "cat /proc/self/cgroup; cat /sys/fs/cgroup/pids/pids.max "
+					  "/sys/fs/cgroup/pids.max 2>/dev/null; "
 					  "ls -d /sys/fs/cgroup/*; touch /sys/fs/cgroup/x",
 				.linux_extra = ",\"resources\":{\"pids\":{\"limit\":77}}",
-				.extra_mounts = ",{\"destination\":\"/sys/fs/cgroup\",\"type\":\"cgroup\",\"source\":\"cgroup\","
+				.extra_mounts = ",{\"destination\":\"/sys/fs/"
+						"cgroup\",\"type\":\"cgroup\",\"source\":\"cgroup\","
 						"\"options\":[\"nosuid\",\"noexec\",\"nodev\",\"ro\"]}" },
 	    &o, &r);
 	assert_has_not(r, "hull-test-ocirun");
@@ -353,10 +385,15 @@ static void test_a_new_user_namespace_is_mapped(void **state)
 
 	(void)state;
 	NEED_BOX();
-	run(&(struct box_spec){ .script = "id -u; cat /proc/self/uid_map; stat -c '%u %a' /dev /dev/null /dev/shm /dev/mqueue /dev/pts /sys /proc/1; "
-					  "echo x > /dev/null && echo y > /dev/shm/f && stat -c %u /dev/shm/f; mknod /dev/shm/d c 1 5",
-				.namespaces = ALL_NS USER_NS "]", .linux_extra = MAPPINGS,
-				.process_extra = ",\"capabilities\":{\"bounding\":[\"CAP_MKNOD\"],\"effective\":[\"CAP_MKNOD\"],\"permitted\":[\"CAP_MKNOD\"]}" },
+	run(&(struct box_spec){ .script = "id -u; cat /proc/self/uid_map; stat -c '%u %a' /dev /dev/null "
+					  "/dev/shm /dev/mqueue /dev/pts /sys /proc/1; "
+					  "echo x > /dev/null && echo y > /dev/shm/f && stat -c %u "
+					  "/dev/shm/f; mknod /dev/shm/d c 1 5",
+				.namespaces = ALL_NS USER_NS "]",
+				.linux_extra = MAPPINGS,
+				.process_extra =
+					",\"capabilities\":{\"bounding\":[\"CAP_MKNOD\"],\"effective\":["
+					"\"CAP_MKNOD\"],\"permitted\":[\"CAP_MKNOD\"]}" },
 	    NULL, &r);
 	assert_has(r, "0\n         0     700000      65536\n");
 	assert_has(r, "0 755\n0 666\n0 1777\n0 1777\n0 755\n");
@@ -368,7 +405,12 @@ static int make_pod(struct podns *pod, bool user)
 {
 	struct idmap map = IDMAP_INIT;
 	struct error e = ERROR_INIT;
-	struct podns_opts opts = { .user = user, .net = true, .ipc = true, .uts = true, .uids = &map, .gids = &map,
+	struct podns_opts opts = { .user = user,
+				   .net = true,
+				   .ipc = true,
+				   .uts = true,
+				   .uids = &map,
+				   .gids = &map,
 				   .hostname = "the-pod" };
 	int r;
 
@@ -402,9 +444,11 @@ static void test_a_pods_namespaces_are_joined_by_fd(void **state)
 	assert_int_equal(ns_identify(pod.net_fd, &net, &e), 0);
 	want = str_fmt("net:[%llu]", (unsigned long long)net.ino);
 	give_pod(&o, &pod);
-	run(&(struct box_spec){ .script = "hostname; readlink /proc/self/ns/net; cat /proc/self/uid_map; grep ' /sys ' /proc/self/mountinfo; "
+	run(&(struct box_spec){ .script = "hostname; readlink /proc/self/ns/net; cat /proc/self/uid_map; "
+					  "grep ' /sys ' /proc/self/mountinfo; "
 					  "ls /sys/class/net; ls -d /proc/[0-9]*; stat -c %u /dev/null",
-				.namespaces = ALL_NS USER_NS "]", .linux_extra = MAPPINGS },
+				.namespaces = ALL_NS USER_NS "]",
+				.linux_extra = MAPPINGS },
 	    &o, &r);
 	assert_ran(r);
 	assert_has(r, "the-pod\n");
@@ -427,8 +471,10 @@ static void test_sysfs_of_the_hosts_network_is_a_readonly_copy(void **state)
 
 	(void)state;
 	NEED_BOX();
-	run(&(struct box_spec){ .script = "grep ' /sys ' /proc/self/mountinfo; ls /sys/class/net | wc -l; echo 1 > /sys/kernel/mm/ksm/run",
-				.namespaces = "[{\"type\":\"pid\"},{\"type\":\"ipc\"},{\"type\":\"uts\"},{\"type\":\"mount\"}" USER_NS "]",
+	run(&(struct box_spec){ .script = "grep ' /sys ' /proc/self/mountinfo; ls /sys/class/net | wc -l; "
+					  "echo 1 > /sys/kernel/mm/ksm/run",
+				.namespaces = "[{\"type\":\"pid\"},{\"type\":\"ipc\"},{\"type\":\"uts\"},{"
+					      "\"type\":\"mount\"}" USER_NS "]",
 				.linux_extra = MAPPINGS },
 	    NULL, &r);
 	assert_has(r, "/sys ro,nosuid,nodev,noexec");
@@ -444,11 +490,15 @@ static void test_a_volume_below_a_closed_directory_works(void **state)
 
 	(void)state;
 	NEED_BOX();
-	box_sh("mkdir -p %s/closed/vol && chmod 0750 %s/closed && chown %d:%d %s/closed/vol", box.dir, box.dir, HOST_ID, HOST_ID,
-	       box.dir);
-	mounts = str_fmt(",{\"destination\":\"/vol\",\"type\":\"bind\",\"source\":\"%s/closed/vol\",\"options\":[\"rbind\",\"rw\"]}", box.dir);
-	run(&(struct box_spec){ .script = "touch /vol/x && stat -c %u /vol/x", .extra_mounts = mounts,
-				.namespaces = ALL_NS USER_NS "]", .linux_extra = MAPPINGS },
+	box_sh("mkdir -p %s/closed/vol && chmod 0750 %s/closed && chown %d:%d %s/closed/vol", box.dir,
+	       box.dir, HOST_ID, HOST_ID, box.dir);
+	mounts = str_fmt(",{\"destination\":\"/vol\",\"type\":\"bind\",\"source\":\"%s/closed/"
+			 "vol\",\"options\":[\"rbind\",\"rw\"]}",
+			 box.dir);
+	run(&(struct box_spec){ .script = "touch /vol/x && stat -c %u /vol/x",
+				.extra_mounts = mounts,
+				.namespaces = ALL_NS USER_NS "]",
+				.linux_extra = MAPPINGS },
 	    NULL, &r);
 	assert_ran(r);
 	assert_string_equal(buf_str(&r.out), "0\n");
@@ -464,11 +514,15 @@ static void test_an_idmapped_volume_keeps_the_hosts_ids(void **state)
 	(void)state;
 	NEED_BOX();
 	NEED(box_can_idmap(&box), "a file system with id-mapped mounts");
-	box_sh("mkdir -p %s/mapped && chown 5:6 %s/mapped && chmod 0777 %s/mapped", box.dir, box.dir, box.dir);
-	mounts = str_fmt(",{\"destination\":\"/vol\",\"type\":\"bind\",\"source\":\"%s/mapped\",\"options\":[\"rbind\",\"rw\"]" MAPPINGS "}",
+	box_sh("mkdir -p %s/mapped && chown 5:6 %s/mapped && chmod 0777 %s/mapped", box.dir, box.dir,
+	       box.dir);
+	mounts = str_fmt(",{\"destination\":\"/vol\",\"type\":\"bind\",\"source\":\"%s/"
+			 "mapped\",\"options\":[\"rbind\",\"rw\"]" MAPPINGS "}",
 			 box.dir);
-	run(&(struct box_spec){ .script = "stat -c %u:%g /vol; touch /vol/x && stat -c %u /vol/x", .extra_mounts = mounts,
-				.namespaces = ALL_NS USER_NS "]", .linux_extra = MAPPINGS },
+	run(&(struct box_spec){ .script = "stat -c %u:%g /vol; touch /vol/x && stat -c %u /vol/x",
+				.extra_mounts = mounts,
+				.namespaces = ALL_NS USER_NS "]",
+				.linux_extra = MAPPINGS },
 	    NULL, &r);
 	assert_ran(r);
 	assert_string_equal(buf_str(&r.out), "5:6\n0\n");
@@ -489,17 +543,24 @@ static void test_flags_of_the_host_stay_in_a_user_namespace(void **state)
 	(void)state;
 	NEED_BOX();
 	NEED(box_can_clone_detached(), "Linux 6.15 to clone a detached mount");
-	assert_int_equal(mount_new("tmpfs", &size, 1, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, &tree, &e), 0);
+	assert_int_equal(mount_new("tmpfs", &size, 1,
+				   MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, &tree, &e),
+			 0);
 	o.mount_fds[0] = (struct oci_mount_fd){ "/vol", tree };
 	o.mount_fd_count = 1;
 	run(&(struct box_spec){ .script = "grep ' /vol ' /proc/self/mountinfo",
-				.extra_mounts = ",{\"destination\":\"/vol\",\"type\":\"bind\",\"source\":\"x\",\"options\":[\"bind\",\"dev\",\"exec\",\"suid\"]}",
-				.namespaces = ALL_NS USER_NS "]", .linux_extra = MAPPINGS },
+				.extra_mounts = ",{\"destination\":\"/"
+						"vol\",\"type\":\"bind\",\"source\":\"x\",\"options\":["
+						"\"bind\",\"dev\",\"exec\",\"suid\"]}",
+				.namespaces = ALL_NS USER_NS "]",
+				.linux_extra = MAPPINGS },
 	    &o, &r);
 	assert_ran(r);
 	assert_has(r, "rw,nosuid,nodev,noexec");
 	run(&(struct box_spec){ .script = "grep ' /vol ' /proc/self/mountinfo",
-				.extra_mounts = ",{\"destination\":\"/vol\",\"type\":\"bind\",\"source\":\"x\",\"options\":[\"bind\",\"dev\",\"exec\",\"suid\"]}" },
+				.extra_mounts = ",{\"destination\":\"/"
+						"vol\",\"type\":\"bind\",\"source\":\"x\",\"options\":["
+						"\"bind\",\"dev\",\"exec\",\"suid\"]}" },
 	    &o, &r);
 	assert_ran(r);
 	assert_has_not(r, "nodev");
@@ -554,9 +615,12 @@ static void test_an_overlay_of_idmapped_layers(void **state)
 	(void)state;
 	NEED_BOX();
 	NEED(box_can_idmap(&box), "a file system with id-mapped mounts");
-	box_sh("cd %s && rm -rf layers ov && mkdir -p layers/aa/etc layers/bb ov/upper ov/work && cp -a rootfs/. layers/bb/ && "
-	       "echo top > layers/aa/etc/which && echo base > layers/bb/etc/which && echo base > layers/bb/etc/only && "
-	       "chown 7:7 layers/bb/etc/only && chown %d:%d ov/upper ov/work", box.dir, HOST_ID, HOST_ID);
+	box_sh("cd %s && rm -rf layers ov && mkdir -p layers/aa/etc layers/bb ov/upper ov/work && cp -a "
+	       "rootfs/. layers/bb/ && "
+	       "echo top > layers/aa/etc/which && echo base > layers/bb/etc/which && echo base > "
+	       "layers/bb/etc/only && "
+	       "chown 7:7 layers/bb/etc/only && chown %d:%d ov/upper ov/work",
+	       box.dir, HOST_ID, HOST_ID);
 	top = str_fmt("%s/layers/aa", box.dir);
 	base = str_fmt("%s/layers/bb", box.dir);
 	upper = str_fmt("%s/ov/upper", box.dir);
@@ -569,10 +633,16 @@ static void test_an_overlay_of_idmapped_layers(void **state)
 	root.work = work;
 	root.mapping_fd = map_fd;
 	o.rootfs = &root;
-	run(&(struct box_spec){ .script = "cat /etc/which; stat -c %u /etc/only /bin; echo new > /etc/new; echo x >> /etc/only; stat -c %u /etc/new /etc/only",
-				.namespaces = ALL_NS USER_NS "]", .linux_extra = MAPPINGS,
-				.process_extra = ",\"capabilities\":{\"bounding\":[\"CAP_DAC_OVERRIDE\"],\"effective\":[\"CAP_DAC_OVERRIDE\"],\"permitted\":[\"CAP_DAC_OVERRIDE\"]}" },
-	    &o, &r);
+	run(
+		&(struct box_spec){
+			.script = "cat /etc/which; stat -c %u /etc/only /bin; echo new > /etc/new; echo x >> "
+				  "/etc/only; stat -c %u /etc/new /etc/only",
+			.namespaces = ALL_NS USER_NS "]",
+			.linux_extra = MAPPINGS,
+			.process_extra =
+				",\"capabilities\":{\"bounding\":[\"CAP_DAC_OVERRIDE\"],\"effective\":[\"CAP_"
+				"DAC_OVERRIDE\"],\"permitted\":[\"CAP_DAC_OVERRIDE\"]}" },
+		&o, &r);
 	assert_ran(r);
 	assert_string_equal(buf_str(&r.out), "top\n7\n0\n0\n7\n");
 	box_sh("! grep -q %s /proc/self/mountinfo", box.dir);
@@ -606,7 +676,11 @@ static void test_a_readonly_overlay_of_one_layer(void **state)
 static void test_rootfs_errors_name_what_is_missing(void **state)
 {
 	const char *lowers[] = { "/nonexistent-layer" };
-	struct oci_rootfs root = { .kind = ROOTFS_OVERLAY, .lowers = lowers, .lower_count = 1, .dfd = -1, .mapping_fd = -1,
+	struct oci_rootfs root = { .kind = ROOTFS_OVERLAY,
+				   .lowers = lowers,
+				   .lower_count = 1,
+				   .dfd = -1,
+				   .mapping_fd = -1,
 				   .upper = "/u" };
 	struct error e = ERROR_INIT;
 	int fd;
@@ -671,10 +745,16 @@ static void test_exec_joins_a_pods_container(void **state)
 	NEED_BOX();
 	make_pod(&pod, true);
 	give_pod(&o, &pod);
-	start_sleeper(&(struct box_spec){ .script = "touch /dev/shm/here; sleep 100", .namespaces = ALL_NS USER_NS "]",
-					  .linux_extra = MAPPINGS }, &o, &init);
-	exec_in(&init, "{\"args\":[\"sh\",\"-c\",\"hostname; id -u; cat /proc/self/uid_map; readlink /proc/1/exe; pwd; "
-		"ls /proc/self/fd | wc -l; exit 9\"],\"cwd\":\"/tmp\",\"env\":[\"PATH=/bin\"],\"user\":{\"uid\":0,\"gid\":0}}", 9, &out);
+	start_sleeper(&(struct box_spec){ .script = "touch /dev/shm/here; sleep 100",
+					  .namespaces = ALL_NS USER_NS "]",
+					  .linux_extra = MAPPINGS },
+		      &o, &init);
+	exec_in(&init,
+		"{\"args\":[\"sh\",\"-c\",\"hostname; id -u; cat /proc/self/uid_map; readlink /proc/1/exe; "
+		"pwd; "
+		"ls /proc/self/fd | wc -l; exit "
+		"9\"],\"cwd\":\"/tmp\",\"env\":[\"PATH=/bin\"],\"user\":{\"uid\":0,\"gid\":0}}",
+		9, &out);
 	assert_non_null(strstr(buf_str(&out), "the-pod\n0\n         0     700000      65536\n"));
 	assert_non_null(strstr(buf_str(&out), "/tmp\n4\n"));
 	pidfd_send(init.pid_fd, SIGKILL);
@@ -712,9 +792,11 @@ static void test_a_terminal_is_the_containers_own(void **state)
 
 	(void)state;
 	NEED_BOX();
-	start_sleeper(&(struct box_spec){ .script = "tty; stty size; test -c /dev/console && echo console; stat -c %u $(tty)",
-					  .process_extra = ",\"terminal\":true,\"consoleSize\":{\"height\":33,\"width\":77}" },
-		      &o, &init);
+	start_sleeper(
+		&(struct box_spec){
+			.script = "tty; stty size; test -c /dev/console && echo console; stat -c %u $(tty)",
+			.process_extra = ",\"terminal\":true,\"consoleSize\":{\"height\":33,\"width\":77}" },
+		&o, &init);
 	assert_true(init.console_fd >= 0);
 	while ((n = read(init.console_fd, data, sizeof(data))) > 0)
 		buf_add(&out, data, (size_t)n);
@@ -734,7 +816,9 @@ static void test_clone_parent_makes_a_sibling(void **state)
 	NEED_BOX();
 	make_pod(&pod, true);
 	assert_int_equal(fd_pipe(p, &e), 0);
-	box_spec(&box, &(struct box_spec){ .script = "exit 21", .namespaces = ALL_NS USER_NS "]", .linux_extra = MAPPINGS });
+	box_spec(&box, &(struct box_spec){ .script = "exit 21",
+					   .namespaces = ALL_NS USER_NS "]",
+					   .linux_extra = MAPPINGS });
 	builder = fork();
 	if (builder == 0) {
 		struct oci_create o = OCI_CREATE_INIT;

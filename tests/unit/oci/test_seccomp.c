@@ -149,12 +149,58 @@ static struct buf compiled_default(uint64_t caps)
 static void the_default_allows_what_images_need(void **state)
 {
 	static const char *const names[] = {
-		"read", "write", "openat", "openat2", "execve", "execveat", "fork", "vfork", "mmap", "mprotect", "brk",
-		"futex", "rt_sigaction", "clock_gettime", "getrandom", "connect", "accept4", "epoll_wait", "epoll_pwait2",
-		"statx", "faccessat2", "rseq", "set_robust_list", "prlimit64", "arch_prctl", "memfd_create", "copy_file_range",
-		"setuid", "setgroups", "chown", "mknod", "chroot", "capset", "prctl", "seccomp", "landlock_create_ruleset",
-		"close_range", "pidfd_open", "inotify_init1", "timerfd_create", "eventfd2", "io_setup", "shmget", "semget",
-		"mq_open", "setxattr", "ptrace", "sched_setaffinity", "ioprio_set", "getcpu", "futex_waitv", "clone",
+		"read",
+		"write",
+		"openat",
+		"openat2",
+		"execve",
+		"execveat",
+		"fork",
+		"vfork",
+		"mmap",
+		"mprotect",
+		"brk",
+		"futex",
+		"rt_sigaction",
+		"clock_gettime",
+		"getrandom",
+		"connect",
+		"accept4",
+		"epoll_wait",
+		"epoll_pwait2",
+		"statx",
+		"faccessat2",
+		"rseq",
+		"set_robust_list",
+		"prlimit64",
+		"arch_prctl",
+		"memfd_create",
+		"copy_file_range",
+		"setuid",
+		"setgroups",
+		"chown",
+		"mknod",
+		"chroot",
+		"capset",
+		"prctl",
+		"seccomp",
+		"landlock_create_ruleset",
+		"close_range",
+		"pidfd_open",
+		"inotify_init1",
+		"timerfd_create",
+		"eventfd2",
+		"io_setup",
+		"shmget",
+		"semget",
+		"mq_open",
+		"setxattr",
+		"ptrace",
+		"sched_setaffinity",
+		"ioprio_set",
+		"getcpu",
+		"futex_waitv",
+		"clone",
 	};
 	cleanup_buf struct buf code = compiled_default(oci_default_capability_mask());
 
@@ -168,11 +214,48 @@ static void the_default_allows_what_images_need(void **state)
 static void the_default_blocks_what_reaches_the_host(void **state)
 {
 	static const char *const names[] = {
-		"mount", "umount2", "unshare", "setns", "pivot_root", "move_mount", "fsopen", "open_tree", "mount_setattr",
-		"bpf", "perf_event_open", "keyctl", "add_key", "request_key", "userfaultfd", "kexec_load", "init_module",
-		"finit_module", "delete_module", "reboot", "swapon", "acct", "settimeofday", "clock_settime", "iopl", "ioperm",
-		"open_by_handle_at", "quotactl", "syslog", "io_uring_setup", "io_uring_enter", "kcmp", "pidfd_getfd", "vhangup",
-		"sethostname", "mbind", "set_mempolicy", "lookup_dcookie", "nfsservctl", "uselib", "ustat", "fanotify_init",
+		"mount",
+		"umount2",
+		"unshare",
+		"setns",
+		"pivot_root",
+		"move_mount",
+		"fsopen",
+		"open_tree",
+		"mount_setattr",
+		"bpf",
+		"perf_event_open",
+		"keyctl",
+		"add_key",
+		"request_key",
+		"userfaultfd",
+		"kexec_load",
+		"init_module",
+		"finit_module",
+		"delete_module",
+		"reboot",
+		"swapon",
+		"acct",
+		"settimeofday",
+		"clock_settime",
+		"iopl",
+		"ioperm",
+		"open_by_handle_at",
+		"quotactl",
+		"syslog",
+		"io_uring_setup",
+		"io_uring_enter",
+		"kcmp",
+		"pidfd_getfd",
+		"vhangup",
+		"sethostname",
+		"mbind",
+		"set_mempolicy",
+		"lookup_dcookie",
+		"nfsservctl",
+		"uselib",
+		"ustat",
+		"fanotify_init",
 	};
 	cleanup_buf struct buf code = compiled_default(oci_default_capability_mask());
 
@@ -202,12 +285,24 @@ static void the_default_looks_at_arguments(void **state)
 
 static void capabilities_open_more_of_the_default(void **state)
 {
-	static const struct { int cap; const char *name; } rows[] = {
-		{ CAP_SYS_ADMIN, "mount" },	 { CAP_SYS_ADMIN, "unshare" },	    { CAP_SYS_ADMIN, "setns" },
-		{ CAP_SYS_ADMIN, "bpf" },	 { CAP_BPF, "bpf" },		    { CAP_PERFMON, "perf_event_open" },
-		{ CAP_SYS_CHROOT, "chroot" },	 { CAP_SYS_MODULE, "init_module" }, { CAP_SYS_PTRACE, "pidfd_getfd" },
-		{ CAP_SYS_TIME, "settimeofday" }, { CAP_SYS_BOOT, "reboot" },	    { CAP_SYSLOG, "syslog" },
-		{ CAP_SYS_NICE, "mbind" },	 { CAP_DAC_READ_SEARCH, "open_by_handle_at" },
+	static const struct {
+		int cap;
+		const char *name;
+	} rows[] = {
+		{ CAP_SYS_ADMIN, "mount" },
+		{ CAP_SYS_ADMIN, "unshare" },
+		{ CAP_SYS_ADMIN, "setns" },
+		{ CAP_SYS_ADMIN, "bpf" },
+		{ CAP_BPF, "bpf" },
+		{ CAP_PERFMON, "perf_event_open" },
+		{ CAP_SYS_CHROOT, "chroot" },
+		{ CAP_SYS_MODULE, "init_module" },
+		{ CAP_SYS_PTRACE, "pidfd_getfd" },
+		{ CAP_SYS_TIME, "settimeofday" },
+		{ CAP_SYS_BOOT, "reboot" },
+		{ CAP_SYSLOG, "syslog" },
+		{ CAP_SYS_NICE, "mbind" },
+		{ CAP_DAC_READ_SEARCH, "open_by_handle_at" },
 	};
 	cleanup_buf struct buf none = compiled_default(0);
 
@@ -215,7 +310,8 @@ static void capabilities_open_more_of_the_default(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		cleanup_buf struct buf code = compiled_default(CAP_BIT((unsigned int)rows[i].cap));
 
-		if (answer(&none, rows[i].name, 0) != EPERM_ANSWER || answer(&code, rows[i].name, 0) != SCMP_ACT_ALLOW)
+		if (answer(&none, rows[i].name, 0) != EPERM_ANSWER ||
+		    answer(&code, rows[i].name, 0) != SCMP_ACT_ALLOW)
 			fail_msg("%s", rows[i].name);
 	}
 }
@@ -299,9 +395,10 @@ static void the_default_covers_the_32_bit_machine(void **state)
 
 static void conditions_on_one_argument_are_alternatives(void **state)
 {
-	cleanup_buf struct buf code = compiled(
-		"{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"syscalls\":[{\"names\":[\"personality\"],\"action\":\"SCMP_ACT_ALLOW\","
-		"\"args\":[{\"index\":0,\"value\":1,\"op\":\"SCMP_CMP_EQ\"},{\"index\":0,\"value\":2,\"op\":\"SCMP_CMP_EQ\"}]}]}");
+	cleanup_buf struct buf code = compiled("{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"syscalls\":[{"
+					       "\"names\":[\"personality\"],\"action\":\"SCMP_ACT_ALLOW\","
+					       "\"args\":[{\"index\":0,\"value\":1,\"op\":\"SCMP_CMP_EQ\"},{"
+					       "\"index\":0,\"value\":2,\"op\":\"SCMP_CMP_EQ\"}]}]}");
 
 	(void)state;
 	assert_int_equal(answer(&code, "personality", 1), SCMP_ACT_ALLOW);
@@ -311,9 +408,10 @@ static void conditions_on_one_argument_are_alternatives(void **state)
 
 static void an_allowing_default_has_no_enosys(void **state)
 {
-	cleanup_buf struct buf code = compiled(
-		"{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"mount\",\"no_such_call\",\"fchmodat2\"],"
-		"\"action\":\"SCMP_ACT_ERRNO\",\"errnoRet\":5},{\"names\":[\"read\"],\"action\":\"SCMP_ACT_ALLOW\"}]}");
+	cleanup_buf struct buf code = compiled("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{"
+					       "\"names\":[\"mount\",\"no_such_call\",\"fchmodat2\"],"
+					       "\"action\":\"SCMP_ACT_ERRNO\",\"errnoRet\":5},{\"names\":["
+					       "\"read\"],\"action\":\"SCMP_ACT_ALLOW\"}]}");
 
 	(void)state;
 	assert_int_equal(answer(&code, "mount", 0), SCMP_ACT_ERRNO(5));
@@ -324,8 +422,9 @@ static void an_allowing_default_has_no_enosys(void **state)
 
 static void an_old_profile_answers_enosys_for_new_calls(void **state)
 {
-	cleanup_buf struct buf code = compiled("{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"syscalls\":[{\"names\":[\"read\","
-					       "\"openat2\"],\"action\":\"SCMP_ACT_ALLOW\"}]}");
+	cleanup_buf struct buf code =
+		compiled("{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"syscalls\":[{\"names\":[\"read\","
+			 "\"openat2\"],\"action\":\"SCMP_ACT_ALLOW\"}]}");
 
 	(void)state;
 	assert_int_equal(answer(&code, "openat2", 0), SCMP_ACT_ALLOW);
@@ -336,9 +435,11 @@ static void an_old_profile_answers_enosys_for_new_calls(void **state)
 
 static void notify_and_unknown_flags_are_named(void **state)
 {
-	CLEANUP(oci_spec_free) struct oci_spec *spec = spec_of(
-		"{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"listenerPath\":\"/run/x\",\"listenerMetadata\":\"m\","
-		"\"syscalls\":[{\"names\":[\"mount\"],\"action\":\"SCMP_ACT_NOTIFY\"}]}");
+	CLEANUP(oci_spec_free)
+	struct oci_spec *spec =
+		spec_of("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"listenerPath\":\"/run/"
+			"x\",\"listenerMetadata\":\"m\","
+			"\"syscalls\":[{\"names\":[\"mount\"],\"action\":\"SCMP_ACT_NOTIFY\"}]}");
 	cleanup_buf struct buf code = BUF_INIT;
 	struct error e = ERROR_INIT;
 
@@ -415,8 +516,9 @@ static void a_cached_program_is_the_compiled_one(void **state)
 	only_file(path);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0600);
-	print_message("compiled in %lld us, cached in %lld us, %zu instructions\n", (long long)(t1 - t0) / 1000,
-		      (long long)(t2 - t1) / 1000, first.len / sizeof(struct sock_filter));
+	print_message("compiled in %lld us, cached in %lld us, %zu instructions\n",
+		      (long long)(t1 - t0) / 1000, (long long)(t2 - t1) / 1000,
+		      first.len / sizeof(struct sock_filter));
 	assert_true(t2 - t1 < t1 - t0);
 }
 
@@ -475,13 +577,18 @@ static void different_profiles_serialize_differently(void **state)
 		"{\"defaultAction\":\"SCMP_ACT_LOG\"}",
 		"{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"flags\":[\"SECCOMP_FILTER_FLAG_LOG\"]}",
 		"{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"architectures\":[\"SCMP_ARCH_X86\"]}",
-		"{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"a\",\"b\"],\"action\":\"SCMP_ACT_ERRNO\"}]}",
-		"{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"a\"],\"action\":\"SCMP_ACT_ERRNO\"},"
+		"{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"a\",\"b\"],\"action\":"
+		"\"SCMP_ACT_ERRNO\"}]}",
+		"{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"a\"],\"action\":\"SCMP_"
+		"ACT_ERRNO\"},"
 		"{\"names\":[\"b\"],\"action\":\"SCMP_ACT_ERRNO\"}]}",
-		"{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"ab\"],\"action\":\"SCMP_ACT_ERRNO\"}]}",
-		"{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"ab\"],\"action\":\"SCMP_ACT_ERRNO\","
+		"{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"ab\"],\"action\":\"SCMP_"
+		"ACT_ERRNO\"}]}",
+		"{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"ab\"],\"action\":\"SCMP_"
+		"ACT_ERRNO\","
 		"\"args\":[{\"index\":1,\"value\":1,\"op\":\"SCMP_CMP_EQ\"}]}]}",
-		"{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"ab\"],\"action\":\"SCMP_ACT_ERRNO\","
+		"{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"ab\"],\"action\":\"SCMP_"
+		"ACT_ERRNO\","
 		"\"args\":[{\"index\":1,\"value\":1,\"valueTwo\":1,\"op\":\"SCMP_CMP_EQ\"}]}]}",
 	};
 	struct buf all[ARRAY_LEN(texts)] = { 0 };
@@ -492,7 +599,8 @@ static void different_profiles_serialize_differently(void **state)
 
 		oci_seccomp_serialize(spec->linux.seccomp, &all[i]);
 		for (size_t j = 0; j < i; j++)
-			assert_false(all[i].len == all[j].len && memcmp(all[i].data, all[j].data, all[i].len) == 0);
+			assert_false(all[i].len == all[j].len &&
+				     memcmp(all[i].data, all[j].data, all[i].len) == 0);
 	}
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		buf_done(&all[i]);

@@ -34,17 +34,21 @@ static struct oci_spec *parsed(const char *json)
 
 static void everything_that_linux_has_is_read(void **state)
 {
-	CLEANUP(oci_spec_free) struct oci_spec *s = parsed(
-		"{\"ociVersion\":\"1.2.1-dev\",\"x-unknown\":{\"a\":1},\"hostname\":\"h\",\"domainname\":\"d\","
+	CLEANUP(oci_spec_free)
+	struct oci_spec *s = parsed(
+		"{\"ociVersion\":\"1.2.1-dev\",\"x-unknown\":{\"a\":1},\"hostname\":\"h\",\"domainname\":"
+		"\"d\","
 		"\"root\":{\"path\":\"rootfs\",\"readonly\":true},"
 		"\"process\":{\"terminal\":true,\"consoleSize\":{\"height\":25,\"width\":80},\"cwd\":\"/w\","
 		"\"env\":[\"A=b\",\"E=\"],\"args\":[\"sh\",\"-c\",\"x\"],"
 		"\"user\":{\"uid\":1,\"gid\":2,\"umask\":18,\"additionalGids\":[3,4294967294]},"
 		"\"capabilities\":{\"bounding\":[\"CAP_CHOWN\",\"CAP_NEW\"],\"ambient\":[\"CAP_KILL\"]},"
 		"\"rlimits\":[{\"type\":\"RLIMIT_NOFILE\",\"soft\":10,\"hard\":18446744073709551615}],"
-		"\"noNewPrivileges\":true,\"apparmorProfile\":\"p\",\"selinuxLabel\":\"a:b:c:s0\",\"oomScoreAdj\":-5,"
+		"\"noNewPrivileges\":true,\"apparmorProfile\":\"p\",\"selinuxLabel\":\"a:b:c:s0\","
+		"\"oomScoreAdj\":-5,"
 		"\"ioPriority\":{\"class\":\"IOPRIO_CLASS_BE\",\"priority\":4},"
-		"\"scheduler\":{\"policy\":\"SCHED_BATCH\",\"nice\":-3,\"flags\":[\"SCHED_FLAG_RESET_ON_FORK\"]},"
+		"\"scheduler\":{\"policy\":\"SCHED_BATCH\",\"nice\":-3,\"flags\":[\"SCHED_FLAG_RESET_ON_"
+		"FORK\"]},"
 		"\"execCPUAffinity\":{\"initial\":\"0-1\",\"final\":\"1\"}},"
 		"\"mounts\":[{\"destination\":\"/proc\",\"type\":\"proc\",\"source\":\"proc\"},"
 		"{\"destination\":\"data\",\"source\":\"/d\",\"options\":[\"rbind\",\"ro\",\"rslave\"],"
@@ -52,21 +56,28 @@ static void everything_that_linux_has_is_read(void **state)
 		"\"gidMappings\":[{\"containerID\":0,\"hostID\":1,\"size\":2}]}],"
 		"\"hooks\":{\"poststop\":[{\"path\":\"/h\",\"args\":[\"h\",\"1\"],\"timeout\":3}]},"
 		"\"annotations\":{\"k\":\"v\"},"
-		"\"linux\":{\"namespaces\":[{\"type\":\"user\"},{\"type\":\"network\",\"path\":\"/run/netns/x\"},"
+		"\"linux\":{\"namespaces\":[{\"type\":\"user\"},{\"type\":\"network\",\"path\":\"/run/netns/"
+		"x\"},"
 		"{\"type\":\"uts\",\"path\":\"\"}],"
 		"\"uidMappings\":[{\"containerID\":0,\"hostID\":100000,\"size\":65536}],"
 		"\"gidMappings\":[{\"containerID\":0,\"hostID\":100000,\"size\":65536}],"
-		"\"devices\":[{\"type\":\"c\",\"path\":\"/dev/x\",\"major\":1,\"minor\":3,\"fileMode\":438,\"uid\":0}],"
-		"\"cgroupsPath\":\"/a/b\",\"sysctl\":{\"net.core.somaxconn\":\"5\"},\"rootfsPropagation\":\"rslave\","
+		"\"devices\":[{\"type\":\"c\",\"path\":\"/dev/"
+		"x\",\"major\":1,\"minor\":3,\"fileMode\":438,\"uid\":0}],"
+		"\"cgroupsPath\":\"/a/"
+		"b\",\"sysctl\":{\"net.core.somaxconn\":\"5\"},\"rootfsPropagation\":\"rslave\","
 		"\"resources\":{\"memory\":{\"limit\":-1,\"swap\":9223372036854775807},"
 		"\"cpu\":{\"shares\":1024,\"quota\":-1,\"cpus\":\"0-3,7\"},\"pids\":{\"limit\":0},"
-		"\"hugepageLimits\":[{\"pageSize\":\"2MB\",\"limit\":4096}],\"unified\":{\"memory.high\":\"max\"},"
-		"\"devices\":[{\"allow\":false,\"access\":\"rwm\"},{\"allow\":true,\"type\":\"c\",\"major\":1,"
+		"\"hugepageLimits\":[{\"pageSize\":\"2MB\",\"limit\":4096}],\"unified\":{\"memory.high\":"
+		"\"max\"},"
+		"\"devices\":[{\"allow\":false,\"access\":\"rwm\"},{\"allow\":true,\"type\":\"c\",\"major\":"
+		"1,"
 		"\"access\":\"r\"}],"
-		"\"blockIO\":{\"weight\":10,\"throttleReadBpsDevice\":[{\"major\":8,\"minor\":0,\"rate\":600}]}},"
+		"\"blockIO\":{\"weight\":10,\"throttleReadBpsDevice\":[{\"major\":8,\"minor\":0,\"rate\":600}"
+		"]}},"
 		"\"seccomp\":{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"defaultErrnoRet\":38,"
 		"\"architectures\":[\"SCMP_ARCH_X86_64\"],\"flags\":[\"SECCOMP_FILTER_FLAG_LOG\"],"
-		"\"syscalls\":[{\"names\":[\"read\",\"clone\"],\"action\":\"SCMP_ACT_ALLOW\",\"args\":[{\"index\":0,"
+		"\"syscalls\":[{\"names\":[\"read\",\"clone\"],\"action\":\"SCMP_ACT_ALLOW\",\"args\":[{"
+		"\"index\":0,"
 		"\"value\":18446744073709551615,\"valueTwo\":1,\"op\":\"SCMP_CMP_MASKED_EQ\"}]},"
 		"{\"names\":[\"write\"],\"action\":\"SCMP_ACT_ERRNO\"}]},"
 		"\"maskedPaths\":[\"/proc/kcore\"],\"readonlyPaths\":[\"/proc/sys\"],\"mountLabel\":\"l\","
@@ -104,7 +115,8 @@ static void everything_that_linux_has_is_read(void **state)
 	assert_string_equal(l->namespaces[OCI_NS_NETWORK].path, "/run/netns/x");
 	assert_null(l->namespaces[OCI_NS_UTS].path);
 	assert_true(l->uid_mappings.v[0].host_id == 100000);
-	assert_true(l->devices.v[0].file_mode.v == 0666 && l->devices.v[0].uid.is_set && !l->devices.v[0].gid.is_set);
+	assert_true(l->devices.v[0].file_mode.v == 0666 && l->devices.v[0].uid.is_set &&
+		    !l->devices.v[0].gid.is_set);
 	assert_true(l->resources.memory.limit.v == -1 && l->resources.memory.swap.v == INT64_MAX);
 	assert_true(l->resources.cpu.shares.v == 1024 && !l->resources.cpu.period.is_set);
 	assert_true(l->resources.pids_limit.is_set && l->resources.pids_limit.v == 0);
@@ -113,7 +125,8 @@ static void everything_that_linux_has_is_read(void **state)
 		    !l->resources.devices.v[1].write);
 	assert_true(l->resources.block_io.read_bps.v[0].rate == 600);
 	assert_string_equal(l->resources.unified.v[0].key, "memory.high");
-	assert_true(l->seccomp->default_action == SCMP_ACT_ERRNO(38) && l->seccomp->architectures[0] == SCMP_ARCH_X86_64);
+	assert_true(l->seccomp->default_action == SCMP_ACT_ERRNO(38) &&
+		    l->seccomp->architectures[0] == SCMP_ARCH_X86_64);
 	assert_true(l->seccomp->syscalls.v[0].args.v[0].value == UINT64_MAX);
 	assert_true(l->seccomp->syscalls.v[1].action == SCMP_ACT_ERRNO(EPERM));
 	assert_true(l->rootfs_propagation == (MS_SLAVE | MS_REC));
@@ -134,7 +147,11 @@ static void what_is_absent_is_empty_and_not_null(void **state)
 	assert_null(s->linux.cgroups_path);
 }
 
-struct bad { const char *json; int kind; const char *message; };
+struct bad {
+	const char *json;
+	int kind;
+	const char *message;
+};
 
 #define LINUX(x) "{" HEAD ",\"linux\":{" x "}}"
 #define PROC(x) "{\"ociVersion\":\"1.0.0\",\"linux\":{},\"process\":{\"cwd\":\"/\",\"args\":[\"x\"]," x "}}"
@@ -144,19 +161,23 @@ static const struct bad bad[] = {
 	{ "{\"ociVersion\":\"2.0.0\"}", ERR_UNSUPPORTED,
 	  "ociVersion: \"2.0.0\": hull reads versions 1.x of the runtime specification" },
 	{ "{\"ociVersion\":\"1.0\"}", ERR_INVALID, "ociVersion: \"1.0\" is not a version like \"1.3.0\"" },
-	{ "{\"ociVersion\":\"1.0.0x\"}", ERR_INVALID, "ociVersion: \"1.0.0x\" is not a version like \"1.3.0\"" },
+	{ "{\"ociVersion\":\"1.0.0x\"}", ERR_INVALID,
+	  "ociVersion: \"1.0.0x\" is not a version like \"1.3.0\"" },
 	{ "{" HEAD "}", ERR_INVALID, "linux: is missing: hull runs Linux containers" },
-	{ "{\"ociVersion\":\"1.0.0\",\"process\":{\"args\":[\"x\"]}}", ERR_INVALID, "process.cwd: is missing" },
+	{ "{\"ociVersion\":\"1.0.0\",\"process\":{\"args\":[\"x\"]}}", ERR_INVALID,
+	  "process.cwd: is missing" },
 	{ "{\"ociVersion\":\"1.0.0\",\"process\":{\"args\":[\"x\"],\"cwd\":\"w\"}}", ERR_INVALID,
 	  "process.cwd: \"w\" is not an absolute path" },
 	{ "{\"ociVersion\":\"1.0.0\",\"process\":{\"args\":[],\"cwd\":\"/\"}}", ERR_INVALID,
 	  "process.args: is missing or empty: there is nothing to run" },
-	{ PROC("\"rlimits\":[{\"type\":\"RLIMIT_CPU\",\"soft\":1,\"hard\":2},{\"type\":\"RLIMIT_AS\",\"soft\":1,\"hard\":2},"
+	{ PROC("\"rlimits\":[{\"type\":\"RLIMIT_CPU\",\"soft\":1,\"hard\":2},{\"type\":\"RLIMIT_AS\","
+	       "\"soft\":1,\"hard\":2},"
 	       "{\"type\":\"RLIMIT_CORE\",\"soft\":1,\"hard\":-1}]"),
 	  ERR_INVALID, "process.rlimits[2].hard: -1 is not in the range 0 to 18446744073709551615" },
 	{ PROC("\"rlimits\":[{\"type\":\"RLIMIT_CPU\",\"soft\":3,\"hard\":2}]"), ERR_INVALID,
 	  "process.rlimits[0].soft: 3 is above the hard limit, 2" },
-	{ PROC("\"rlimits\":[{\"type\":\"RLIMIT_CPU\",\"soft\":1,\"hard\":2},{\"type\":\"RLIMIT_CPU\",\"soft\":1,\"hard\":2}]"),
+	{ PROC("\"rlimits\":[{\"type\":\"RLIMIT_CPU\",\"soft\":1,\"hard\":2},{\"type\":\"RLIMIT_CPU\","
+	       "\"soft\":1,\"hard\":2}]"),
 	  ERR_INVALID, "process.rlimits: RLIMIT_CPU is there twice" },
 	{ PROC("\"rlimits\":[{\"type\":\"RLIMIT_X\",\"soft\":1,\"hard\":2}]"), ERR_INVALID,
 	  "process.rlimits[0].type: \"RLIMIT_X\" is not one of the known words" },
@@ -189,9 +210,11 @@ static const struct bad bad[] = {
 	{ LINUX("\"uidMappings\":[{\"containerID\":0,\"hostID\":4294967290,\"size\":6}]"), ERR_INVALID,
 	  "linux.uidMappings[0]: 6 ids from 0 (on the host from 4294967290) pass 4294967294" },
 	{ LINUX("\"seccomp\":{\"defaultAction\":\"SCMP_ACT_NOTIFY\"}"), ERR_INVALID,
-	  "linux.seccomp.defaultAction: SCMP_ACT_NOTIFY as the default would stop the container's own start" },
+	  "linux.seccomp.defaultAction: SCMP_ACT_NOTIFY as the default would stop the container's own "
+	  "start" },
 	{ LINUX("\"seccomp\":{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"x\"],"
-		"\"action\":\"SCMP_ACT_ALLOW\",\"args\":[{\"index\":6,\"value\":0,\"op\":\"SCMP_CMP_EQ\"}]}]}"),
+		"\"action\":\"SCMP_ACT_ALLOW\",\"args\":[{\"index\":6,\"value\":0,\"op\":\"SCMP_CMP_EQ\"}]}]"
+		"}"),
 	  ERR_INVALID, "linux.seccomp.syscalls[0].args[0].index: 6 is not in the range 0 to 5" },
 	{ LINUX("\"seccomp\":{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"defaultErrnoRet\":1}"), ERR_INVALID,
 	  "linux.seccomp.defaultErrnoRet: only SCMP_ACT_ERRNO and SCMP_ACT_TRACE have one" },
@@ -200,7 +223,8 @@ static const struct bad bad[] = {
 	{ LINUX("\"resources\":{\"hugepageLimits\":[{\"pageSize\":\"2MB/..\",\"limit\":1}]}"), ERR_INVALID,
 	  "linux.resources.hugepageLimits[0].pageSize: \"2MB/..\" is not a size like \"2MB\"" },
 	{ LINUX("\"intelRdt\":{}"), ERR_UNSUPPORTED, "linux.intelRdt: not supported by this version" },
-	{ LINUX("\"maskedPaths\":[\"proc\"]"), ERR_INVALID, "linux.maskedPaths[0]: \"proc\" is not an absolute path" },
+	{ LINUX("\"maskedPaths\":[\"proc\"]"), ERR_INVALID,
+	  "linux.maskedPaths[0]: \"proc\" is not an absolute path" },
 	{ LINUX("\"devices\":[{\"type\":\"c\",\"path\":\"/dev/x\",\"major\":1}]"), ERR_INVALID,
 	  "linux.devices[0].minor: is missing: \"/dev/x\" is a device" },
 	{ "{" HEAD ",\"hostname\":\"h\",\"linux\":{}}", ERR_INVALID,
@@ -222,7 +246,8 @@ static void wrong_input_is_named_by_its_path(void **state)
 		int r = oci_spec_parse(bad[i].json, strlen(bad[i].json), &spec, &e);
 
 		if (r == 0 || strcmp(err_msg(&e), bad[i].message) != 0 || r != -bad[i].kind)
-			fail_msg("%s\n gave %d %s\n not %s", bad[i].json, r, r ? err_msg(&e) : "success", bad[i].message);
+			fail_msg("%s\n gave %d %s\n not %s", bad[i].json, r, r ? err_msg(&e) : "success",
+				 bad[i].message);
 	}
 }
 
@@ -273,9 +298,10 @@ static void a_process_alone_is_read(void **state)
 
 static void option_words_mean_what_the_specification_says(void **state)
 {
-	static const char *const words[] = { "nosuid", "ro", "noexec", "exec", "rw", "noatime", "strictatime", "rro",
-					     "rnodev", "rdev", "sync", "async", "shared", "rslave", "size=1m", "tmpcopyup",
-					     "mode=755", "ridmap", "defaults", "" };
+	static const char *const words[] = { "nosuid",	  "ro",		 "noexec", "exec",     "rw",
+					     "noatime",	  "strictatime", "rro",	   "rnodev",   "rdev",
+					     "sync",	  "async",	 "shared", "rslave",   "size=1m",
+					     "tmpcopyup", "mode=755",	 "ridmap", "defaults", "" };
 	cleanup_arena struct arena arena = ARENA_INIT;
 	struct oci_mount_options m;
 	struct error e = ERROR_INIT;

@@ -22,7 +22,8 @@ static void the_kernel_says_what_it_has(void **state)
 	assert_false(seccomp_has_action(0x12340000));
 	assert_int_equal(seccomp_unknown_flags(0), 0);
 	assert_int_equal(seccomp_unknown_flags(SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_LOG |
-					       SECCOMP_FILTER_FLAG_SPEC_ALLOW), 0);
+					       SECCOMP_FILTER_FLAG_SPEC_ALLOW),
+			 0);
 	assert_int_equal(seccomp_unknown_flags(1u << 25 | SECCOMP_FILTER_FLAG_LOG), 1u << 25);
 }
 
@@ -39,7 +40,8 @@ static void an_installed_filter_answers(void **state)
 
 	(void)state;
 	if (pid == 0) {
-		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || seccomp_install(code, ARRAY_LEN(code), 0, NULL) < 0)
+		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+		    seccomp_install(code, ARRAY_LEN(code), 0, NULL) < 0)
 			_exit(1);
 		errno = 0;
 		_exit(syscall(SYS_getppid) == -1 && errno == 77 ? 0 : 2);
