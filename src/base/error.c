@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#define HULL_BASE_ERROR_C
 #include "base/error.h"
 
 #include <errno.h>

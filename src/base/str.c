@@ -60,7 +60,7 @@ bool str_ends(const char *s, const char *suffix)
 {
 	size_t n = s ? strlen(s) : 0, m = strlen(suffix);
 
-	return n >= m && strcmp(s + n - m, suffix) == 0;
+	return s && n >= m && strcmp(s + n - m, suffix) == 0;
 }
 
 /* The length of the UTF-8 sequence at p, or 0 when it is none. */
