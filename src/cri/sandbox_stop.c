@@ -90,8 +90,10 @@ static int stop_monitor(struct node *n, struct sandbox *s, struct error *e)
 	struct error why = ERROR_INIT;
 	int r, status;
 
-	if (s->pod_dfd < 0)
+	if (s->pod_dfd < 0) { /* after a boot: nothing lives, and nothing is known of how it ended */
+		sandbox_apply_status(n, s, NULL, true);
 		return 0;
+	}
 	r = monitor_stop_sandbox(&call, e);
 	if (r < 0 && r != -ERR_UNAVAILABLE)
 		return err_ctx(e, "stop the pod's processes");
