@@ -17,9 +17,11 @@ import pathlib
 
 import pytest
 
-import crikit
-import harness
-from images import images  # pylint: disable=unused-import
+pytest.register_assert_rewrite("crikit", "harness")
+
+import crikit  # pylint: disable=wrong-import-position
+import harness  # pylint: disable=wrong-import-position
+from images import images  # pylint: disable=unused-import,wrong-import-position
 
 
 @pytest.hookimpl(hookwrapper=True)

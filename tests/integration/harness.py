@@ -156,7 +156,7 @@ class Hulld(Process):
         self.cni_conf_dir = self.base / "cni"
         self.cni_conf_dir.mkdir()
         self.bridge = self.tag[:15]
-        number = int(self.tag[-4:], 16)
+        number = int(self.tag[-4:], 16) % 8192  # of 10.192.0.0/11
         self.subnet = ipaddress.ip_network((int(ipaddress.ip_address("10.192.0.0")) + number * 256, 24))
         self.cgroup_parent = f"/{self.tag}"
         self.config_path = self.base / "config.yaml"

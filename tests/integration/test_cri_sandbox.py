@@ -147,7 +147,7 @@ def answers(c, ip):
 
 
 def bridge_conf(cri, name="br", plugins=()):
-    number = cri.hulld.subnet.network_address + 0x10000
+    number = cri.hulld.subnet.network_address + 0x200000
     return {"cniVersion": "1.0.0", "name": f"n{cri.hulld.tag}", "plugins": [
         {"type": "bridge", "bridge": f"{name}{cri.hulld.tag[2:]}", "isGateway": True, "ipMasq": False,
          "ipam": {"type": "host-local", "dataDir": str(cri.hulld.base / "ipam"),
