@@ -16,14 +16,15 @@ void *answer_copy(struct call *call, const void *message)
 	/* It came through pb_unpack() or was made by us: neither step can refuse it but for its size, which
 	 * was bounded then. */
 	if (pb_pack(message, SIZE_MAX, &b, NULL) < 0 ||
-	    pb_unpack(((const ProtobufCMessage *)message)->descriptor, b.data, b.len, call->arena, &copy, NULL) < 0)
+	    pb_unpack(((const ProtobufCMessage *)message)->descriptor, b.data, b.len, call->arena, &copy,
+		      NULL) < 0)
 		return NULL;
 	return copy;
 }
 
 /* --- containers ----------------------------------------------------------------------------------- */
 
-static void add_user(struct call *call, PB(ContainerStatus) *st, const REC(Container) *rec)
+static void add_user(struct call *call, PB(ContainerStatus) * st, const REC(Container) * rec)
 {
 	st->user = PB_ANSWER(call, ContainerUser, container_user);
 	st->user->linux = PB_ANSWER(call, LinuxContainerUser, linux_container_user);
@@ -35,7 +36,7 @@ static void add_user(struct call *call, PB(ContainerStatus) *st, const REC(Conta
 		st->user->linux->supplemental_groups[i] = rec->groups[i];
 }
 
-static void add_image(struct call *call, PB(ContainerStatus) *st, const REC(Container) *rec)
+static void add_image(struct call *call, PB(ContainerStatus) * st, const REC(Container) * rec)
 {
 	const PB(ImageSpec) *asked = rec->config->image;
 
@@ -46,7 +47,7 @@ static void add_image(struct call *call, PB(ContainerStatus) *st, const REC(Cont
 	st->image_id = arena_str(call->arena, rec->image_id);
 }
 
-PB(ContainerStatus) *answer_container_status(struct call *call, const struct container *c)
+PB(ContainerStatus) * answer_container_status(struct call *call, const struct container *c)
 {
 	PB(ContainerStatus) *st = PB_ANSWER(call, ContainerStatus, container_status);
 	const REC(Container) *rec = c->rec;
@@ -173,7 +174,8 @@ static struct json_object *repeated(const ProtobufCFieldDescriptor *f, const cha
 				((const ProtobufCMessageDescriptor *)f->descriptor)->fields;
 			const char *entry = *(char *const *)at;
 
-			json_put(o, *(char *const *)(entry + sub[0].offset), scalar(&sub[1], entry + sub[1].offset));
+			json_put(o, *(char *const *)(entry + sub[0].offset),
+				 scalar(&sub[1], entry + sub[1].offset));
 		} else {
 			json_push(o, scalar(f, at));
 		}

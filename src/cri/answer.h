@@ -11,15 +11,15 @@
 void *answer_copy(struct call *call, const void *message);
 
 /* Copy a map<string,string>: the entry types of two fields differ in their descriptor only. */
-#define ANSWER_MAP(call, dst, src, type)                                                                 \
-	do {                                                                                             \
-		(dst)->n_##src = from_->n_##src;                                                         \
-		(dst)->src = arena_array((call)->arena, from_->n_##src, sizeof(*(dst)->src));            \
-		for (size_t i_ = 0; i_ < from_->n_##src; i_++) {                                         \
-			(dst)->src[i_] = pb_new((call)->arena, &runtime__v1__##type##__descriptor);      \
-			(dst)->src[i_]->key = arena_str((call)->arena, from_->src[i_]->key);             \
-			(dst)->src[i_]->value = arena_str((call)->arena, from_->src[i_]->value);         \
-		}                                                                                        \
+#define ANSWER_MAP(call, dst, src, type)                                                            \
+	do {                                                                                        \
+		(dst)->n_##src = from_->n_##src;                                                    \
+		(dst)->src = arena_array((call)->arena, from_->n_##src, sizeof(*(dst)->src));       \
+		for (size_t i_ = 0; i_ < from_->n_##src; i_++) {                                    \
+			(dst)->src[i_] = pb_new((call)->arena, &runtime__v1__##type##__descriptor); \
+			(dst)->src[i_]->key = arena_str((call)->arena, from_->src[i_]->key);        \
+			(dst)->src[i_]->value = arena_str((call)->arena, from_->src[i_]->value);    \
+		}                                                                                   \
 	} while (0)
 
 /* Add an entry to an info map ("info" of the verbose answers). */
@@ -33,21 +33,21 @@ void *answer_copy(struct call *call, const void *message);
 	} while (0)
 
 /* Do all pairs of a label selector stand in these labels? Entries are any generated map entry. */
-#define LABELS_MATCH(selector, n_selector, labels, n_labels)                                             \
-	({                                                                                               \
-		bool all_ = true;                                                                        \
-		for (size_t i_ = 0; all_ && i_ < (n_selector); i_++) {                                   \
-			bool one_ = false;                                                               \
-			for (size_t k_ = 0; !one_ && k_ < (n_labels); k_++)                              \
-				one_ = str_eq((selector)[i_]->key, (labels)[k_]->key) &&                 \
-				       str_eq((selector)[i_]->value, (labels)[k_]->value);               \
-			all_ = one_;                                                                     \
-		}                                                                                        \
-		all_;                                                                                    \
+#define LABELS_MATCH(selector, n_selector, labels, n_labels)                               \
+	({                                                                                 \
+		bool all_ = true;                                                          \
+		for (size_t i_ = 0; all_ && i_ < (n_selector); i_++) {                     \
+			bool one_ = false;                                                 \
+			for (size_t k_ = 0; !one_ && k_ < (n_labels); k_++)                \
+				one_ = str_eq((selector)[i_]->key, (labels)[k_]->key) &&   \
+				       str_eq((selector)[i_]->value, (labels)[k_]->value); \
+			all_ = one_;                                                       \
+		}                                                                          \
+		all_;                                                                      \
 	})
 
 /* With node->lock held. */
-PB(ContainerStatus) *answer_container_status(struct call *call, const struct container *c);
+PB(ContainerStatus) * answer_container_status(struct call *call, const struct container *c);
 unsigned answer_sandbox_state(const struct sandbox *s);
 
 /* Any message as JSON, in the proto's field names, absent values left out. */

@@ -16,8 +16,8 @@ static double unit_of(const char *suffix)
 		const char *suffix;
 		double factor;
 	} units[] = {
-		{ "", 1 },	  { "k", 1e3 },	 { "M", 1e6 },	 { "G", 1e9 },	  { "T", 1e12 },
-		{ "P", 1e15 },	  { "Ki", 0x1p10 }, { "Mi", 0x1p20 }, { "Gi", 0x1p30 }, { "Ti", 0x1p40 },
+		{ "", 1 },     { "k", 1e3 },	 { "M", 1e6 },	   { "G", 1e9 },     { "T", 1e12 },
+		{ "P", 1e15 }, { "Ki", 0x1p10 }, { "Mi", 0x1p20 }, { "Gi", 0x1p30 }, { "Ti", 0x1p40 },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(units); i++)
@@ -39,14 +39,17 @@ static int parse(const char *key, const char *text, uint64_t *ret_rate, struct e
 		rate = i > digits ? rate + place * (text[i] - '0') : rate * 10 + (text[i] - '0');
 	}
 	rate *= unit_of(text + len);
-	if (digits == 0 || len > 32 || strchr(text + digits, '.') != strrchr(text, '.') || rate < RATE_MIN || rate > RATE_MAX)
-		return err_new(e, ERR_INVALID,
-			       "config.annotations[\"%s\"]: \"%.64s\" is not a rate from 1k to 1P bits a second", key, text);
+	if (digits == 0 || len > 32 || strchr(text + digits, '.') != strrchr(text, '.') || rate < RATE_MIN ||
+	    rate > RATE_MAX)
+		return err_new(
+			e, ERR_INVALID,
+			"config.annotations[\"%s\"]: \"%.64s\" is not a rate from 1k to 1P bits a second",
+			key, text);
 	*ret_rate = (uint64_t)rate;
 	return 0;
 }
 
-int sandbox_bandwidth(const PB(PodSandboxConfig) *c, struct cni_bandwidth *ret, struct error *e)
+int sandbox_bandwidth(const PB(PodSandboxConfig) * c, struct cni_bandwidth *ret, struct error *e)
 {
 	struct cni_bandwidth b = { 0 };
 

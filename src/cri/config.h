@@ -23,17 +23,17 @@ enum userns_policy {
 /* A RuntimeClass handler. The first one is the default: name "". */
 struct handler_config {
 	char *name;
-	enum userns_policy userns;  /* USERNS_KUBELET */
-	uint32_t userns_size;	    /* ids of a pod under USERNS_ALWAYS: 65536 */
+	enum userns_policy userns; /* USERNS_KUBELET */
+	uint32_t userns_size;	   /* ids of a pod under USERNS_ALWAYS: 65536 */
 };
 
 struct node_config {
-	char *listen;		    /* unix:///run/hull/hull.sock */
-	char *root_dir;		    /* /var/lib/hull */
-	char *state_dir;	    /* /run/hull */
-	char *netns_dir;	    /* /run/netns */
-	char *helper_dir;	    /* NULL: HULL_LIBEXEC, or beside the running program */
-	char *cgroup_driver;	    /* "cgroupfs" or "systemd" (default: cgroupfs) */
+	char *listen;	     /* unix:///run/hull/hull.sock */
+	char *root_dir;	     /* /var/lib/hull */
+	char *state_dir;     /* /run/hull */
+	char *netns_dir;     /* /run/netns */
+	char *helper_dir;    /* NULL: HULL_LIBEXEC, or beside the running program */
+	char *cgroup_driver; /* "cgroupfs" or "systemd" (default: cgroupfs) */
 
 	char *cni_conf_dir;	    /* /etc/cni/net.d */
 	struct strv cni_bin_dirs;   /* /opt/cni/bin, /usr/lib/cni */
@@ -42,7 +42,7 @@ struct node_config {
 	char *cni_default_data_dir; /* NULL: <root_dir>/cni */
 	uint32_t cni_timeout_s;	    /* 60 */
 
-	char *sandbox_image;	    /* NULL: no pause container */
+	char *sandbox_image;		   /* NULL: no pause container */
 	struct strv pod_annotations;	   /* names (or "prefix*") passed into the OCI spec */
 	struct strv container_annotations; /* the same, of containers */
 	bool enable_unprivileged_ports;	   /* true: net.ipv4.ip_unprivileged_port_start = 0 */
@@ -51,12 +51,12 @@ struct node_config {
 	char *log_level;		   /* info */
 	char *log_format;		   /* text or json */
 
-	struct handler_config *handlers;   /* at least the default */
+	struct handler_config *handlers; /* at least the default */
 	size_t handler_count;
 
-	char *userns_user;		   /* hull: whose lines of /etc/subuid and /etc/subgid are the blocks */
+	char *userns_user; /* hull: whose lines of /etc/subuid and /etc/subgid are the blocks */
 	struct idrange_pool *userns_blocks; /* configured blocks; NULL: from the files */
-	struct idmap node_uids, node_gids; /* for USERNS_NODE; empty when not configured */
+	struct idmap node_uids, node_gids;  /* for USERNS_NODE; empty when not configured */
 
 	struct registries registries;
 };

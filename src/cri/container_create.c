@@ -26,7 +26,7 @@
 
 /* --- name and record ------------------------------------------------------------------------------ */
 
-static REC(Container) *new_record(const struct sandbox *s, const PB(ContainerConfig) *config, bool is_pause)
+static REC(Container) * new_record(const struct sandbox *s, const PB(ContainerConfig) * config, bool is_pause)
 {
 	REC(Container) *rec = NEW(REC(Container));
 	char id[ID_LEN + 1];
@@ -106,8 +106,9 @@ static int reserve(struct node *n, struct container *c, const struct call *call,
 		*ret_other = container_hold(other);
 		r = 1;
 	} else {
-		r = err_new(e, ERR_EXISTS, "container \"%s\" (attempt %u) exists already in this pod as \"%s\"",
-			    c->rec->config->metadata->name, c->rec->config->metadata->attempt, other->rec->id);
+		r = err_new(
+			e, ERR_EXISTS, "container \"%s\" (attempt %u) exists already in this pod as \"%s\"",
+			c->rec->config->metadata->name, c->rec->config->metadata->attempt, other->rec->id);
 	}
 	pthread_mutex_unlock(&n->lock);
 	return r;
@@ -149,7 +150,8 @@ static int read_identity_files(const struct image *image, struct identity_files 
 	for (size_t i = 0; i < n && r == 0; i++) {
 		fds[i] = open(image->layers.v[n - 1 - i], O_PATH | O_DIRECTORY | O_CLOEXEC);
 		if (fds[i] < 0)
-			r = err_sys(e, "open layer \"%s\" of image \"%s\"", image->layers.v[n - 1 - i], image->id);
+			r = err_sys(e, "open layer \"%s\" of image \"%s\"", image->layers.v[n - 1 - i],
+				    image->id);
 	}
 	if (r == 0)
 		r = identity_files_read_layers(fds, n, ret, e);
@@ -177,7 +179,8 @@ static int resolve_identity(struct container *c, const struct image *image, stru
 				     ? IDENTITY_STRICT
 				     : IDENTITY_MERGE;
 	}
-	if ((r = read_identity_files(image, &files, e)) < 0 || (r = identity_resolve(&files, &req, ret, e)) < 0)
+	if ((r = read_identity_files(image, &files, e)) < 0 ||
+	    (r = identity_resolve(&files, &req, ret, e)) < 0)
 		return err_ctx(e, "the user of the container");
 	return 0;
 }
@@ -228,8 +231,8 @@ int container_open_log(const struct sandbox *s, const char *log_path, int *ret_f
 		if (r < 0)
 			return err_ctx(e, "log directory");
 	}
-	r = path_open_beneath(dir, log_path, O_WRONLY | O_CREAT | O_APPEND | O_NOCTTY | O_NONBLOCK, 0640, true, ret_fd,
-			      e);
+	r = path_open_beneath(dir, log_path, O_WRONLY | O_CREAT | O_APPEND | O_NOCTTY | O_NONBLOCK, 0640,
+			      true, ret_fd, e);
 	return r < 0 ? err_ctx(e, "log file") : 0;
 }
 
@@ -246,7 +249,8 @@ static void set_log_path(struct container *c)
 }
 
 /* The writable layer: upper and work belong to the container's root, mode 0755 as "/" is. */
-static int make_layer(struct node *n, const struct container *c, const struct container_plan *p, struct error *e)
+static int make_layer(struct node *n, const struct container *c, const struct container_plan *p,
+		      struct error *e)
 {
 	static const char *const parts[] = { "", "/upper", "/work" };
 	uint32_t uid = 0, gid = 0;
@@ -260,9 +264,11 @@ static int make_layer(struct node *n, const struct container *c, const struct co
 			return err_sys(e, "make \"%s/containers/%s\"", node_config(n)->root_dir, path);
 		/* Whatever our umask: this is what "/" looks like inside. */
 		if (i && fchmodat(n->containers_dfd, path, 0755, 0) < 0)
-			return err_sys(e, "set the mode of \"%s/containers/%s\"", node_config(n)->root_dir, path);
+			return err_sys(e, "set the mode of \"%s/containers/%s\"", node_config(n)->root_dir,
+				       path);
 		if (i && fchownat(n->containers_dfd, path, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
-			return err_sys(e, "give \"%s/containers/%s\" to %u:%u", node_config(n)->root_dir, path, uid, gid);
+			return err_sys(e, "give \"%s/containers/%s\" to %u:%u", node_config(n)->root_dir,
+				       path, uid, gid);
 	}
 	return 0;
 }
@@ -406,7 +412,8 @@ static int stop_signal(struct container *c, const struct image *image, struct er
 {
 	int sig = signal_from_cri(c->rec->config->stop_signal);
 
-	if (!sig && !str_is_empty(image->config.stop_signal) && signal_parse(image->config.stop_signal, &sig, e) < 0)
+	if (!sig && !str_is_empty(image->config.stop_signal) &&
+	    signal_parse(image->config.stop_signal, &sig, e) < 0)
 		return err_ctx(e, "stop signal of image \"%s\"", image->id);
 	c->rec->stop_signal = sig ? sig : SIGTERM;
 	return 0;
@@ -420,7 +427,8 @@ static int create(struct node *n, struct container *c, struct error *e)
 
 	if ((r = find_image(n, c, &image, e)) < 0 || (r = stop_signal(c, image, e)) < 0)
 		return r;
-	if ((r = cgroup_path_below(n->cgroups, c->sandbox->rec->cgroup_parent, "hull", c->rec->id, path, e)) < 0)
+	if ((r = cgroup_path_below(n->cgroups, c->sandbox->rec->cgroup_parent, "hull", c->rec->id, path, e)) <
+	    0)
 		return r;
 	rec_set(&c->rec->cgroup_path, path);
 	set_log_path(c);
@@ -432,7 +440,7 @@ static int create(struct node *n, struct container *c, struct error *e)
 	return container_save(n, c, e);
 }
 
-int container_create(struct node *n, struct sandbox *s, const PB(ContainerConfig) *config, bool is_pause,
+int container_create(struct node *n, struct sandbox *s, const PB(ContainerConfig) * config, bool is_pause,
 		     struct call *call, struct container **ret, struct error *e)
 {
 	struct container *c = container_new(new_record(s, config, is_pause), s), *other = NULL;
@@ -455,7 +463,8 @@ int container_create(struct node *n, struct sandbox *s, const PB(ContainerConfig
 
 		c->create_error = *e;
 		if (container_remove(n, c, &undo) < 0)
-			log_error("undo the failed creation of container \"%s\": %s", c->rec->id, err_msg(&undo));
+			log_error("undo the failed creation of container \"%s\": %s", c->rec->id,
+				  err_msg(&undo));
 	}
 	pthread_mutex_lock(&n->lock);
 	c->is_creating = false;
@@ -470,7 +479,8 @@ int container_create(struct node *n, struct sandbox *s, const PB(ContainerConfig
 	return 0;
 }
 
-int cri_create_container(struct node *n, struct call *call, const void *request, void *response, struct error *e)
+int cri_create_container(struct node *n, struct call *call, const void *request, void *response,
+			 struct error *e)
 {
 	const PB(CreateContainerRequest) *req = request;
 	PB(CreateContainerResponse) *resp = response;

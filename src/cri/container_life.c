@@ -70,8 +70,8 @@ int container_start(struct node *n, struct container *c, const struct call *call
 	pthread_mutex_lock(&c->op);
 	state = state_of(n, c);
 	if (state != RUNTIME__V1__CONTAINER_STATE__CONTAINER_CREATED) {
-		r = err_new(e, ERR_STATE, "container \"%s\" is %s; only a created one can be started", c->rec->id,
-			    state_name(state));
+		r = err_new(e, ERR_STATE, "container \"%s\" is %s; only a created one can be started",
+			    c->rec->id, state_name(state));
 	} else {
 		r = monitor_start(&m, c->rec->id, e);
 		if (r == 0) {
@@ -85,7 +85,8 @@ int container_start(struct node *n, struct container *c, const struct call *call
 	return r;
 }
 
-int cri_start_container(struct node *n, struct call *call, const void *request, void *response, struct error *e)
+int cri_start_container(struct node *n, struct call *call, const void *request, void *response,
+			struct error *e)
 {
 	const PB(StartContainerRequest) *req = request;
 	struct container *c;
@@ -116,7 +117,8 @@ int container_stop(struct node *n, struct container *c, int64_t timeout_s, const
 		timeout_s = 0;
 	if (timeout_s > INT32_MAX)
 		timeout_s = INT32_MAX;
-	r = monitor_stop(&m, c->rec->id, timeout_s == 0 ? SIGKILL : c->rec->stop_signal, timeout_s * 1000, &st, e);
+	r = monitor_stop(&m, c->rec->id, timeout_s == 0 ? SIGKILL : c->rec->stop_signal, timeout_s * 1000,
+			 &st, e);
 	if (r == 0)
 		container_apply_status(n, c, &st);
 	if (r == -ERR_NOT_FOUND || r == -ERR_UNAVAILABLE) {
@@ -127,7 +129,8 @@ int container_stop(struct node *n, struct container *c, int64_t timeout_s, const
 	return r;
 }
 
-int cri_stop_container(struct node *n, struct call *call, const void *request, void *response, struct error *e)
+int cri_stop_container(struct node *n, struct call *call, const void *request, void *response,
+		       struct error *e)
 {
 	const PB(StopContainerRequest) *req = request;
 	struct container *c;
@@ -259,7 +262,8 @@ int container_remove(struct node *n, struct container *c, struct error *e)
 	return r < 0 ? err_ctx(e, "remove container \"%s\"", c->rec->id) : 0;
 }
 
-int cri_remove_container(struct node *n, struct call *call, const void *request, void *response, struct error *e)
+int cri_remove_container(struct node *n, struct call *call, const void *request, void *response,
+			 struct error *e)
 {
 	const PB(RemoveContainerRequest) *req = request;
 	struct container *c;

@@ -63,7 +63,8 @@ static void add_hidden_paths(const struct container_plan *p, struct json_object 
 		return;
 	if (s) {
 		json_put_strs(linux_, "maskedPaths", (const char *const *)s->masked_paths, s->n_masked_paths);
-		json_put_strs(linux_, "readonlyPaths", (const char *const *)s->readonly_paths, s->n_readonly_paths);
+		json_put_strs(linux_, "readonlyPaths", (const char *const *)s->readonly_paths,
+			      s->n_readonly_paths);
 		return;
 	}
 	list = json_put_array(linux_, "maskedPaths");
@@ -128,14 +129,15 @@ static void add_root(const struct container_plan *p, struct json_object *spec)
 }
 
 /* The widest propagation that any mount asks for. */
-static const char *root_propagation(const PB(ContainerConfig) *c)
+static const char *root_propagation(const PB(ContainerConfig) * c)
 {
 	const char *word = NULL;
 
 	for (size_t i = 0; i < c->n_mounts; i++) {
 		if (c->mounts[i]->propagation == RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_BIDIRECTIONAL)
 			return "rshared";
-		if (c->mounts[i]->propagation == RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_HOST_TO_CONTAINER)
+		if (c->mounts[i]->propagation ==
+		    RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_HOST_TO_CONTAINER)
 			word = "rslave";
 	}
 	return word;

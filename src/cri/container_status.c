@@ -8,7 +8,8 @@
 #include "cri/sandbox.h"
 
 /* What containerd's verbose status has, under its names. */
-static void add_info(struct node *n, struct container *c, struct call *call, PB(ContainerStatusResponse) *resp)
+static void add_info(struct node *n, struct container *c, struct call *call,
+		     PB(ContainerStatusResponse) * resp)
 {
 	cleanup_json struct json_object *info = json_new();
 	cleanup_free char *path = str_fmt("%s/config.json", c->rec->id);
@@ -25,14 +26,16 @@ static void add_info(struct node *n, struct container *c, struct call *call, PB(
 	json_put_str(info, "cgroupPath", c->rec->cgroup_path);
 	json_put(info, "config", answer_json(c->rec->config));
 	pthread_mutex_unlock(&n->lock);
-	if (c->sandbox->pod_dfd >= 0 && file_read(c->sandbox->pod_dfd, path, JSON_MAX_BYTES, &spec, NULL) == 0 &&
+	if (c->sandbox->pod_dfd >= 0 &&
+	    file_read(c->sandbox->pod_dfd, path, JSON_MAX_BYTES, &spec, NULL) == 0 &&
 	    json_parse(spec.data, spec.len, 0, &doc, NULL) == 0)
 		json_put(info, "runtimeSpec", doc);
 	json_text(info, false, &text);
 	ANSWER_INFO(call, resp, container_status_response, "info", buf_str(&text));
 }
 
-int cri_container_status(struct node *n, struct call *call, const void *request, void *response, struct error *e)
+int cri_container_status(struct node *n, struct call *call, const void *request, void *response,
+			 struct error *e)
 {
 	const PB(ContainerStatusRequest) *req = request;
 	PB(ContainerStatusResponse) *resp = response;
@@ -50,7 +53,7 @@ int cri_container_status(struct node *n, struct call *call, const void *request,
 	return 0;
 }
 
-static bool is_wanted(const struct container *c, const PB(ContainerFilter) *f)
+static bool is_wanted(const struct container *c, const PB(ContainerFilter) * f)
 {
 	const PB(ContainerConfig) *config = c->rec->config;
 
@@ -67,7 +70,7 @@ static bool is_wanted(const struct container *c, const PB(ContainerFilter) *f)
 	return LABELS_MATCH(f->label_selector, f->n_label_selector, config->labels, config->n_labels);
 }
 
-static PB(Container) *item_of(struct call *call, const struct container *c)
+static PB(Container) * item_of(struct call *call, const struct container *c)
 {
 	PB(Container) *item = PB_ANSWER(call, Container, container);
 	const PB(ContainerConfig) *from_ = c->rec->config;
@@ -85,7 +88,8 @@ static PB(Container) *item_of(struct call *call, const struct container *c)
 	return item;
 }
 
-int cri_list_containers(struct node *n, struct call *call, const void *request, void *response, struct error *e)
+int cri_list_containers(struct node *n, struct call *call, const void *request, void *response,
+			struct error *e)
 {
 	const PB(ListContainersRequest) *req = request;
 	PB(ListContainersResponse) *resp = response;

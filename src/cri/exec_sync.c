@@ -148,7 +148,7 @@ static int process_fd(struct container *c, char *const *cmd, size_t n, int *ret_
 	return 0;
 }
 
-static int check_request(const PB(ExecSyncRequest) *req, struct error *e)
+static int check_request(const PB(ExecSyncRequest) * req, struct error *e)
 {
 	size_t bytes = 0;
 
@@ -157,13 +157,14 @@ static int check_request(const PB(ExecSyncRequest) *req, struct error *e)
 	for (size_t i = 0; i < req->n_cmd; i++)
 		bytes += strlen(req->cmd[i]) + 1;
 	if (bytes > ARGS_BYTES_MAX)
-		return err_new(e, ERR_LIMIT, "cmd has %zu bytes; at most %u are allowed", bytes, ARGS_BYTES_MAX);
+		return err_new(e, ERR_LIMIT, "cmd has %zu bytes; at most %u are allowed", bytes,
+			       ARGS_BYTES_MAX);
 	if (req->timeout < 0)
 		return err_new(e, ERR_INVALID, "timeout %lld s is negative", (long long)req->timeout);
 	return 0;
 }
 
-static int run(struct node *n, struct container *c, const PB(ExecSyncRequest) *req, const struct call *call,
+static int run(struct node *n, struct container *c, const PB(ExecSyncRequest) * req, const struct call *call,
 	       struct output *o, int *ret_exit, struct error *e)
 {
 	struct monitor_call m = sandbox_call(c->sandbox, call);
@@ -177,7 +178,8 @@ static int run(struct node *n, struct container *c, const PB(ExecSyncRequest) *r
 	pthread_mutex_unlock(&n->lock);
 	if (state != RUNTIME__V1__CONTAINER_STATE__CONTAINER_RUNNING)
 		return err_new(e, ERR_STATE, "container \"%s\" is not running", c->rec->id);
-	if ((r = process_fd(c, req->cmd, req->n_cmd, &process, e)) < 0 || (r = output_start(o, write_fds, e)) < 0)
+	if ((r = process_fd(c, req->cmd, req->n_cmd, &process, e)) < 0 ||
+	    (r = output_start(o, write_fds, e)) < 0)
 		return r;
 	out = write_fds[0];
 	err = write_fds[1];

@@ -71,7 +71,8 @@ static int find_helper(struct node *n, const char *name, const char *built_in, c
 	if (node_config(n)->helper_dir) {
 		*ret = find_below(node_config(n)->helper_dir, name);
 		if (!*ret)
-			return err_new(e, ERR_NOT_FOUND, "helper_dir \"%s\" has no program \"%s\"", node_config(n)->helper_dir, name);
+			return err_new(e, ERR_NOT_FOUND, "helper_dir \"%s\" has no program \"%s\"",
+				       node_config(n)->helper_dir, name);
 		return 0;
 	}
 	if ((*ret = find_below(HULL_LIBEXEC, name)))
@@ -84,7 +85,8 @@ static int find_helper(struct node *n, const char *name, const char *built_in, c
 		if ((*ret = find_below(dir, name)) || (*ret = find_below(sibling, name)))
 			return 0;
 	}
-	return err_new(e, ERR_NOT_FOUND, "program \"%s\" is neither in \"%s\" nor beside hulld: set helper_dir", name,
+	return err_new(e, ERR_NOT_FOUND,
+		       "program \"%s\" is neither in \"%s\" nor beside hulld: set helper_dir", name,
 		       HULL_LIBEXEC);
 }
 
@@ -92,22 +94,24 @@ static int find_helper(struct node *n, const char *name, const char *built_in, c
 
 static const enum store_table image_tables[] = { STORE_IMAGE, STORE_LAYER, STORE_NAME };
 
-static int images_apply(void *ctx, const struct images_change *changes, size_t count, bool durable, struct error *e)
+static int images_apply(void *ctx, const struct images_change *changes, size_t count, bool durable,
+			struct error *e)
 {
 	struct node *n = ctx;
 	CLEANUP(store_abort) struct store_tx tx = store_begin(n->store, durable ? STORE_DURABLE : STORE_SAFE);
 
 	for (size_t i = 0; i < count; i++)
 		if (changes[i].data)
-			store_tx_put(&tx, image_tables[changes[i].table], changes[i].key, changes[i].data, changes[i].len);
+			store_tx_put(&tx, image_tables[changes[i].table], changes[i].key, changes[i].data,
+				     changes[i].len);
 		else
 			store_tx_remove(&tx, image_tables[changes[i].table], changes[i].key);
 	return store_commit(&tx, e);
 }
 
 static int images_each(void *ctx, enum images_table table,
-		       int (*fn)(void *arg, const char *key, const void *data, size_t len, struct error *e), void *arg,
-		       struct error *e)
+		       int (*fn)(void *arg, const char *key, const void *data, size_t len, struct error *e),
+		       void *arg, struct error *e)
 {
 	struct node *n = ctx;
 
@@ -152,7 +156,8 @@ static struct cni *open_cni(const struct node_config *c)
 			      .bin_dirs = c->cni_bin_dirs.n ? (const char *const *)c->cni_bin_dirs.v : NULL,
 			      .fallback = { .bridge = c->cni_default_bridge,
 					    .subnet = c->cni_default_subnet,
-					    .data_dir = c->cni_default_data_dir ? c->cni_default_data_dir : data_dir } };
+					    .data_dir = c->cni_default_data_dir ? c->cni_default_data_dir
+										: data_dir } };
 
 	return cni_open(&o);
 }
@@ -200,7 +205,8 @@ static int open_all(struct node *n, struct error *e)
 	if ((r = open_directories(n, e)) < 0 ||
 	    (r = find_helper(n, "hull-pod", "pod", &n->helper_pod, e)) < 0 ||
 	    (r = find_helper(n, "hull-unpack", "image", &n->helper_unpack, e)) < 0 ||
-	    (r = cgroup_host_open(systemd ? CGROUP_DRIVER_SYSTEMD : CGROUP_DRIVER_CGROUPFS, &n->cgroups, e)) < 0 ||
+	    (r = cgroup_host_open(systemd ? CGROUP_DRIVER_SYSTEMD : CGROUP_DRIVER_CGROUPFS, &n->cgroups, e)) <
+		    0 ||
 	    (r = store_open(n->root_dfd, "hull.db", &n->store, e)) < 0 || (r = open_images(n, e)) < 0)
 		return r;
 	probe_features(n->root_dfd, node_config(n)->root_dir, &n->features);
@@ -229,8 +235,8 @@ int node_open(const struct node_config *config, struct node **ret_node, struct e
 static void warn_fixed(const char *key, const char *before, const char *after)
 {
 	if (!str_eq(before, after))
-		log_warn("configuration: \"%s\" changed from \"%s\" to \"%s\"; it takes a restart of hulld", key,
-			 before ? before : "", after ? after : "");
+		log_warn("configuration: \"%s\" changed from \"%s\" to \"%s\"; it takes a restart of hulld",
+			 key, before ? before : "", after ? after : "");
 }
 
 int node_reload(struct node *n, const struct node_config *config, struct error *e)

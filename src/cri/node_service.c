@@ -23,7 +23,8 @@ static int open_archive(const char *path, int *ret_fd, struct error *e)
 	struct stat st;
 
 	if (!path_is_clean_abs(path))
-		return err_new(e, ERR_INVALID, "path \"%s\": want an absolute path without \".\" and \"..\"", path);
+		return err_new(e, ERR_INVALID, "path \"%s\": want an absolute path without \".\" and \"..\"",
+			       path);
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0 && errno == ENOENT)
 		return err_sysk(e, ERR_NOT_FOUND, errno, "open \"%s\"", path);
@@ -62,7 +63,7 @@ int node_load_images(struct node *n, struct call *call, const void *request, voi
 struct pull_stream {
 	struct call *call;
 	int64_t last_ns;
-	bool is_broken;		/* the client takes no more; the pull itself ends by cancel_fd */
+	bool is_broken; /* the client takes no more; the pull itself ends by cancel_fd */
 };
 
 static void on_progress(void *arg, const struct image_progress *p)
@@ -97,8 +98,11 @@ int node_pull_image(struct node *n, struct call *call, const void *request, void
 	struct pull_stream stream = { .call = call };
 	cleanup_image struct image *image = NULL;
 	struct image_auth auth = { 0 };
-	struct images_pull pull = { .ref = req->image, .progress = on_progress, .progress_arg = &stream,
-				    .cancel_fd = call->cancel_fd, .deadline_ns = call->deadline_ns };
+	struct images_pull pull = { .ref = req->image,
+				    .progress = on_progress,
+				    .progress_arg = &stream,
+				    .cancel_fd = call->cancel_fd,
+				    .deadline_ns = call->deadline_ns };
 	Hull__V1__PullImageProgress last;
 	int r;
 
@@ -108,13 +112,15 @@ int node_pull_image(struct node *n, struct call *call, const void *request, void
 	if (!pull.deadline_ns)
 		pull.deadline_ns = deadline_in_ms(PULL_TIMEOUT_MS);
 	if (req->auth) {
-		auth = (struct image_auth){ .username = req->auth->username, .password = req->auth->password };
+		auth = (struct image_auth){ .username = req->auth->username,
+					    .password = req->auth->password };
 		pull.auth = &auth;
 	}
 	r = images_pull(n->images, &pull, &image, e);
 	if (r < 0)
 		return err_ctx(e, "pull image \"%s\"", req->image);
-	log_info("pulled image \"%s\" as %s, %llu bytes", req->image, image->id, (unsigned long long)image->size_bytes);
+	log_info("pulled image \"%s\" as %s, %llu bytes", req->image, image->id,
+		 (unsigned long long)image->size_bytes);
 	pb_init(&hull__v1__pull_image_progress__descriptor, &last);
 	last.phase = HULL__V1__PULL_PHASE__PULL_LAYER_DONE;
 	last.image_id = image->id;

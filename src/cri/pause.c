@@ -19,7 +19,8 @@ static int check_image(struct node *n, struct error *e)
 	if (r < 0)
 		return err_ctx(e, "sandbox_image");
 	if (image->config.entrypoint.n == 0 && image->config.cmd.n == 0)
-		return err_new(e, ERR_INVALID, "sandbox_image \"%s\" has neither entrypoint nor cmd: nothing to run",
+		return err_new(e, ERR_INVALID,
+			       "sandbox_image \"%s\" has neither entrypoint nor cmd: nothing to run",
 			       node_config(n)->sandbox_image);
 	return 0;
 }
@@ -38,7 +39,7 @@ static int ensure_image(struct node *n, struct error *e)
 }
 
 /* The sandbox's security context says of the pause process what a container's says of its own. */
-static PB(LinuxContainerSecurityContext) *security(struct call *call, const struct sandbox *s)
+static PB(LinuxContainerSecurityContext) * security(struct call *call, const struct sandbox *s)
 {
 	PB(LinuxContainerSecurityContext) *to =
 		PB_ANSWER(call, LinuxContainerSecurityContext, linux_container_security_context);
@@ -49,7 +50,8 @@ static PB(LinuxContainerSecurityContext) *security(struct call *call, const stru
 	to->readonly_rootfs = true;
 	to->namespace_options = PB_ANSWER(call, NamespaceOption, namespace_option);
 	to->namespace_options->pid = from && from->namespace_options &&
-						     from->namespace_options->pid == RUNTIME__V1__NAMESPACE_MODE__NODE
+						     from->namespace_options->pid ==
+							     RUNTIME__V1__NAMESPACE_MODE__NODE
 					     ? RUNTIME__V1__NAMESPACE_MODE__NODE
 					     : RUNTIME__V1__NAMESPACE_MODE__CONTAINER;
 	if (!from)

@@ -54,7 +54,8 @@ void probe_features(int root_dfd, const char *root_dir, struct features *ret)
 	f.idmapped_mounts = try_attributes(root_dfd, &idmap) == 0;
 	if (!f.idmapped_mounts)
 		snprintf(f.missing, sizeof(f.missing),
-			 "the file system of \"%.100s\" cannot be id-mapped: %s (mount_setattr(2); ext4 and xfs since "
+			 "the file system of \"%.100s\" cannot be id-mapped: %s (mount_setattr(2); ext4 and "
+			 "xfs since "
 			 "Linux 5.12, overlay lower layers since 5.19)",
 			 root_dir, strerrordesc_np(errno));
 	f.user_namespaces = f.idmapped_mounts;

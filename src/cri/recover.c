@@ -18,13 +18,14 @@
 
 /* --- loading -------------------------------------------------------------------------------------- */
 
-static void *unpack(const ProtobufCMessageDescriptor *type, const char *what, const char *id, const void *data,
-		    size_t len)
+static void *unpack(const ProtobufCMessageDescriptor *type, const char *what, const char *id,
+		    const void *data, size_t len)
 {
 	void *rec = protobuf_c_message_unpack(type, NULL, len, data);
 
 	if (!rec)
-		log_error("the record of %s \"%s\" cannot be read (%zu bytes): it is left alone", what, id, len);
+		log_error("the record of %s \"%s\" cannot be read (%zu bytes): it is left alone", what, id,
+			  len);
 	return rec;
 }
 
@@ -132,7 +133,8 @@ static int adopt(struct node *n, struct sandbox *s, struct error *e)
 		 * more, because its removal was cut off. */
 		if ((!v[i]->rec->is_whole || !monitor_status_find(&st, v[i]->rec->id)) &&
 		    container_remove(n, v[i], &why) < 0)
-			log_error("remove what is left of container \"%s\": %s", v[i]->rec->id, err_msg(&why));
+			log_error("remove what is left of container \"%s\": %s", v[i]->rec->id,
+				  err_msg(&why));
 		container_unref(n, v[i]);
 	}
 	free(v);
@@ -207,8 +209,8 @@ static void sweep(struct node *n, int dfd, const struct map *known, bool pods)
 			if (e.kind)
 				continue;
 		}
-		log_warn("%s \"%s\" belongs to nothing that is known: removed", pods ? "pod directory" : "writable layer",
-			 d->d_name);
+		log_warn("%s \"%s\" belongs to nothing that is known: removed",
+			 pods ? "pod directory" : "writable layer", d->d_name);
 		if (path_remove_tree(dfd, d->d_name, &e) < 0)
 			log_error("%s", err_msg(&e));
 	}

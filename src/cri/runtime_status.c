@@ -15,15 +15,16 @@ int cri_version(struct node *n, struct call *call, const void *request, void *re
 	(void)n;
 	(void)request;
 	(void)e;
-	resp->version = arena_str(call->arena, "0.1.0"); /* of the kubelet's interface: what kubelets expect since ever */
+	resp->version = arena_str(call->arena,
+				  "0.1.0"); /* of the kubelet's interface: what kubelets expect since ever */
 	resp->runtime_name = arena_str(call->arena, "hull");
 	resp->runtime_version = arena_str(call->arena, HULL_VERSION);
 	resp->runtime_api_version = arena_str(call->arena, "v1");
 	return 0;
 }
 
-static PB(RuntimeCondition) *condition(struct call *call, const char *type, bool status, const char *reason,
-				       const char *message)
+static PB(RuntimeCondition) *
+	condition(struct call *call, const char *type, bool status, const char *reason, const char *message)
 {
 	PB(RuntimeCondition) *c = PB_ANSWER(call, RuntimeCondition, runtime_condition);
 
@@ -34,9 +35,10 @@ static PB(RuntimeCondition) *condition(struct call *call, const char *type, bool
 	return c;
 }
 
-static void add_handlers(struct node *n, struct call *call, PB(StatusResponse) *resp)
+static void add_handlers(struct node *n, struct call *call, PB(StatusResponse) * resp)
 {
-	resp->runtime_handlers = arena_array(call->arena, node_config(n)->handler_count, sizeof(*resp->runtime_handlers));
+	resp->runtime_handlers =
+		arena_array(call->arena, node_config(n)->handler_count, sizeof(*resp->runtime_handlers));
 	for (size_t i = 0; i < node_config(n)->handler_count; i++) {
 		PB(RuntimeHandler) *h = PB_ANSWER(call, RuntimeHandler, runtime_handler);
 
@@ -66,17 +68,21 @@ static const char *policy_name(enum userns_policy p)
 	return p == USERNS_ALWAYS ? "always" : p == USERNS_NODE ? "node" : "kubelet";
 }
 
-static void add_info(struct node *n, struct call *call, const struct cni_status *net, PB(StatusResponse) *resp)
+static void add_info(struct node *n, struct call *call, const struct cni_status *net,
+		     PB(StatusResponse) * resp)
 {
 	cleanup_json struct json_object *info = json_new();
 	cleanup_buf struct buf text = BUF_INIT;
-	struct json_object *config = json_put_object(info, "config"), *probes = json_put_object(info, "features");
-	struct json_object *cni = json_put_object(info, "cni"), *handlers = json_put_object(config, "runtimes");
+	struct json_object *config = json_put_object(info, "config"),
+			   *probes = json_put_object(info, "features");
+	struct json_object *cni = json_put_object(info, "cni"),
+			   *handlers = json_put_object(config, "runtimes");
 
 	json_put_str(config, "root", node_config(n)->root_dir);
 	json_put_str(config, "state", node_config(n)->state_dir);
 	json_put_str(config, "netnsDir", node_config(n)->netns_dir);
-	json_put_str(config, "sandboxImage", node_config(n)->sandbox_image ? node_config(n)->sandbox_image : "");
+	json_put_str(config, "sandboxImage",
+		     node_config(n)->sandbox_image ? node_config(n)->sandbox_image : "");
 	for (size_t i = 0; i < node_config(n)->handler_count; i++)
 		json_put_str(json_put_object(handlers, node_config(n)->handlers[i].name), "userns",
 			     policy_name(node_config(n)->handlers[i].userns));
@@ -113,8 +119,11 @@ int cri_status(struct node *n, struct call *call, const void *request, void *res
 	resp->status->n_conditions = 2;
 	resp->status->conditions[0] =
 		condition(call, "RuntimeReady", ok, ok ? "" : "DatabaseNotWritable", ok ? "" : err_msg(e));
-	resp->status->conditions[1] = condition(call, "NetworkReady", net.is_ready, net.reason ? net.reason : "",
-						net.is_ready && !net.is_default ? "" : net.message ? net.message : "");
+	resp->status->conditions[1] = condition(call, "NetworkReady", net.is_ready,
+						net.reason ? net.reason : "",
+						net.is_ready && !net.is_default ? ""
+						: net.message			? net.message
+										: "");
 	add_handlers(n, call, resp);
 	if (req->verbose)
 		add_info(n, call, &net, resp);
@@ -122,7 +131,8 @@ int cri_status(struct node *n, struct call *call, const void *request, void *res
 }
 
 /* With linux set an unset driver means systemd (0): it is always said. */
-int cri_runtime_config(struct node *n, struct call *call, const void *request, void *response, struct error *e)
+int cri_runtime_config(struct node *n, struct call *call, const void *request, void *response,
+		       struct error *e)
 {
 	PB(RuntimeConfigResponse) *resp = response;
 
@@ -148,7 +158,8 @@ int cri_update_runtime_config(struct node *n, struct call *call, const void *req
 	if (req->runtime_config && req->runtime_config->network_config)
 		cidr = req->runtime_config->network_config->pod_cidr;
 	if (strlen(cidr) > 256 || strspn(cidr, "0123456789abcdefABCDEF.:/,") != strlen(cidr))
-		return err_new(e, ERR_INVALID, "runtime_config.network_config.pod_cidr \"%.64s\" is no list of CIDRs", cidr);
+		return err_new(e, ERR_INVALID,
+			       "runtime_config.network_config.pod_cidr \"%.64s\" is no list of CIDRs", cidr);
 	pthread_mutex_lock(&n->lock);
 	str_set(&n->pod_cidr, cidr);
 	pthread_mutex_unlock(&n->lock);

@@ -13,10 +13,10 @@ struct sandbox_plan {
 	const struct handler_config *handler;
 	bool new_user, new_net, new_ipc, new_uts;
 	bool host_pid, shared_pid;
-	bool alloc_range;	/* the id range is to be taken from the node's blocks */
-	bool idmap_all;		/* volumes are id-mapped by policy */
+	bool alloc_range; /* the id range is to be taken from the node's blocks */
+	bool idmap_all;	  /* volumes are id-mapped by policy */
 	struct idmap uids, gids;
-	char note[256];		/* why there is or is not a user namespace */
+	char note[256];		     /* why there is or is not a user namespace */
 	struct sysctl_item *sysctls; /* borrowed strings, owned array */
 	size_t sysctl_count;
 	char ping_range[SYSCTL_PING_RANGE_SIZE];
@@ -25,11 +25,11 @@ void sandbox_plan_done(struct sandbox_plan *p);
 DEFINE_CLEANUP_VALUE(struct sandbox_plan, sandbox_plan_done)
 
 /* Decide the handler, the namespaces and the id maps. Fails: INVALID, UNSUPPORTED. */
-int sandbox_plan(struct node *n, const PB(PodSandboxConfig) *config, const char *runtime_handler,
+int sandbox_plan(struct node *n, const PB(PodSandboxConfig) * config, const char *runtime_handler,
 		 struct sandbox_plan *ret, struct error *e) MUST_USE;
 /* The sysctls, once the id maps are known: the pod's own, then the node's defaults that it did not set.
  * Fails: INVALID, DENIED (sysctl_check()). */
-int sandbox_plan_sysctls(struct node *n, const PB(PodSandboxConfig) *config, struct sandbox_plan *p,
+int sandbox_plan_sysctls(struct node *n, const PB(PodSandboxConfig) * config, struct sandbox_plan *p,
 			 struct error *e) MUST_USE;
 
 /* hostname, hosts and resolv.conf in the pod's directory, given to the pod's root. */
@@ -51,7 +51,7 @@ int sandbox_forget(struct node *n, struct sandbox *s, struct error *e) MUST_USE;
 
 /* The network part (sandbox_net.c). */
 /* What the pod's annotations say of its traffic (bandwidth.c). Fails: INVALID. */
-int sandbox_bandwidth(const PB(PodSandboxConfig) *c, struct cni_bandwidth *ret, struct error *e) MUST_USE;
+int sandbox_bandwidth(const PB(PodSandboxConfig) * c, struct cni_bandwidth *ret, struct error *e) MUST_USE;
 int sandbox_net_up(struct node *n, struct sandbox *s, struct error *e) MUST_USE;
 int sandbox_net_down(struct node *n, struct sandbox *s, struct error *e) MUST_USE;
 

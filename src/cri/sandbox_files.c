@@ -50,7 +50,8 @@ static int write_hosts(const struct sandbox *s, struct error *e)
 			return write_file(s, "hosts", &b, e);
 	}
 	buf_adds(&b, "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
-		     "fe00::0\tip6-localnet\nff00::0\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n");
+		     "fe00::0\tip6-localnet\nff00::0\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-"
+		     "allrouters\n");
 	if (*s->rec->config->hostname)
 		buf_addf(&b, "127.0.1.1\t%s\n", s->rec->config->hostname);
 	return write_file(s, "hosts", &b, e);
@@ -90,7 +91,8 @@ int sandbox_files_write(const struct sandbox *s, struct error *e)
 {
 	int r;
 
-	if ((r = write_hostname(s, e)) < 0 || (r = write_hosts(s, e)) < 0 || (r = write_resolv_conf(s, e)) < 0)
+	if ((r = write_hostname(s, e)) < 0 || (r = write_hosts(s, e)) < 0 ||
+	    (r = write_resolv_conf(s, e)) < 0)
 		return err_ctx(e, "write the pod's files");
 	return 0;
 }

@@ -15,8 +15,9 @@ static const char *const protocols[] = { "tcp", "udp", "sctp" };
  * was too short joins this very creation, which must not have died of the first one's impatience. */
 static struct cni_call net_call(struct node *n)
 {
-	return (struct cni_call){ .deadline_ns = deadline_in_ms((int64_t)node_config(n)->cni_timeout_s * 1000),
-				  .cancel_fd = -1 };
+	return (struct cni_call){
+		.deadline_ns = deadline_in_ms((int64_t)node_config(n)->cni_timeout_s * 1000), .cancel_fd = -1
+	};
 }
 
 static int prepare(struct node *n, struct sandbox *s, struct buf *record, struct error *e)
@@ -86,7 +87,8 @@ static int note(struct sandbox *s, bool add, struct error *e)
 
 	if (r < 0)
 		return r;
-	return add ? journal_add(&j, JOURNAL_CNI, s->rec->id, e) : journal_done(&j, JOURNAL_CNI, s->rec->id, e);
+	return add ? journal_add(&j, JOURNAL_CNI, s->rec->id, e)
+		   : journal_done(&j, JOURNAL_CNI, s->rec->id, e);
 }
 
 int sandbox_net_up(struct node *n, struct sandbox *s, struct error *e)
@@ -105,9 +107,10 @@ int sandbox_net_up(struct node *n, struct sandbox *s, struct error *e)
 		return err_ctx(e, "network");
 	set_result(n, s, result);
 	if (result->ip_count == 0)
-		return err_new(e, ERR_UNAVAILABLE,
-			       "network \"%s\" gave the pod no address: its plugins must return one in \"ips\"",
-			       result->network);
+		return err_new(
+			e, ERR_UNAVAILABLE,
+			"network \"%s\" gave the pod no address: its plugins must return one in \"ips\"",
+			result->network);
 	return 0;
 }
 

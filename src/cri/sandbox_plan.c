@@ -19,17 +19,18 @@ static int find_handler(struct node *n, const char *name, const struct handler_c
 			*ret = &node_config(n)->handlers[i];
 			return 0;
 		}
-	return err_new(e, ERR_INVALID, "runtime_handler \"%.64s\" is not configured on this node (runtimes in the "
-				       "configuration)",
+	return err_new(e, ERR_INVALID,
+		       "runtime_handler \"%.64s\" is not configured on this node (runtimes in the "
+		       "configuration)",
 		       name);
 }
 
-static const PB(NamespaceOption) *options_of(const PB(PodSandboxConfig) *c)
+static const PB(NamespaceOption) * options_of(const PB(PodSandboxConfig) * c)
 {
 	return c->linux && c->linux->security_context ? c->linux->security_context->namespace_options : NULL;
 }
 
-static bool is_privileged(const PB(PodSandboxConfig) *c)
+static bool is_privileged(const PB(PodSandboxConfig) * c)
 {
 	return c->linux && c->linux->security_context && c->linux->security_context->privileged;
 }
@@ -49,7 +50,7 @@ static const char *why_no_userns(const struct sandbox_plan *p, bool privileged)
 }
 
 /* The policy of a node: a mapping for pods whose request has none. */
-static int plan_policy(struct node *n, const PB(PodSandboxConfig) *config, struct sandbox_plan *p,
+static int plan_policy(struct node *n, const PB(PodSandboxConfig) * config, struct sandbox_plan *p,
 		       struct error *e)
 {
 	const char *why = why_no_userns(p, is_privileged(config));
@@ -63,17 +64,20 @@ static int plan_policy(struct node *n, const PB(PodSandboxConfig) *config, struc
 		return 0;
 	}
 	if (!n->features.user_namespaces) {
-		snprintf(p->note, sizeof(p->note), "none in spite of the node's policy: %.200s", n->features.missing);
+		snprintf(p->note, sizeof(p->note), "none in spite of the node's policy: %.200s",
+			 n->features.missing);
 		return 0;
 	}
 	if (p->handler->userns == USERNS_NODE) {
 		if (node_config(n)->node_uids.n == 0 || node_config(n)->node_gids.n == 0)
-			return err_new(e, ERR_INVALID, "userns is \"node\", but userns.node_mapping is not configured");
+			return err_new(e, ERR_INVALID,
+				       "userns is \"node\", but userns.node_mapping is not configured");
 		p->uids = node_config(n)->node_uids;
 		p->gids = node_config(n)->node_gids;
 		snprintf(p->note, sizeof(p->note), "the node's mapping (userns: node)");
 	} else if (!n->has_pool) {
-		snprintf(p->note, sizeof(p->note), "none in spite of the node's policy: %.200s", n->pool_note);
+		snprintf(p->note, sizeof(p->note), "none in spite of the node's policy: %.200s",
+			 n->pool_note);
 		return 0;
 	} else {
 		p->alloc_range = true;
@@ -84,7 +88,7 @@ static int plan_policy(struct node *n, const PB(PodSandboxConfig) *config, struc
 	return 0;
 }
 
-static int plan_userns(struct node *n, const PB(PodSandboxConfig) *config, struct sandbox_plan *p,
+static int plan_userns(struct node *n, const PB(PodSandboxConfig) * config, struct sandbox_plan *p,
 		       struct error *e)
 {
 	const PB(NamespaceOption) *o = options_of(config);
@@ -96,7 +100,8 @@ static int plan_userns(struct node *n, const PB(PodSandboxConfig) *config, struc
 	if (!u || u->mode == RUNTIME__V1__NAMESPACE_MODE__NODE)
 		return plan_policy(n, config, p, e);
 	if (!n->features.user_namespaces)
-		return err_new(e, ERR_UNSUPPORTED, "userns_options: this node cannot give a user namespace: %s",
+		return err_new(e, ERR_UNSUPPORTED,
+			       "userns_options: this node cannot give a user namespace: %s",
 			       n->features.missing);
 	if ((r = rec_get_map(u->uids, u->n_uids, &p->uids, e)) < 0)
 		return err_ctx(e, "userns_options.uids");
@@ -107,7 +112,7 @@ static int plan_userns(struct node *n, const PB(PodSandboxConfig) *config, struc
 	return 0;
 }
 
-int sandbox_plan(struct node *n, const PB(PodSandboxConfig) *config, const char *runtime_handler,
+int sandbox_plan(struct node *n, const PB(PodSandboxConfig) * config, const char *runtime_handler,
 		 struct sandbox_plan *ret, struct error *e)
 {
 	const PB(NamespaceOption) *o = options_of(config);
@@ -128,7 +133,7 @@ int sandbox_plan(struct node *n, const PB(PodSandboxConfig) *config, const char 
 	return 0;
 }
 
-static bool sets_sysctl(const PB(PodSandboxConfig) *c, const char *name)
+static bool sets_sysctl(const PB(PodSandboxConfig) * c, const char *name)
 {
 	for (size_t i = 0; c->linux && i < c->linux->n_sysctls; i++)
 		if (str_eq(c->linux->sysctls[i]->key, name))
@@ -146,21 +151,25 @@ static void unify_name(char *name)
 		*name = *name == '/' ? '.' : *name == '.' ? '/' : *name;
 }
 
-int sandbox_plan_sysctls(struct node *n, const PB(PodSandboxConfig) *config, struct sandbox_plan *p,
+int sandbox_plan_sysctls(struct node *n, const PB(PodSandboxConfig) * config, struct sandbox_plan *p,
 			 struct error *e)
 {
-	const struct sysctl_scope own = { .user = p->new_user, .net = p->new_net, .ipc = p->new_ipc, .uts = p->new_uts };
+	const struct sysctl_scope own = {
+		.user = p->new_user, .net = p->new_net, .ipc = p->new_ipc, .uts = p->new_uts
+	};
 	size_t asked = config->linux ? config->linux->n_sysctls : 0;
 	int r;
 
 	p->sysctls = mem_array(asked + 2, sizeof(*p->sysctls));
 	for (size_t i = 0; i < asked; i++) {
-		struct sysctl_item item = { config->linux->sysctls[i]->key, config->linux->sysctls[i]->value };
+		struct sysctl_item item = { config->linux->sysctls[i]->key,
+					    config->linux->sysctls[i]->value };
 
 		unify_name(config->linux->sysctls[i]->key);
 		for (size_t k = 0; k < i; k++)
 			if (str_eq(p->sysctls[k].name, item.name))
-				return err_new(e, ERR_INVALID, "config.linux.sysctls has \"%s\" twice", item.name);
+				return err_new(e, ERR_INVALID, "config.linux.sysctls has \"%s\" twice",
+					       item.name);
 		if ((r = sysctl_check(item.name, item.value, &own, e)) < 0)
 			return err_ctx(e, "config.linux.sysctls");
 		p->sysctls[p->sysctl_count++] = item;
@@ -175,7 +184,8 @@ int sandbox_plan_sysctls(struct node *n, const PB(PodSandboxConfig) *config, str
 
 		/* A map that lies past what the kernel takes for this sysctl only costs unprivileged ping. */
 		if (sysctl_ping_group_range(p->new_user ? &p->gids : NULL, p->ping_range, &why) == 0)
-			p->sysctls[p->sysctl_count++] = (struct sysctl_item){ SYSCTL_PING_GROUP_RANGE, p->ping_range };
+			p->sysctls[p->sysctl_count++] =
+				(struct sysctl_item){ SYSCTL_PING_GROUP_RANGE, p->ping_range };
 	}
 	return 0;
 }

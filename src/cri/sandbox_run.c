@@ -40,10 +40,12 @@ struct monitor_call sandbox_call(const struct sandbox *s, const struct call *cal
 
 struct monitor_call sandbox_call_ms(const struct sandbox *s, int64_t timeout_ms)
 {
-	return (struct monitor_call){ .pod_dfd = s->pod_dfd, .deadline_ns = deadline_in_ms(timeout_ms), .cancel_fd = -1 };
+	return (struct monitor_call){ .pod_dfd = s->pod_dfd,
+				      .deadline_ns = deadline_in_ms(timeout_ms),
+				      .cancel_fd = -1 };
 }
 
-static REC(Sandbox) *new_record(const PB(RunPodSandboxRequest) *req, const struct sandbox_plan *p)
+static REC(Sandbox) * new_record(const PB(RunPodSandboxRequest) * req, const struct sandbox_plan *p)
 {
 	REC(Sandbox) *rec = NEW(REC(Sandbox));
 	char id[ID_LEN + 1];
@@ -106,12 +108,14 @@ static int reserve(struct node *n, struct sandbox *s, const char *key, const str
 		r = join_creation(n, other, call, ret_id, e);
 		r = r < 0 ? r : 1;
 		sandbox_unref(n, other);
-	} else if (other->is_unclaimed && other->rec->state == HULL__RECORD__SANDBOX_STATE__SANDBOX_IS_READY) {
+	} else if (other->is_unclaimed &&
+		   other->rec->state == HULL__RECORD__SANDBOX_STATE__SANDBOX_IS_READY) {
 		other->is_unclaimed = false;
 		*ret_id = str_dup(other->rec->id);
 		r = 1;
 	} else {
-		r = err_new(e, ERR_EXISTS, "pod sandbox \"%s\" exists already as \"%s\": remove it, or use another attempt",
+		r = err_new(e, ERR_EXISTS,
+			    "pod sandbox \"%s\" exists already as \"%s\": remove it, or use another attempt",
 			    key, other->rec->id);
 	}
 	pthread_mutex_unlock(&n->lock);
@@ -133,7 +137,8 @@ static int claim_ids(struct node *n, struct sandbox *s, struct sandbox_plan *p, 
 		r = idrange_alloc(n->ranges, s->rec->id, pod, x.length, &n->pool, &x.host_id, e);
 		if (r == 0 && (r = idmap_add(&p->uids, x, e)) == 0)
 			r = idmap_add(&p->gids, x, e);
-	} else if (p->handler->userns != USERNS_NODE || !p->idmap_all) { /* the node's mapping is shared by intent */
+	} else if (p->handler->userns != USERNS_NODE ||
+		   !p->idmap_all) { /* the node's mapping is shared by intent */
 		r = idrange_claim(n->ranges, s->rec->id, pod, &p->uids, e);
 		if (r == 0)
 			r = idrange_claim(n->ranges, s->rec->id, pod, &p->gids, e);
@@ -167,10 +172,12 @@ static void choose_cgroup(struct node *n, struct sandbox *s)
 static int make_directory(struct node *n, struct sandbox *s, struct error *e)
 {
 	if (mkdirat(n->pods_dfd, s->rec->id, 0700) < 0)
-		return err_sys(e, "make the pod's directory \"%s/pods/%s\"", node_config(n)->state_dir, s->rec->id);
+		return err_sys(e, "make the pod's directory \"%s/pods/%s\"", node_config(n)->state_dir,
+			       s->rec->id);
 	s->pod_dfd = openat(n->pods_dfd, s->rec->id, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (s->pod_dfd < 0)
-		return err_sys(e, "open the pod's directory \"%s/pods/%s\"", node_config(n)->state_dir, s->rec->id);
+		return err_sys(e, "open the pod's directory \"%s/pods/%s\"", node_config(n)->state_dir,
+			       s->rec->id);
 	return 0;
 }
 
@@ -242,12 +249,12 @@ static int note_own_cgroup(struct sandbox *s, struct error *e)
 	return journal_add(&j, JOURNAL_CGROUP, s->rec->cgroup_parent, e);
 }
 
-static int create(struct node *n, struct sandbox *s, struct sandbox_plan *p, struct call *call, struct error *e)
+static int create(struct node *n, struct sandbox *s, struct sandbox_plan *p, struct call *call,
+		  struct error *e)
 {
 	int r;
 
-	if ((r = claim_ids(n, s, p, e)) < 0 ||
-	    (r = sandbox_plan_sysctls(n, s->rec->config, p, e)) < 0 ||
+	if ((r = claim_ids(n, s, p, e)) < 0 || (r = sandbox_plan_sysctls(n, s->rec->config, p, e)) < 0 ||
 	    (r = sandbox_save(n, s, e)) < 0 || (r = make_directory(n, s, e)) < 0 ||
 	    (p->new_net && (r = plan_pin(n, s, e)) < 0) || (r = note_own_cgroup(s, e)) < 0 ||
 	    (r = sandbox_files_write(s, e)) < 0 || (r = start_monitor(n, s, p, e)) < 0 ||
@@ -268,15 +275,15 @@ static bool roll_back(struct node *n, struct sandbox *s)
 
 	if (sandbox_down(n, s, &e) == 0 && sandbox_forget(n, s, &e) == 0)
 		return true;
-	log_error("undo the failed creation of pod sandbox \"%s\": %s; stop or remove it to try again", s->rec->id,
-		  err_msg(&e));
+	log_error("undo the failed creation of pod sandbox \"%s\": %s; stop or remove it to try again",
+		  s->rec->id, err_msg(&e));
 	return false;
 }
 
 /* The end of a creation, good or bad: those who joined wake up; a failed one leaves the maps, if nothing
  * of it is left. */
-static void finish(struct node *n, struct sandbox *s, const char *key, const struct call *call, int r, bool undone,
-		   const struct error *e)
+static void finish(struct node *n, struct sandbox *s, const char *key, const struct call *call, int r,
+		   bool undone, const struct error *e)
 {
 	struct sandbox *a = NULL, *b = NULL;
 
@@ -298,7 +305,8 @@ static void finish(struct node *n, struct sandbox *s, const char *key, const str
 	sandbox_unref(n, b);
 }
 
-int cri_run_pod_sandbox(struct node *n, struct call *call, const void *request, void *response, struct error *e)
+int cri_run_pod_sandbox(struct node *n, struct call *call, const void *request, void *response,
+			struct error *e)
 {
 	const PB(RunPodSandboxRequest) *req = request;
 	PB(RunPodSandboxResponse) *resp = response;
@@ -335,7 +343,8 @@ int cri_run_pod_sandbox(struct node *n, struct call *call, const void *request, 
 	if (r == 0)
 		resp->pod_sandbox_id = arena_str(call->arena, s->rec->id);
 	else
-		err_ctx(e, "run pod sandbox %s/%s", req->config->metadata->namespace_, req->config->metadata->name);
+		err_ctx(e, "run pod sandbox %s/%s", req->config->metadata->namespace_,
+			req->config->metadata->name);
 	sandbox_unref(n, s);
 	return r;
 }

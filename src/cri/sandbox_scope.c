@@ -33,7 +33,8 @@ int sandbox_scope_start(struct node *n, const struct sandbox *s, struct error *e
 
 	if (cgroup_host_driver(n->cgroups) != CGROUP_DRIVER_SYSTEMD)
 		return 0;
-	description = str_fmt("hull pod %s/%s", s->rec->config->metadata->namespace_, s->rec->config->metadata->name);
+	description = str_fmt("hull pod %s/%s", s->rec->config->metadata->namespace_,
+			      s->rec->config->metadata->name);
 	scope.description = description;
 	return cgroup_scope_start(n->cgroups, &scope, e);
 }

@@ -65,6 +65,7 @@ const struct cri_method cri_methods[] = {
 };
 _Static_assert(ARRAY_LEN(cri_methods) == CRI_METHOD_COUNT, "every method of CRI v1 has its row");
 
+/* clang-format off */
 /* Ours, for hullctl (proto/hull.proto). */
 static const struct cri_method node_methods[] = {
 	{ .path = "/hull.v1.Node/LoadImages", .req = &hull__v1__load_images_request__descriptor,
@@ -73,6 +74,7 @@ static const struct cri_method node_methods[] = {
 	  .resp = &hull__v1__pull_image_progress__descriptor, .fn = node_pull_image, .is_long = true,
 	  .is_stream = true },
 };
+/* clang-format on */
 
 const struct cri_method *cri_method_find(const char *path)
 {

@@ -12,17 +12,17 @@ static const struct {
 	int number;
 } signals[] = {
 	/* index + 1 is CRI's number */
-	{ "ABRT", SIGABRT },   { "ALRM", SIGALRM },	{ "BUS", SIGBUS },	 { "CHLD", SIGCHLD },
-	{ "CLD", SIGCHLD },    { "CONT", SIGCONT },	{ "FPE", SIGFPE },	 { "HUP", SIGHUP },
-	{ "ILL", SIGILL },     { "INT", SIGINT },	{ "IO", SIGIO },	 { "IOT", SIGABRT },
-	{ "KILL", SIGKILL },   { "PIPE", SIGPIPE },	{ "POLL", SIGPOLL },	 { "PROF", SIGPROF },
-	{ "PWR", SIGPWR },     { "QUIT", SIGQUIT },	{ "SEGV", SIGSEGV },	 { "STKFLT", SIGSTKFLT },
-	{ "STOP", SIGSTOP },   { "SYS", SIGSYS },	{ "TERM", SIGTERM },	 { "TRAP", SIGTRAP },
-	{ "TSTP", SIGTSTP },   { "TTIN", SIGTTIN },	{ "TTOU", SIGTTOU },	 { "URG", SIGURG },
-	{ "USR1", SIGUSR1 },   { "USR2", SIGUSR2 },	{ "VTALRM", SIGVTALRM }, { "WINCH", SIGWINCH },
-	{ "XCPU", SIGXCPU },   { "XFSZ", SIGXFSZ },
+	{ "ABRT", SIGABRT }, { "ALRM", SIGALRM }, { "BUS", SIGBUS },	   { "CHLD", SIGCHLD },
+	{ "CLD", SIGCHLD },  { "CONT", SIGCONT }, { "FPE", SIGFPE },	   { "HUP", SIGHUP },
+	{ "ILL", SIGILL },   { "INT", SIGINT },	  { "IO", SIGIO },	   { "IOT", SIGABRT },
+	{ "KILL", SIGKILL }, { "PIPE", SIGPIPE }, { "POLL", SIGPOLL },	   { "PROF", SIGPROF },
+	{ "PWR", SIGPWR },   { "QUIT", SIGQUIT }, { "SEGV", SIGSEGV },	   { "STKFLT", SIGSTKFLT },
+	{ "STOP", SIGSTOP }, { "SYS", SIGSYS },	  { "TERM", SIGTERM },	   { "TRAP", SIGTRAP },
+	{ "TSTP", SIGTSTP }, { "TTIN", SIGTTIN }, { "TTOU", SIGTTOU },	   { "URG", SIGURG },
+	{ "USR1", SIGUSR1 }, { "USR2", SIGUSR2 }, { "VTALRM", SIGVTALRM }, { "WINCH", SIGWINCH },
+	{ "XCPU", SIGXCPU }, { "XFSZ", SIGXFSZ },
 };
-#define NAMED ((unsigned)ARRAY_LEN(signals))	/* 34; then RTMIN + 0..15, RTMAX - 14..0 */
+#define NAMED ((unsigned)ARRAY_LEN(signals)) /* 34; then RTMIN + 0..15, RTMAX - 14..0 */
 _Static_assert(ARRAY_LEN(signals) + 1 == RUNTIME__V1__SIGNAL__SIGNAL_SIGRTMIN, "CRI's table of signals");
 
 /* Numbers of the kernel as containers see them; glibc keeps the first two for itself. */

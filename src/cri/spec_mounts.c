@@ -24,7 +24,7 @@ static struct json_object *add_mount(struct json_object *list, const char *desti
 }
 
 /* Does the request mount something at this place itself? */
-static bool is_asked(const PB(ContainerConfig) *c, const char *destination)
+static bool is_asked(const PB(ContainerConfig) * c, const char *destination)
 {
 	for (size_t i = 0; i < c->n_mounts; i++) {
 		cleanup_free char *clean = path_clean(c->mounts[i]->container_path);
@@ -44,7 +44,8 @@ static bool is_below(const char *path, const char *dir)
 
 /* sysfs shows the network namespace that its mounter owns; a user namespace that does not own it (the
  * host's network: KEP-5607) cannot mount it and gets the host's, read-only with all below it. */
-static void add_sys(const struct container_plan *p, struct json_object *list, const struct oci_default_mount *d)
+static void add_sys(const struct container_plan *p, struct json_object *list,
+		    const struct oci_default_mount *d)
 {
 	bool writable = container_is_privileged(p->config);
 
@@ -54,7 +55,8 @@ static void add_sys(const struct container_plan *p, struct json_object *list, co
 		add_mount(list, "/sys", d->type, d->source, writable ? "nosuid,noexec,nodev,rw" : d->options);
 }
 
-static void add_shm(const struct container_plan *p, struct json_object *list, const struct oci_default_mount *d)
+static void add_shm(const struct container_plan *p, struct json_object *list,
+		    const struct oci_default_mount *d)
 {
 	if (p->sandbox->rec->no_new_ipc)
 		add_mount(list, "/dev/shm", "bind", "/dev/shm", "rbind,nosuid,noexec,nodev,rw");
@@ -73,7 +75,8 @@ static void add_defaults(const struct container_plan *p, struct json_object *lis
 			add_shm(p, list, d);
 		else if (str_eq(d->destination, "/sys/fs/cgroup"))
 			add_mount(list, d->destination, d->type, d->source,
-				  container_is_privileged(p->config) ? "nosuid,noexec,nodev,relatime,rw" : d->options);
+				  container_is_privileged(p->config) ? "nosuid,noexec,nodev,relatime,rw"
+								     : d->options);
 		else
 			add_mount(list, d->destination, d->type, d->source, d->options);
 	}
@@ -81,9 +84,9 @@ static void add_defaults(const struct container_plan *p, struct json_object *lis
 
 static void add_pod_files(const struct container_plan *p, struct json_object *list)
 {
-	static const char *const files[][2] = {
-		{ "/etc/hostname", "hostname" }, { "/etc/hosts", "hosts" }, { "/etc/resolv.conf", "resolv.conf" }
-	};
+	static const char *const files[][2] = { { "/etc/hostname", "hostname" },
+						{ "/etc/hosts", "hosts" },
+						{ "/etc/resolv.conf", "resolv.conf" } };
 	const PB(LinuxContainerSecurityContext) *s = container_security(p->config);
 
 	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
@@ -91,7 +94,8 @@ static void add_pod_files(const struct container_plan *p, struct json_object *li
 
 		if (is_asked(p->config, files[i][0]))
 			continue;
-		source = str_fmt("%s/pods/%s/%s", node_config(p->node)->state_dir, p->sandbox->rec->id, files[i][1]);
+		source = str_fmt("%s/pods/%s/%s", node_config(p->node)->state_dir, p->sandbox->rec->id,
+				 files[i][1]);
 		add_mount(list, files[i][0], "bind", source,
 			  s && s->readonly_rootfs ? "rbind,rprivate,ro" : "rbind,rprivate,rw");
 	}
@@ -116,7 +120,8 @@ static int check_destination(size_t i, const char *destination, struct error *e)
 		return err_new(e, ERR_INVALID, "config.mounts[%zu].container_path is the root directory", i);
 	/* A mount over procfs hides what the confinement is made of (runc CVE-2019-16884). */
 	if (is_below(destination, "/proc"))
-		return err_new(e, ERR_INVALID, "config.mounts[%zu].container_path \"%s\" is inside /proc: not allowed", i,
+		return err_new(e, ERR_INVALID,
+			       "config.mounts[%zu].container_path \"%s\" is inside /proc: not allowed", i,
 			       destination);
 	return 0;
 }
@@ -134,13 +139,17 @@ static int add_asked(const struct container_plan *p, size_t i, struct json_objec
 	if (r < 0 || (r = spec_check_propagation(i, m, e)) < 0)
 		return r;
 	buf_addf(&options, "rbind,%s,%s", propagation[m->propagation],
-		 m->recursive_read_only ? "rro" : m->readonly ? "ro" : "rw");
+		 m->recursive_read_only ? "rro"
+		 : m->readonly		? "ro"
+					: "rw");
 	for (size_t k = 0; k < m->n_mount_options; k++)
 		buf_addf(&options, ",%s", m->mount_options[k]);
 	o = add_mount(list, absolute ? absolute : destination, "bind", m->host_path, buf_str(&options));
 	if (m->n_uidmappings) {
 		if (!p->uids)
-			return err_new(e, ERR_INVALID, "config.mounts[%zu] has id mappings, but the pod has no user namespace", i);
+			return err_new(
+				e, ERR_INVALID,
+				"config.mounts[%zu] has id mappings, but the pod has no user namespace", i);
 		add_mappings(o, "uidMappings", m->uidmappings, m->n_uidmappings);
 		add_mappings(o, "gidMappings", m->gidmappings, m->n_gidmappings);
 	} else if (p->uids && p->sandbox->rec->idmap_all) {

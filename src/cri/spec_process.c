@@ -35,10 +35,11 @@ static int add_args(const struct container_plan *p, struct json_object *process,
 		for (size_t k = 0; k < i->cmd.n; k++, n++)
 			json_push_str(list, i->cmd.v[k]);
 	if (n == 0)
-		return err_new(e, ERR_INVALID,
-			       "no command: config.command and config.args are empty, and image \"%s\" has neither "
-			       "entrypoint nor cmd",
-			       c->image->image);
+		return err_new(
+			e, ERR_INVALID,
+			"no command: config.command and config.args are empty, and image \"%s\" has neither "
+			"entrypoint nor cmd",
+			c->image->image);
 	return 0;
 }
 
@@ -74,7 +75,8 @@ static int add_env(const struct container_plan *p, struct json_object *process, 
 
 		if (!str_is_utf8(item, strlen(item)))
 			return err_new(e, ERR_UNSUPPORTED,
-				       "config.envs[%zu] (\"%s\"): the value is not UTF-8, and config.json of the OCI "
+				       "config.envs[%zu] (\"%s\"): the value is not UTF-8, and config.json "
+				       "of the OCI "
 				       "runtime spec cannot carry it",
 				       i, kv->key);
 		env_set(&env, item);
@@ -118,8 +120,10 @@ static int change(const char *field, char *const *names, size_t n, bool add, uin
 		} else {
 			cap = caps_from_name(names[i]);
 			if (cap < 0)
-				return err_new(e, ERR_INVALID, "linux.security_context.capabilities.%s[%zu] \"%.64s\" is unknown",
-					       field, i, names[i]);
+				return err_new(
+					e, ERR_INVALID,
+					"linux.security_context.capabilities.%s[%zu] \"%.64s\" is unknown",
+					field, i, names[i]);
 			bits = CAP_BIT(cap);
 		}
 		*mask = add ? *mask | bits : *mask & ~bits;
@@ -137,7 +141,7 @@ static bool has_all(char *const *names, size_t n)
 
 /* Order of the engines: "ALL" of either list first, then single additions, then single drops; so
  * drop ALL with add NET_ADMIN leaves one, and add ALL with drop SYS_ADMIN all but one. */
-int container_capabilities(const PB(ContainerConfig) *config, uint64_t *ret_caps, uint64_t *ret_ambient,
+int container_capabilities(const PB(ContainerConfig) * config, uint64_t *ret_caps, uint64_t *ret_ambient,
 			   struct error *e)
 {
 	const PB(LinuxContainerSecurityContext) *s = container_security(config);
@@ -152,9 +156,10 @@ int container_capabilities(const PB(ContainerConfig) *config, uint64_t *ret_caps
 			mask = all_caps();
 		if (has_all(c->drop_capabilities, c->n_drop_capabilities))
 			mask = 0;
-		if ((r = change("add_capabilities", c->add_capabilities, c->n_add_capabilities,
-				true, &mask, e)) < 0 ||
-		    (r = change("drop_capabilities", c->drop_capabilities, c->n_drop_capabilities, true, &drop, e)) < 0 ||
+		if ((r = change("add_capabilities", c->add_capabilities, c->n_add_capabilities, true, &mask,
+				e)) < 0 ||
+		    (r = change("drop_capabilities", c->drop_capabilities, c->n_drop_capabilities, true,
+				&drop, e)) < 0 ||
 		    (r = change("add_ambient_capabilities", c->add_ambient_capabilities,
 				c->n_add_ambient_capabilities, true, &ambient, e)) < 0)
 			return r;
@@ -215,9 +220,11 @@ static int add_apparmor(const struct container_plan *p, struct json_object *proc
 	if (str_is_empty(name) || str_eq(name, "unconfined") || str_eq(name, "runtime/default"))
 		return 0;
 	if (!lsm_is_on("/sys/module/apparmor/parameters/enabled", 'Y'))
-		return err_new(e, ERR_INVALID, "linux.security_context.apparmor names the profile \"%.128s\", but AppArmor is "
-					       "not enabled on this node",
-			       name);
+		return err_new(
+			e, ERR_INVALID,
+			"linux.security_context.apparmor names the profile \"%.128s\", but AppArmor is "
+			"not enabled on this node",
+			name);
 	json_put_str(process, "apparmorProfile", name);
 	return 0;
 }
@@ -232,8 +239,8 @@ static void add_selinux(const struct container_plan *p, struct json_object *proc
 	if (!o || str_is_empty(o->type) || container_is_privileged(p->config) ||
 	    !lsm_is_on("/sys/fs/selinux/enforce", 0))
 		return;
-	label = str_fmt("%s:%s:%s:%s", *o->user ? o->user : "system_u", *o->role ? o->role : "system_r", o->type,
-			*o->level ? o->level : "s0");
+	label = str_fmt("%s:%s:%s:%s", *o->user ? o->user : "system_u", *o->role ? o->role : "system_r",
+			o->type, *o->level ? o->level : "s0");
 	json_put_str(process, "selinuxLabel", label);
 }
 

@@ -53,7 +53,7 @@ static int find(const char *path, struct sharing *ret, struct error *e)
 		       (unsigned long long)st.stx_mnt_id);
 }
 
-int spec_check_propagation(size_t i, const PB(Mount) *m, struct error *e)
+int spec_check_propagation(size_t i, const PB(Mount) * m, struct error *e)
 {
 	struct sharing s;
 	int r;
@@ -64,12 +64,14 @@ int spec_check_propagation(size_t i, const PB(Mount) *m, struct error *e)
 		return err_ctx(e, "config.mounts[%zu].host_path", i);
 	if (m->propagation == RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_BIDIRECTIONAL && !s.shared)
 		return err_new(e, ERR_INVALID,
-			       "config.mounts[%zu].propagation is BIDIRECTIONAL, but \"%s\" is not on a shared mount "
+			       "config.mounts[%zu].propagation is BIDIRECTIONAL, but \"%s\" is not on a "
+			       "shared mount "
 			       "(mount --make-shared)",
 			       i, m->host_path);
 	if (!s.shared && !s.slave)
 		return err_new(e, ERR_INVALID,
-			       "config.mounts[%zu].propagation is HOST_TO_CONTAINER, but \"%s\" is on neither a shared nor "
+			       "config.mounts[%zu].propagation is HOST_TO_CONTAINER, but \"%s\" is on "
+			       "neither a shared nor "
 			       "a slave mount (mount --make-shared)",
 			       i, m->host_path);
 	return 0;

@@ -32,7 +32,8 @@ static int filter_holds(struct json_object *filter, uint64_t caps, bool include,
 		any_cap |= have;
 	}
 	for (size_t i = 0; i < arches.n; i++)
-		arch |= str_eq(arches.v[i], "amd64") || str_eq(arches.v[i], "x86") || str_eq(arches.v[i], "x32");
+		arch |= str_eq(arches.v[i], "amd64") || str_eq(arches.v[i], "x86") ||
+			str_eq(arches.v[i], "x32");
 	if (include)
 		*ret = has_caps && (arches.n == 0 || arch);
 	else
@@ -113,8 +114,8 @@ static int add_architectures(struct json_object *profile, struct json_object *ou
 		cleanup_strv struct strv sub = STRV_INIT;
 		const char *arch;
 
-		if (!json_object_is_type(row, json_type_object) || json_get_str(row, "architecture", &arch, e) <= 0 ||
-		    !str_eq(arch, "SCMP_ARCH_X86_64"))
+		if (!json_object_is_type(row, json_type_object) ||
+		    json_get_str(row, "architecture", &arch, e) <= 0 || !str_eq(arch, "SCMP_ARCH_X86_64"))
 			continue;
 		list = json_put_array(out, "architectures");
 		json_push_str(list, arch);
@@ -126,7 +127,8 @@ static int add_architectures(struct json_object *profile, struct json_object *ou
 	return 0;
 }
 
-static int convert_profile(const char *text, size_t len, uint64_t caps, struct json_object **ret, struct error *e)
+static int convert_profile(const char *text, size_t len, uint64_t caps, struct json_object **ret,
+			   struct error *e)
 {
 	static const char *const members[] = { "defaultAction", "defaultErrnoRet", "flags", "listenerPath",
 					       "listenerMetadata" };
@@ -150,7 +152,9 @@ static int localhost_profile(const char *path, uint64_t caps, struct json_object
 	int r;
 
 	if (path[0] != '/')
-		return err_new(e, ERR_INVALID, "linux.security_context.seccomp.localhost_ref \"%.200s\" is not absolute", path);
+		return err_new(e, ERR_INVALID,
+			       "linux.security_context.seccomp.localhost_ref \"%.200s\" is not absolute",
+			       path);
 	if ((r = file_read(AT_FDCWD, path, PROFILE_BYTES_MAX, &b, e)) < 0)
 		return err_ctx(e, "linux.security_context.seccomp.localhost_ref");
 	if ((r = convert_profile(buf_str(&b), b.len, caps, ret, e)) < 0)
@@ -169,7 +173,8 @@ static int old_field(const char *path, uint64_t caps, struct json_object **ret, 
 	}
 	if (str_starts(path, "localhost/"))
 		return localhost_profile(path + strlen("localhost/"), caps, ret, e);
-	return err_new(e, ERR_INVALID, "linux.security_context.seccomp_profile_path \"%.200s\" is unknown", path);
+	return err_new(e, ERR_INVALID, "linux.security_context.seccomp_profile_path \"%.200s\" is unknown",
+		       path);
 }
 
 int spec_add_seccomp(const struct container_plan *p, struct json_object *linux_, struct error *e)

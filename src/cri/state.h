@@ -30,30 +30,30 @@ struct node;
 struct container;
 
 struct sandbox {
-	REC(Sandbox) *rec;	/* owned */
+	REC(Sandbox) * rec; /* owned */
 	unsigned refs;
 	pthread_mutex_t op;
 	struct container *containers; /* of this sandbox, newest first */
 
-	bool is_creating;	/* RunPodSandbox is under way; others may wait for node->changed */
-	bool is_unclaimed;	/* the client of the creation went away before it had the id */
-	bool is_stopping;	/* no new containers */
-	bool is_removed;	/* out of the maps */
+	bool is_creating;	   /* RunPodSandbox is under way; others may wait for node->changed */
+	bool is_unclaimed;	   /* the client of the creation went away before it had the id */
+	bool is_stopping;	   /* no new containers */
+	bool is_removed;	   /* out of the maps */
 	struct error create_error; /* why the creation failed, for those who joined it */
 
-	int pod_dfd;		/* STATE/pods/ID, or -1 */
-	int event_fd;		/* monitor_subscribe(), or -1; watched */
-	struct proc monitor;	/* our child; pid_fd -1 when hull-pod is somebody else's */
-	int mapping_fd;		/* user namespace for idmapped mounts of hulld's own, or -1 */
+	int pod_dfd;	     /* STATE/pods/ID, or -1 */
+	int event_fd;	     /* monitor_subscribe(), or -1; watched */
+	struct proc monitor; /* our child; pid_fd -1 when hull-pod is somebody else's */
+	int mapping_fd;	     /* user namespace for idmapped mounts of hulld's own, or -1 */
 };
 
 struct container {
-	REC(Container) *rec;	/* owned */
+	REC(Container) * rec; /* owned */
 	unsigned refs;
 	pthread_mutex_t op;
 	struct sandbox *sandbox; /* a reference */
-	struct container *next;	/* in sandbox->containers */
-	bool is_creating;	/* not shown yet */
+	struct container *next;	 /* in sandbox->containers */
+	bool is_creating;	 /* not shown yet */
 	bool is_unclaimed;
 	bool is_removed;
 	struct error create_error;
@@ -63,30 +63,30 @@ struct watch; /* watch.c: the thread that listens to all monitors */
 
 struct features {
 	bool idmapped_mounts, recursive_read_only, user_namespaces;
-	char missing[256];	/* why user_namespaces is false */
+	char missing[256]; /* why user_namespaces is false */
 };
 
 struct node {
 	const struct node_config *config; /* by node_config() */
 	int root_dfd, state_dfd, pods_dfd, containers_dfd;
 	char *helper_pod, *helper_unpack;
-	char *seccomp_dir;	/* compiled filters of all pods, below the state directory */
+	char *seccomp_dir; /* compiled filters of all pods, below the state directory */
 	struct store *store;
 	struct images *images;
 	struct cgroup_host *cgroups;
 	struct features features;
-	char *pod_cidr;		/* UpdateRuntimeConfig */
+	char *pod_cidr; /* UpdateRuntimeConfig */
 
 	pthread_mutex_t save;
 	pthread_mutex_t lock;
-	pthread_cond_t changed; /* a creation ended */
+	pthread_cond_t changed;			/* a creation ended */
 	struct map sandboxes, sandbox_names;	/* by id; by "name_namespace_uid_attempt" */
 	struct map containers, container_names; /* by id; by "sandbox id/name/attempt" */
 	struct cni *cni;
 	struct idrange *ranges;
 	struct idrange_pool pool;
 	bool has_pool;
-	char pool_note[256];	/* why there is none */
+	char pool_note[256]; /* why there is none */
 	struct watch *watch;
 };
 
@@ -98,10 +98,10 @@ static inline const struct node_config *node_config(const struct node *n)
 
 /* --- objects (state.c) ---------------------------------------------------------------------------- */
 
-struct sandbox *sandbox_new(REC(Sandbox) *rec);		/* takes rec; one reference */
-struct sandbox *sandbox_hold(struct sandbox *s);	/* with node->lock held, or another reference */
+struct sandbox *sandbox_new(REC(Sandbox) * rec); /* takes rec; one reference */
+struct sandbox *sandbox_hold(struct sandbox *s); /* with node->lock held, or another reference */
 void sandbox_unref(struct node *n, struct sandbox *s);
-struct container *container_new(REC(Container) *rec, struct sandbox *s);
+struct container *container_new(REC(Container) * rec, struct sandbox *s);
 struct container *container_hold(struct container *c);
 void container_unref(struct node *n, struct container *c);
 
@@ -111,8 +111,8 @@ int sandbox_find(struct node *n, const char *id, struct sandbox **ret, struct er
 int container_find(struct node *n, const char *id, struct container **ret, struct error *e) MUST_USE;
 
 /* The keys of the name maps; the caller frees them. */
-char *sandbox_key(const PB(PodSandboxMetadata) *m);
-char *container_key(const char *sandbox_id, const PB(ContainerMetadata) *m);
+char *sandbox_key(const PB(PodSandboxMetadata) * m);
+char *container_key(const char *sandbox_id, const PB(ContainerMetadata) * m);
 
 /* Write the record. SAFE: it outlives us, not a power cut; sandboxes do not outlive one either. */
 int sandbox_save(struct node *n, struct sandbox *s, struct error *e) MUST_USE;
@@ -129,10 +129,10 @@ struct container **sandbox_containers(struct node *n, struct sandbox *s, size_t 
 /* Set a string field of a record; "" and NULL are the same. */
 void rec_set(char **field, const char *value);
 /* Deep copies on the heap, for records. */
-PB(PodSandboxConfig) *rec_copy_sandbox_config(const PB(PodSandboxConfig) *c);
-PB(ContainerConfig) *rec_copy_container_config(const PB(ContainerConfig) *c);
-PB(LinuxContainerResources) *rec_copy_resources(const PB(LinuxContainerResources) *r);
-void rec_set_map(PB(IDMapping) ***field, size_t *n, const struct idmap *map);
+PB(PodSandboxConfig) * rec_copy_sandbox_config(const PB(PodSandboxConfig) * c);
+PB(ContainerConfig) * rec_copy_container_config(const PB(ContainerConfig) * c);
+PB(LinuxContainerResources) * rec_copy_resources(const PB(LinuxContainerResources) * r);
+void rec_set_map(PB(IDMapping) * **field, size_t *n, const struct idmap *map);
 int rec_get_map(PB(IDMapping) *const *maps, size_t n, struct idmap *ret, struct error *e) MUST_USE;
 void rec_set_strv(char ***field, size_t *n, const struct strv *v);
 

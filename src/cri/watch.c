@@ -26,7 +26,7 @@ struct watch {
 	struct gone {
 		struct sandbox *sandbox;
 		int fd;
-	} *gone; /* guarded by node->lock */
+	} * gone; /* guarded by node->lock */
 	size_t gone_count;
 	unsigned falling; /* threads of bring_down(); guarded by node->lock */
 };
@@ -41,7 +41,7 @@ static const char *reason_of(const struct monitor_container_status *st)
 }
 
 /* Returns whether the record changed. */
-static bool apply(REC(Container) *rec, const struct monitor_container_status *st)
+static bool apply(REC(Container) * rec, const struct monitor_container_status *st)
 {
 	if (rec->state == RUNTIME__V1__CONTAINER_STATE__CONTAINER_EXITED)
 		return false;
@@ -82,8 +82,9 @@ static void apply_lost(struct node *n, struct container *c)
 {
 	struct monitor_container_status st = { .state = MONITOR_EXITED, .exit_code = EXIT_CODE_UNKNOWN };
 
-	snprintf(st.message, sizeof(st.message),
-		 "the pod's monitor ended without a record of this container's end; its exit code is unknown");
+	snprintf(
+		st.message, sizeof(st.message),
+		"the pod's monitor ended without a record of this container's end; its exit code is unknown");
 	container_apply_status(n, c, &st);
 }
 
@@ -93,7 +94,8 @@ void sandbox_apply_status(struct node *n, struct sandbox *s, const struct monito
 	struct container **v = sandbox_containers(n, s, &count);
 
 	for (size_t i = 0; i < count; i++) {
-		const struct monitor_container_status *one = st ? monitor_status_find(st, v[i]->rec->id) : NULL;
+		const struct monitor_container_status *one = st ? monitor_status_find(st, v[i]->rec->id)
+								: NULL;
 
 		if (one)
 			container_apply_status(n, v[i], one);
@@ -165,7 +167,8 @@ static void on_dead(struct node *n, struct sandbox *s, const char *what)
 	bool expected;
 
 	pthread_mutex_lock(&n->lock);
-	expected = s->is_stopping || s->is_creating || s->rec->state != HULL__RECORD__SANDBOX_STATE__SANDBOX_IS_READY;
+	expected = s->is_stopping || s->is_creating ||
+		   s->rec->state != HULL__RECORD__SANDBOX_STATE__SANDBOX_IS_READY;
 	if (!expected)
 		s->is_stopping = true;
 	pthread_mutex_unlock(&n->lock);

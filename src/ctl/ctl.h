@@ -27,15 +27,15 @@ struct ctl {
 	const char *socket_path;
 	const struct ctl_command *command;
 	bool is_json;
-	bool is_quiet;		/* -q: ids only */
+	bool is_quiet; /* -q: ids only */
 	struct arena arena;
-	struct grpc_client *client;	/* connected by the first call */
-	int status;		/* gRPC status of the last failed call, or -1 when the failure is our own */
+	struct grpc_client *client; /* connected by the first call */
+	int status; /* gRPC status of the last failed call, or -1 when the failure is our own */
 };
 
 struct ctl_command {
 	const char *name, *args, *summary;
-	const char *help;	/* more lines, or NULL */
+	const char *help; /* more lines, or NULL */
 	/* argv[0] is the command's name; options by getopt. Returns an exit status, or -kind with e set. */
 	int (*run)(struct ctl *c, int argc, char **argv, struct error *e);
 };
@@ -55,14 +55,15 @@ int ctl_connect(struct ctl *c, struct error *e) MUST_USE;
 /* Options of commands: sets a variable for each -x or --xxx; see options.c. */
 enum ctl_option_kind { CTL_FLAG, CTL_TEXT, CTL_NUMBER };
 struct ctl_option {
-	char letter;		/* 0: long only */
+	char letter; /* 0: long only */
 	const char *name;
 	enum ctl_option_kind kind;
-	void *value;		/* bool *, const char **, int64_t * */
+	void *value; /* bool *, const char **, int64_t * */
 };
 /* Parse the options of a command, which end at the first argument that is none, or at "--". Returns the index of
  * the first argument, or -1 when the usage was printed (return CTL_USAGE then). */
-int ctl_options(const struct ctl *c, int argc, char **argv, const struct ctl_option *options, size_t count) MUST_USE;
+int ctl_options(const struct ctl *c, int argc, char **argv, const struct ctl_option *options,
+		size_t count) MUST_USE;
 
 /* The commands. */
 int ctl_version(struct ctl *c, int argc, char **argv, struct error *e);

@@ -8,7 +8,8 @@
 
 static void format_place(const struct fields_reader *r, const struct yaml_node *node, char *out, size_t size)
 {
-	snprintf(out, size, "%s:%u: %s", node->file, node->key ? node->key_line : node->line, buf_str(&r->path));
+	snprintf(out, size, "%s:%u: %s", node->file, node->key ? node->key_line : node->line,
+		 buf_str(&r->path));
 }
 
 void fields_warn(struct fields_reader *r, const struct yaml_node *node, const char *fmt, ...)
@@ -43,7 +44,8 @@ static const struct field *find(const struct field *fields, const char *key)
 	return NULL;
 }
 
-int fields_fill(struct fields_reader *r, const struct yaml_node *map, const struct field *fields, void *target)
+int fields_fill(struct fields_reader *r, const struct yaml_node *map, const struct field *fields,
+		void *target)
 {
 	if (map->kind != YAML_MAPPING)
 		return fields_error(r, map, "want a mapping");
@@ -131,12 +133,14 @@ FIELD_SETTER(field_tri)
 FIELD_SETTER(field_int)
 {
 	if (yaml_int(node, f->min, f->max, member, r->e) < 0)
-		return fields_error(r, node, "want a whole number from %lld to %lld", (long long)f->min, (long long)f->max);
+		return fields_error(r, node, "want a whole number from %lld to %lld", (long long)f->min,
+				    (long long)f->max);
 	return 0;
 }
 
 /* Begin a list: room for all items, and the kind checked. */
-static int begin_list(struct fields_reader *r, const struct yaml_node *node, size_t size, struct manifest_list *list)
+static int begin_list(struct fields_reader *r, const struct yaml_node *node, size_t size,
+		      struct manifest_list *list)
 {
 	if (node->kind != YAML_SEQUENCE)
 		return fields_error(r, node, "want a list");
@@ -180,7 +184,8 @@ FIELD_SETTER(field_pairs)
 		struct manifest_pair *p = MANIFEST_AT(*list, struct manifest_pair, list->n++);
 
 		p->key = n->key;
-		rc = typed(r, n, yaml_str(n, &p->value, r->e), "texts as values (with quotes, when they look like numbers)");
+		rc = typed(r, n, yaml_str(n, &p->value, r->e),
+			   "texts as values (with quotes, when they look like numbers)");
 	}
 	return rc;
 }

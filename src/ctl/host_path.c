@@ -12,8 +12,9 @@ static const struct {
 	mode_t format;
 	bool is_made;
 } types[] = {
-	{ "Directory", S_IFDIR, false }, { "DirectoryOrCreate", S_IFDIR, true }, { "File", S_IFREG, false },
-	{ "FileOrCreate", S_IFREG, true }, { "Socket", S_IFSOCK, false },	  { "CharDevice", S_IFCHR, false },
+	{ "Directory", S_IFDIR, false },   { "DirectoryOrCreate", S_IFDIR, true },
+	{ "File", S_IFREG, false },	   { "FileOrCreate", S_IFREG, true },
+	{ "Socket", S_IFSOCK, false },	   { "CharDevice", S_IFCHR, false },
 	{ "BlockDevice", S_IFBLK, false },
 };
 
@@ -42,7 +43,8 @@ int host_path_prepare(const char *path, const char *type, struct error *e)
 			if (errno != ENOENT)
 				return err_sys(e, "look at hostPath \"%s\"", path);
 			if (!types[i].is_made)
-				return err_sysk(e, ERR_NOT_FOUND, ENOENT, "hostPath \"%s\" of type %s", path, type);
+				return err_sysk(e, ERR_NOT_FOUND, ENOENT, "hostPath \"%s\" of type %s", path,
+						type);
 			return make(path, types[i].format, e);
 		}
 		if ((st.st_mode & S_IFMT) != types[i].format)

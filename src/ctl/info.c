@@ -27,7 +27,8 @@ int ctl_version(struct ctl *c, int argc, char **argv, struct error *e)
 	}
 	printf("hullctl  %s\n", HULL_VERSION);
 	if (r == 0)
-		printf("%-8s %s, CRI %s\n", text_clean(&c->arena, resp->runtime_name), text_clean(&c->arena, resp->runtime_version),
+		printf("%-8s %s, CRI %s\n", text_clean(&c->arena, resp->runtime_name),
+		       text_clean(&c->arena, resp->runtime_version),
 		       text_clean(&c->arena, resp->runtime_api_version));
 	return r;
 }
@@ -59,15 +60,16 @@ int ctl_info(struct ctl *c, int argc, char **argv, struct error *e)
 
 		printf("%-14s %s", k->type, yes(k->status));
 		if (*k->reason || *k->message)
-			printf("  (%s%s%s)", text_clean(&c->arena, k->reason), *k->reason && *k->message ? ": " : "",
-			       text_clean(&c->arena, k->message));
+			printf("  (%s%s%s)", text_clean(&c->arena, k->reason),
+			       *k->reason && *k->message ? ": " : "", text_clean(&c->arena, k->message));
 		putchar('\n');
 	}
 	for (size_t i = 0; i < resp->n_runtime_handlers; i++) {
 		PB(RuntimeHandler) *h = resp->runtime_handlers[i];
 
 		printf("handler %-6s user namespaces %s, recursive read-only mounts %s\n",
-		       *h->name ? text_clean(&c->arena, h->name) : "\"\"", yes(h->features && h->features->user_namespaces),
+		       *h->name ? text_clean(&c->arena, h->name) : "\"\"",
+		       yes(h->features && h->features->user_namespaces),
 		       yes(h->features && h->features->recursive_read_only_mounts));
 	}
 	return CTL_OK;
@@ -120,8 +122,8 @@ static int inspect_image(struct ctl *c, const char *name, struct json_object **r
 
 static int inspect_one(struct ctl *c, const char *name, struct json_object **ret, struct error *e)
 {
-	PB(PodSandbox) *pod;
-	PB(Container) *container;
+	PB(PodSandbox) * pod;
+	PB(Container) * container;
 	int r = resolve_any(c, name, &pod, &container, e);
 
 	if (r == -ERR_NOT_FOUND) {

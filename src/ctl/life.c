@@ -10,7 +10,8 @@
 
 #define STOP_TIMEOUT_S 10
 
-static int containers_of(struct ctl *c, const char *pod_id, PB(ListContainersResponse) **ret, struct error *e)
+static int containers_of(struct ctl *c, const char *pod_id, PB(ListContainersResponse) * *ret,
+			 struct error *e)
 {
 	PB(ListContainersRequest) *req = CTL_NEW(c, ListContainersRequest, list_containers_request);
 
@@ -20,15 +21,17 @@ static int containers_of(struct ctl *c, const char *pod_id, PB(ListContainersRes
 }
 
 /* What the manifest says, as the kubelet notes it too. */
-static int64_t grace_of(const PB(Container) *ct)
+static int64_t grace_of(const PB(Container) * ct)
 {
 	int64_t s;
 
-	return str_to_i64(resolve_label(ct, "io.kubernetes.pod.terminationGracePeriod"), &s, NULL) == 0 && s >= 0 ?
-		       s : STOP_TIMEOUT_S;
+	return str_to_i64(resolve_label(ct, "io.kubernetes.pod.terminationGracePeriod"), &s, NULL) == 0 &&
+			       s >= 0
+		       ? s
+		       : STOP_TIMEOUT_S;
 }
 
-static int stop_container(struct ctl *c, const PB(Container) *ct, int64_t timeout_s, struct error *e)
+static int stop_container(struct ctl *c, const PB(Container) * ct, int64_t timeout_s, struct error *e)
 {
 	PB(StopContainerRequest) *req = CTL_NEW(c, StopContainerRequest, stop_container_request);
 	PB(StopContainerResponse) *resp = NULL;
@@ -39,7 +42,7 @@ static int stop_container(struct ctl *c, const PB(Container) *ct, int64_t timeou
 }
 
 /* StopPodSandbox kills what still runs: so its containers are asked first, as the kubelet does. */
-static int stop_pod(struct ctl *c, const PB(PodSandbox) *pod, int64_t timeout_s, struct error *e)
+static int stop_pod(struct ctl *c, const PB(PodSandbox) * pod, int64_t timeout_s, struct error *e)
 {
 	PB(StopPodSandboxRequest) *req = CTL_NEW(c, StopPodSandboxRequest, stop_pod_sandbox_request);
 	PB(StopPodSandboxResponse) *resp = NULL;
@@ -71,8 +74,8 @@ int ctl_stop(struct ctl *c, int argc, char **argv, struct error *e)
 	if (i == argc)
 		return ctl_usage(c, "which pod or container?");
 	for (; i < argc; i++) {
-		PB(PodSandbox) *pod;
-		PB(Container) *container;
+		PB(PodSandbox) * pod;
+		PB(Container) * container;
 		int r = resolve_any(c, argv[i], &pod, &container, e);
 
 		if (r == 0)
@@ -84,25 +87,28 @@ int ctl_stop(struct ctl *c, int argc, char **argv, struct error *e)
 	return CTL_OK;
 }
 
-static int remove_container(struct ctl *c, const PB(Container) *ct, bool force, struct error *e)
+static int remove_container(struct ctl *c, const PB(Container) * ct, bool force, struct error *e)
 {
 	PB(RemoveContainerRequest) *req = CTL_NEW(c, RemoveContainerRequest, remove_container_request);
 	PB(RemoveContainerResponse) *resp = NULL;
 
 	if (!force && ct->state == RUNTIME__V1__CONTAINER_STATE__CONTAINER_RUNNING)
-		return err_new(e, ERR_STATE, "container \"%s\" is running; stop it first, or use --force", ct->metadata->name);
+		return err_new(e, ERR_STATE, "container \"%s\" is running; stop it first, or use --force",
+			       ct->metadata->name);
 	req->container_id = ct->id;
 	return CTL_CALL(c, "Runtime", "RemoveContainer", req, remove_container_response, &resp, e);
 }
 
-static int remove_pod(struct ctl *c, const PB(PodSandbox) *pod, bool force, const char *data, struct error *e)
+static int remove_pod(struct ctl *c, const PB(PodSandbox) * pod, bool force, const char *data,
+		      struct error *e)
 {
 	PB(RemovePodSandboxRequest) *req = CTL_NEW(c, RemovePodSandboxRequest, remove_pod_sandbox_request);
 	PB(RemovePodSandboxResponse) *resp = NULL;
 	int r = 0;
 
 	if (!force && pod->state == RUNTIME__V1__POD_SANDBOX_STATE__SANDBOX_READY)
-		return err_new(e, ERR_STATE, "pod \"%s\" is running; stop it first, or use --force", pod->metadata->name);
+		return err_new(e, ERR_STATE, "pod \"%s\" is running; stop it first, or use --force",
+			       pod->metadata->name);
 	if (pod->state == RUNTIME__V1__POD_SANDBOX_STATE__SANDBOX_READY)
 		r = stop_pod(c, pod, -1, e);
 	req->pod_sandbox_id = pod->id;
@@ -126,12 +132,13 @@ int ctl_rm(struct ctl *c, int argc, char **argv, struct error *e)
 	if (i == argc)
 		return ctl_usage(c, "which pod or container?");
 	for (; i < argc; i++) {
-		PB(PodSandbox) *pod;
-		PB(Container) *container;
+		PB(PodSandbox) * pod;
+		PB(Container) * container;
 		int r = resolve_any(c, argv[i], &pod, &container, e);
 
 		if (r == 0)
-			r = pod ? remove_pod(c, pod, force, data, e) : remove_container(c, container, force, e);
+			r = pod ? remove_pod(c, pod, force, data, e)
+				: remove_container(c, container, force, e);
 		if (r < 0)
 			return r;
 		puts(argv[i]);

@@ -10,7 +10,7 @@
 #include "ctl/table.h"
 #include "ctl/text.h"
 
-static int pod_status(struct ctl *c, const char *id, PB(PodSandboxStatus) **ret, struct error *e)
+static int pod_status(struct ctl *c, const char *id, PB(PodSandboxStatus) * *ret, struct error *e)
 {
 	PB(PodSandboxStatusRequest) *req = CTL_NEW(c, PodSandboxStatusRequest, pod_sandbox_status_request);
 	PB(PodSandboxStatusResponse) *resp = NULL;
@@ -24,9 +24,10 @@ static int pod_status(struct ctl *c, const char *id, PB(PodSandboxStatus) **ret,
 }
 
 /* "100000+65536": the host ids of a pod's users, or "host". */
-static const char *user_text(struct ctl *c, const PB(PodSandboxStatus) *s)
+static const char *user_text(struct ctl *c, const PB(PodSandboxStatus) * s)
 {
-	const PB(NamespaceOption) *o = s->linux && s->linux->namespaces ? s->linux->namespaces->options : NULL;
+	const PB(NamespaceOption) *o = s->linux && s->linux->namespaces ? s->linux->namespaces->options
+									: NULL;
 	const PB(UserNamespace) *u = o ? o->userns_options : NULL;
 
 	if (!u || u->mode != RUNTIME__V1__NAMESPACE_MODE__POD || !u->n_uids)
@@ -34,7 +35,7 @@ static const char *user_text(struct ctl *c, const PB(PodSandboxStatus) *s)
 	return arena_fmt(&c->arena, "%u+%u", u->uids[0]->host_id, u->uids[0]->length);
 }
 
-static int add_pod(struct ctl *c, struct table *t, const PB(PodSandbox) *p, struct error *e)
+static int add_pod(struct ctl *c, struct table *t, const PB(PodSandbox) * p, struct error *e)
 {
 	PB(PodSandboxStatus) *s = NULL;
 	int r = pod_status(c, p->id, &s, e);
@@ -55,7 +56,8 @@ static int add_pod(struct ctl *c, struct table *t, const PB(PodSandbox) *p, stru
 
 int ctl_pods(struct ctl *c, int argc, char **argv, struct error *e)
 {
-	static const char *const heads[] = { "ID", "NAMESPACE", "NAME", "STATE", "IP", "USER IDS", "CREATED", NULL };
+	static const char *const heads[] = { "ID", "NAMESPACE", "NAME",	   "STATE",
+					     "IP", "USER IDS",	"CREATED", NULL };
 	bool all = false;
 	const struct ctl_option options[] = {
 		{ 'a', "all", CTL_FLAG, &all },
@@ -97,7 +99,7 @@ int ctl_pods(struct ctl *c, int argc, char **argv, struct error *e)
 	return CTL_OK;
 }
 
-static const char *state_text(struct ctl *c, const PB(Container) *ct, struct error *e)
+static const char *state_text(struct ctl *c, const PB(Container) * ct, struct error *e)
 {
 	static const char *const names[] = { "created", "running", "exited", "unknown" };
 	PB(ContainerStatusRequest) *req = CTL_NEW(c, ContainerStatusRequest, container_status_request);
@@ -106,7 +108,8 @@ static const char *state_text(struct ctl *c, const PB(Container) *ct, struct err
 	if (ct->state != RUNTIME__V1__CONTAINER_STATE__CONTAINER_EXITED)
 		return ct->state < ARRAY_LEN(names) ? names[ct->state] : "unknown";
 	req->container_id = ct->id;
-	if (CTL_CALL(c, "Runtime", "ContainerStatus", req, container_status_response, &resp, e) < 0 || !resp->status)
+	if (CTL_CALL(c, "Runtime", "ContainerStatus", req, container_status_response, &resp, e) < 0 ||
+	    !resp->status)
 		return "exited";
 	if (str_eq(resp->status->reason, "OOMKilled"))
 		return "out of memory";
@@ -114,7 +117,7 @@ static const char *state_text(struct ctl *c, const PB(Container) *ct, struct err
 }
 
 /* The pod's name: from the labels that kubelets and hullctl give, or from the list of pods. */
-static const char *pod_name(const PB(ListPodSandboxResponse) *pods, const PB(Container) *ct)
+static const char *pod_name(const PB(ListPodSandboxResponse) * pods, const PB(Container) * ct)
 {
 	for (size_t i = 0; i < pods->n_items; i++)
 		if (str_eq(pods->items[i]->id, ct->pod_sandbox_id) && pods->items[i]->metadata)
@@ -122,11 +125,12 @@ static const char *pod_name(const PB(ListPodSandboxResponse) *pods, const PB(Con
 	return ct->pod_sandbox_id;
 }
 
-static const char *image_text(struct ctl *c, const PB(Container) *ct)
+static const char *image_text(struct ctl *c, const PB(Container) * ct)
 {
 	if (ct->image && !str_is_empty(ct->image->user_specified_image))
 		return text_image(&c->arena, ct->image->user_specified_image);
-	return text_image(&c->arena, ct->image && !str_is_empty(ct->image->image) ? ct->image->image : ct->image_ref);
+	return text_image(&c->arena,
+			  ct->image && !str_is_empty(ct->image->image) ? ct->image->image : ct->image_ref);
 }
 
 int ctl_ps(struct ctl *c, int argc, char **argv, struct error *e)
@@ -177,8 +181,8 @@ int ctl_ps(struct ctl *c, int argc, char **argv, struct error *e)
 			puts(ct->id);
 		else
 			TABLE_ADD(&t, text_short_id(&c->arena, ct->id), pod_name(pods, ct),
-				  ct->metadata ? ct->metadata->name : "", state_text(c, ct, e), image_text(c, ct),
-				  text_age(&c->arena, clock_wall_ns(), ct->created_at));
+				  ct->metadata ? ct->metadata->name : "", state_text(c, ct, e),
+				  image_text(c, ct), text_age(&c->arena, clock_wall_ns(), ct->created_at));
 	}
 	if (!c->is_quiet)
 		table_print(&t);

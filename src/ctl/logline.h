@@ -9,11 +9,11 @@
 #include <stdint.h>
 
 struct logline {
-	const char *time;	/* not terminated */
+	const char *time; /* not terminated */
 	size_t time_len;
 	bool is_stderr;
-	bool is_partial;	/* more of the same line follows */
-	const char *text;	/* without the newline that ends the record */
+	bool is_partial;  /* more of the same line follows */
+	const char *text; /* without the newline that ends the record */
 	size_t len;
 };
 
@@ -23,9 +23,9 @@ bool logline_parse(const char *data, size_t len, struct logline *ret);
 /* Where the last `lines` whole lines begin, in a file that is seen piece by piece from its start: feed it each
  * record's offset and whether a record begins a line. */
 struct logtail {
-	uint64_t *starts;	/* a ring */
+	uint64_t *starts; /* a ring */
 	size_t lines, count;
-	bool is_inside;		/* the record before was a part */
+	bool is_inside; /* the record before was a part */
 };
 void logtail_init(struct logtail *t, size_t lines);
 void logtail_record(struct logtail *t, uint64_t offset, bool is_partial);

@@ -29,9 +29,9 @@ struct logs {
 	struct ctl *c;
 	const char *path, *container;
 	int fd;
-	struct buf pending;	/* the beginning of a record whose newline was not read yet */
+	struct buf pending; /* the beginning of a record whose newline was not read yet */
 	bool times, follow;
-	bool is_inside[2];	/* the last record printed on this stream was a part */
+	bool is_inside[2]; /* the last record printed on this stream was a part */
 };
 
 static int print_record(struct logs *l, const char *data, size_t len, struct error *e)
@@ -80,7 +80,8 @@ static int64_t drain(struct logs *l, struct error *e)
 			buf_consume(&l->pending, len + 1);
 		}
 		if (l->pending.len > RECORD_MAX)
-			return err_new(e, ERR_CORRUPT, "\"%s\" is not a log: a line has more than %d bytes", l->path, RECORD_MAX);
+			return err_new(e, ERR_CORRUPT, "\"%s\" is not a log: a line has more than %d bytes",
+				       l->path, RECORD_MAX);
 	}
 }
 
@@ -222,7 +223,9 @@ int ctl_logs(struct ctl *c, int argc, char **argv, struct error *e)
 	if (r < 0)
 		return r;
 	if (!resp->status || !*resp->status->log_path)
-		return err_new(e, ERR_NOT_FOUND, "container \"%s\" keeps no log: its pod or itself was made without a log path", argv[i]);
+		return err_new(e, ERR_NOT_FOUND,
+			       "container \"%s\" keeps no log: its pod or itself was made without a log path",
+			       argv[i]);
 	l.path = resp->status->log_path;
 	r = print_logs(&l, tail, e);
 	if (l.fd >= 0)

@@ -18,15 +18,20 @@ const struct ctl_command ctl_commands[] = {
 	  "  --name NAME              name of an image that the archive gives none\n"
 	  "FILE is read by hulld, on the node.\n",
 	  ctl_load },
-	{ "images", "[-q] [IMAGE]", "List images", "  -q, --quiet              print only their ids\n", ctl_images },
+	{ "images", "[-q] [IMAGE]", "List images", "  -q, --quiet              print only their ids\n",
+	  ctl_images },
 	{ "rmi", "IMAGE...", "Remove images with all their names", NULL, ctl_rmi },
 	{ "run", "[OPTION]... FILE", "Run the pods of a Kubernetes manifest",
-	  "  --userns START:LENGTH    host ids of a pod with hostUsers: false; otherwise a free block is chosen out of\n"
-	  "                           the lines of user hull, or else of root, in /etc/subuid and /etc/subgid\n"
+	  "  --userns START:LENGTH    host ids of a pod with hostUsers: false; otherwise a free block is "
+	  "chosen out of\n"
+	  "                           the lines of user hull, or else of root, in /etc/subuid and "
+	  "/etc/subgid\n"
 	  "  --runtime-handler NAME   in place of the manifest's runtimeClassName\n"
 	  "  --dry-run                print the requests to hulld as JSON and make nothing\n"
-	  "FILE is YAML or JSON, - is the standard input. Fields that have no effect here are named in warnings.\n"
-	  "Volumes are kept in --data (default /var/lib/hull-pods), logs in --log-dir (default /var/log/pods), until\n"
+	  "FILE is YAML or JSON, - is the standard input. Fields that have no effect here are named in "
+	  "warnings.\n"
+	  "Volumes are kept in --data (default /var/lib/hull-pods), logs in --log-dir (default "
+	  "/var/log/pods), until\n"
 	  "\"hullctl rm\" removes the pod.\n",
 	  ctl_run },
 	{ "pods", "[-a] [-q]", "List pods",
@@ -37,10 +42,12 @@ const struct ctl_command ctl_commands[] = {
 	  "  -a, --all                stopped ones too\n"
 	  "  -q, --quiet              print only their ids\n",
 	  ctl_ps },
-	{ "inspect", "NAME...", "Show all that is known of pods, containers or images, as JSON", NULL, ctl_inspect },
+	{ "inspect", "NAME...", "Show all that is known of pods, containers or images, as JSON", NULL,
+	  ctl_inspect },
 	{ "exec", "[--timeout SECONDS] CONTAINER [--] COMMAND [ARGUMENT]...", "Run a command in a container",
 	  "  --timeout SECONDS        kill it then\n"
-	  "CONTAINER is POD/NAME, an id, or the pod when it has one container. The command has no standard input and no\n"
+	  "CONTAINER is POD/NAME, an id, or the pod when it has one container. The command has no standard "
+	  "input and no\n"
 	  "terminal, and its output comes when it has ended (ExecSync). The exit status is the command's.\n",
 	  ctl_exec },
 	{ "logs", "[-f] [-t] [--tail N] CONTAINER", "Print what a container wrote",
@@ -49,7 +56,8 @@ const struct ctl_command ctl_commands[] = {
 	  "  --tail N                 only the last N lines\n",
 	  ctl_logs },
 	{ "stop", "[--timeout SECONDS] POD|CONTAINER...", "Stop pods or containers",
-	  "  --timeout SECONDS        how long a container has before it is killed (default: as its manifest says, or 10)\n",
+	  "  --timeout SECONDS        how long a container has before it is killed (default: as its manifest "
+	  "says, or 10)\n",
 	  ctl_stop },
 	{ "rm", "[-f] POD|CONTAINER...", "Remove stopped pods or containers",
 	  "  -f, --force              running ones too\n", ctl_rm },
@@ -59,14 +67,17 @@ const struct ctl_command ctl_commands[] = {
 static void print_help(FILE *out)
 {
 	fputs("usage: hullctl [--address unix:///PATH] [--json] COMMAND [OPTION]... [ARGUMENT]...\n\n"
-	      "The client of hulld, on its own node.\n\n", out);
+	      "The client of hulld, on its own node.\n\n",
+	      out);
 	for (const struct ctl_command *k = ctl_commands; k->name; k++)
 		fprintf(out, "  %-8s  %s\n", k->name, k->summary);
 	fputs("\n  --address A   hulld's socket (default: HULL_ADDRESS, or " CTL_DEFAULT_ADDRESS ")\n"
 	      "  --json        print JSON\n"
 	      "  --help        of hullctl, or behind a command of that\n"
-	      "\nPods are named by NAME, NAMESPACE/NAME or the beginning of their id; containers by POD/NAME, by a name that\n"
-	      "only one has, or by id.\n", out);
+	      "\nPods are named by NAME, NAMESPACE/NAME or the beginning of their id; containers by "
+	      "POD/NAME, by a name that\n"
+	      "only one has, or by id.\n",
+	      out);
 }
 
 /* Global options stand before the command or, for those who forget, behind it. Returns the number of arguments

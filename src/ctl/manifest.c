@@ -7,7 +7,10 @@
 
 #define ID_MAX 4294967294 /* uids and gids; 4294967295 is (uid_t)-1 */
 
-#define END { .key = NULL }
+#define END                 \
+	{                   \
+		.key = NULL \
+	}
 
 /* Where a wrapper type has one field of interest: valueFrom.fieldRef.fieldPath. */
 static FIELD_SETTER(set_value_from);
@@ -21,7 +24,11 @@ static const char *const seccomp_types[] = { "RuntimeDefault", "Unconfined", "Lo
 static const char *const group_policies[] = { "Merge", "Strict", NULL };
 static const char *const proc_mounts[] = { "Default", "Unmasked", NULL };
 
-#define AT(key_, setter_, member, ...) { .key = key_, .set = setter_, .offset = offsetof(struct manifest_security, member), __VA_ARGS__ }
+#define AT(key_, setter_, member, ...)                                                             \
+	{                                                                                          \
+		.key = key_, .set = setter_, .offset = offsetof(struct manifest_security, member), \
+		__VA_ARGS__                                                                        \
+	}
 #define INT(key_, member, low, high) AT(key_, field_int, member, .min = (low), .max = (high))
 
 static const struct field seccomp_fields[] = {
@@ -52,13 +59,14 @@ static const struct field sysctl_fields[] = {
 	END,
 };
 
-#define SECURITY_COMMON                                                             \
-	INT("runAsUser", run_as_user, 0, ID_MAX),                                   \
-	INT("runAsGroup", run_as_group, 0, ID_MAX),                                 \
-	AT("runAsNonRoot", field_tri, run_as_non_root),                             \
-	{ .key = "seccompProfile", .set = field_object, .fields = seccomp_fields },               \
-	{ .key = "appArmorProfile", .set = field_object, .fields = apparmor_fields },             \
-	{ .key = "seLinuxOptions", .set = field_object, .fields = selinux_fields }
+#define SECURITY_COMMON                                                                       \
+	INT("runAsUser", run_as_user, 0, ID_MAX), INT("runAsGroup", run_as_group, 0, ID_MAX), \
+		AT("runAsNonRoot", field_tri, run_as_non_root),                               \
+		{ .key = "seccompProfile", .set = field_object, .fields = seccomp_fields },   \
+		{ .key = "appArmorProfile", .set = field_object, .fields = apparmor_fields }, \
+	{                                                                                     \
+		.key = "seLinuxOptions", .set = field_object, .fields = selinux_fields        \
+	}
 
 static const struct field pod_security_fields[] = {
 	SECURITY_COMMON,
@@ -66,7 +74,8 @@ static const struct field pod_security_fields[] = {
 	AT("fsGroupChangePolicy", field_ignore, fs_group), /* an emptyDir is new: nothing to change */
 	AT("supplementalGroups", field_ints, groups, .min = 0, .max = ID_MAX),
 	AT("supplementalGroupsPolicy", field_str, groups_policy, .words = group_policies),
-	AT("sysctls", field_list, sysctls, .fields = sysctl_fields, .item_size = sizeof(struct manifest_pair)),
+	AT("sysctls", field_list, sysctls, .fields = sysctl_fields,
+	   .item_size = sizeof(struct manifest_pair)),
 	END,
 };
 static const struct field container_security_fields[] = {
@@ -88,7 +97,10 @@ static const char *const pull_policies[] = { "Always", "IfNotPresent", "Never", 
 static const char *const propagations[] = { "None", "HostToContainer", "Bidirectional", NULL };
 static const char *const recursive_words[] = { "Disabled", "IfPossible", "Enabled", NULL };
 
-#define AT(type, key_, setter_, member, ...) { .key = key_, .set = setter_, .offset = offsetof(struct type, member), __VA_ARGS__ }
+#define AT(type, key_, setter_, member, ...)                                                      \
+	{                                                                                         \
+		.key = key_, .set = setter_, .offset = offsetof(struct type, member), __VA_ARGS__ \
+	}
 
 static const struct field field_ref_fields[] = {
 	AT(manifest_env, "fieldPath", field_str, field_path),
@@ -124,11 +136,11 @@ static const struct field mount_fields[] = {
 	END,
 };
 
-#define AMOUNT(name, cpu, memory)                                                   \
-	static const struct field name[] = {                                        \
-		AT(manifest_container, "cpu", field_milli, resources.cpu),          \
-		AT(manifest_container, "memory", field_bytes, resources.memory),    \
-		END,                                                                \
+#define AMOUNT(name, cpu, memory)                                                \
+	static const struct field name[] = {                                     \
+		AT(manifest_container, "cpu", field_milli, resources.cpu),       \
+		AT(manifest_container, "memory", field_bytes, resources.memory), \
+		END,                                                             \
 	}
 AMOUNT(limit_fields, cpu_limit_m, memory_limit);
 AMOUNT(request_fields, cpu_request_m, memory_request);
@@ -146,31 +158,38 @@ static const struct field container_fields[] = {
 	AT(manifest_container, "workingDir", field_str, working_dir),
 	AT(manifest_container, "command", field_strs, command),
 	AT(manifest_container, "args", field_strs, args),
-	AT(manifest_container, "env", field_list, env, .fields = env_fields, .item_size = sizeof(struct manifest_env)),
+	AT(manifest_container, "env", field_list, env, .fields = env_fields,
+	   .item_size = sizeof(struct manifest_env)),
 	AT(manifest_container, "ports", field_list, ports, .fields = port_fields,
 	   .item_size = sizeof(struct manifest_port), .item_default = &port_default),
 	AT(manifest_container, "volumeMounts", field_list, mounts, .fields = mount_fields,
 	   .item_size = sizeof(struct manifest_mount)),
 	{ .key = "resources", .set = field_object, .fields = resource_fields },
-	AT(manifest_container, "securityContext", field_object, security, .fields = container_security_fields),
+	AT(manifest_container, "securityContext", field_object, security,
+	   .fields = container_security_fields),
 	AT(manifest_container, "stdin", field_bool, is_stdin),
 	AT(manifest_container, "stdinOnce", field_bool, is_stdin_once),
 	AT(manifest_container, "tty", field_bool, is_tty),
 	END,
 };
 
+/* clang-format off */
 #define SECURITY_UNSET { .run_as_user = -1, .run_as_group = -1, .fs_group = -1 }
 static const struct manifest_container container_default = {
 	.resources = { -1, -1, -1, -1, -1 },
 	.security = SECURITY_UNSET,
 };
+/* clang-format on */
 
 /* --- the pod ---------------------------------------------------------------------------------------- */
 
-static const char *const host_path_types[] = { "",	    "DirectoryOrCreate", "Directory",  "FileOrCreate", "File",
-					       "Socket",    "CharDevice",	 "BlockDevice", NULL };
+static const char *const host_path_types[] = {
+	"",	      "DirectoryOrCreate", "Directory", "FileOrCreate", "File", "Socket",
+	"CharDevice", "BlockDevice",	   NULL
+};
 static const char *const restart_policies[] = { "Always", "OnFailure", "Never", NULL };
-static const char *const dns_policies[] = { "Default", "ClusterFirst", "ClusterFirstWithHostNet", "None", NULL };
+static const char *const dns_policies[] = { "Default", "ClusterFirst", "ClusterFirstWithHostNet", "None",
+					    NULL };
 
 static const struct field empty_dir_fields[] = {
 	{ .key = "sizeLimit", .set = field_ignore }, /* eviction is a kubelet's */
@@ -261,7 +280,8 @@ static FIELD_SETTER(set_empty_dir)
 	(void)f;
 	v->kind = VOLUME_EMPTY_DIR;
 	if (medium && medium->kind == YAML_SCALAR && *medium->text)
-		fields_warn(r, medium, "medium \"%.32s\" is not supported: the volume is on disk", medium->text);
+		fields_warn(r, medium, "medium \"%.32s\" is not supported: the volume is on disk",
+			    medium->text);
 	return 0;
 }
 
@@ -301,7 +321,9 @@ static int check_volume(struct fields_reader *r, struct manifest *m, size_t i)
 		if (str_eq(MANIFEST_AT(m->volumes, struct manifest_volume, k)->name, v->name))
 			return yaml_error(v->node, r->e, "there are two volumes \"%s\"", v->name);
 	if (v->kind == VOLUME_HOST_PATH && (!v->path || *v->path != '/' || strstr(v->path, "..")))
-		return yaml_error(v->node, r->e, "hostPath.path of volume \"%s\": want an absolute path without \"..\"", v->name);
+		return yaml_error(v->node, r->e,
+				  "hostPath.path of volume \"%s\": want an absolute path without \"..\"",
+				  v->name);
 	return 0;
 }
 
@@ -312,13 +334,16 @@ static int check_mounts(struct fields_reader *r, struct manifest *m, struct mani
 		bool is_there = false;
 
 		if (!mount->node || !mount->volume)
-			return err_new(r->e, ERR_INVALID, "container \"%s\": volumeMounts[%zu]: name or mountPath is missing",
+			return err_new(r->e, ERR_INVALID,
+				       "container \"%s\": volumeMounts[%zu]: name or mountPath is missing",
 				       c->name, i);
 		mount->path = mount->node->text;
 		for (size_t k = 0; k < m->volumes.n; k++)
-			is_there |= str_eq(MANIFEST_AT(m->volumes, struct manifest_volume, k)->name, mount->volume);
+			is_there |= str_eq(MANIFEST_AT(m->volumes, struct manifest_volume, k)->name,
+					   mount->volume);
 		if (!is_there)
-			return yaml_error(mount->node, r->e, "container \"%s\": no volume \"%.64s\" in spec.volumes", c->name,
+			return yaml_error(mount->node, r->e,
+					  "container \"%s\": no volume \"%.64s\" in spec.volumes", c->name,
 					  mount->volume);
 	}
 	return 0;
@@ -352,10 +377,12 @@ static int check_container(struct fields_reader *r, struct manifest *m, size_t i
 		return yaml_error(c->node, r->e, "there are two containers \"%s\"", c->name);
 	for (size_t k = 0; k < c->env.n; k++)
 		if (str_is_empty(MANIFEST_AT(c->env, struct manifest_env, k)->name))
-			return yaml_error(c->node, r->e, "container \"%s\": env[%zu] has no name", c->name, k);
+			return yaml_error(c->node, r->e, "container \"%s\": env[%zu] has no name", c->name,
+					  k);
 	for (size_t k = 0; k < c->ports.n; k++)
 		if (!MANIFEST_AT(c->ports, struct manifest_port, k)->container_port)
-			return yaml_error(c->node, r->e, "container \"%s\": ports[%zu] has no containerPort", c->name, k);
+			return yaml_error(c->node, r->e, "container \"%s\": ports[%zu] has no containerPort",
+					  c->name, k);
 	return check_mounts(r, m, c);
 }
 
@@ -381,8 +408,8 @@ static int check(struct fields_reader *r, const struct yaml_node *doc, struct ma
 
 struct manifest_container *manifest_container(const struct manifest *m, size_t i)
 {
-	return i < m->init.n ? MANIFEST_AT(m->init, struct manifest_container, i) :
-			       MANIFEST_AT(m->containers, struct manifest_container, i - m->init.n);
+	return i < m->init.n ? MANIFEST_AT(m->init, struct manifest_container, i)
+			     : MANIFEST_AT(m->containers, struct manifest_container, i - m->init.n);
 }
 
 static bool is_kind(const struct yaml_node *doc, const char *key, const char *want)
@@ -432,7 +459,8 @@ const char *manifest_expand(struct arena *a, const char *text, const struct mani
 			continue;
 		}
 		for (size_t i = 0; end && i < count; i++)
-			if (strlen(env[i].key) == (size_t)(end - p - 2) && memcmp(env[i].key, p + 2, (size_t)(end - p - 2)) == 0)
+			if (strlen(env[i].key) == (size_t)(end - p - 2) &&
+			    memcmp(env[i].key, p + 2, (size_t)(end - p - 2)) == 0)
 				value = env[i].value;
 		if (value) {
 			buf_adds(&b, value);

@@ -23,8 +23,8 @@ int ctl_usage(const struct ctl *c, const char *fmt, ...)
 		fputc('\n', stderr);
 		va_end(args);
 	}
-	fprintf(fmt ? stderr : stdout, "usage: hullctl %s%s%s\n\n%s.\n", c->command->name, *c->command->args ? " " : "",
-		c->command->args, c->command->summary);
+	fprintf(fmt ? stderr : stdout, "usage: hullctl %s%s%s\n\n%s.\n", c->command->name,
+		*c->command->args ? " " : "", c->command->args, c->command->summary);
 	if (c->command->help)
 		fprintf(fmt ? stderr : stdout, "\n%s", c->command->help);
 	return CTL_USAGE;

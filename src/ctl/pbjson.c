@@ -112,9 +112,14 @@ static struct json_object *repeated(const ProtobufCFieldDescriptor *f, const cha
 {
 	static const size_t sizes[] = {
 		[PROTOBUF_C_TYPE_BOOL] = sizeof(protobuf_c_boolean),
-		[PROTOBUF_C_TYPE_INT64] = 8, [PROTOBUF_C_TYPE_SINT64] = 8, [PROTOBUF_C_TYPE_SFIXED64] = 8,
-		[PROTOBUF_C_TYPE_UINT64] = 8, [PROTOBUF_C_TYPE_FIXED64] = 8, [PROTOBUF_C_TYPE_DOUBLE] = 8,
-		[PROTOBUF_C_TYPE_STRING] = sizeof(void *), [PROTOBUF_C_TYPE_MESSAGE] = sizeof(void *),
+		[PROTOBUF_C_TYPE_INT64] = 8,
+		[PROTOBUF_C_TYPE_SINT64] = 8,
+		[PROTOBUF_C_TYPE_SFIXED64] = 8,
+		[PROTOBUF_C_TYPE_UINT64] = 8,
+		[PROTOBUF_C_TYPE_FIXED64] = 8,
+		[PROTOBUF_C_TYPE_DOUBLE] = 8,
+		[PROTOBUF_C_TYPE_STRING] = sizeof(void *),
+		[PROTOBUF_C_TYPE_MESSAGE] = sizeof(void *),
 		[PROTOBUF_C_TYPE_BYTES] = sizeof(ProtobufCBinaryData),
 	};
 	size_t size = sizes[f->type] ? sizes[f->type] : 4;
@@ -123,9 +128,11 @@ static struct json_object *repeated(const ProtobufCFieldDescriptor *f, const cha
 	for (size_t i = 0; i < count; i++, items += size) {
 		if (is_map(f)) {
 			const ProtobufCMessage *m = *(ProtobufCMessage *const *)items;
-			const ProtobufCFieldDescriptor *key = &m->descriptor->fields[0], *v = &m->descriptor->fields[1];
+			const ProtobufCFieldDescriptor *key = &m->descriptor->fields[0],
+						       *v = &m->descriptor->fields[1];
 
-			json_put(to, *(char *const *)((const char *)m + key->offset), value(v, (const char *)m + v->offset));
+			json_put(to, *(char *const *)((const char *)m + key->offset),
+				 value(v, (const char *)m + v->offset));
 		} else {
 			json_push(to, value(f, items));
 		}
@@ -145,7 +152,9 @@ struct json_object *pbjson_of(const void *message)
 
 		pbjson_name(f->name, name, sizeof(name));
 		if (f->label == PROTOBUF_C_LABEL_REPEATED)
-			json_put(to, name, repeated(f, *(char *const *)p, *(const size_t *)((const char *)m + f->quantifier_offset)));
+			json_put(to, name,
+				 repeated(f, *(char *const *)p,
+					  *(const size_t *)((const char *)m + f->quantifier_offset)));
 		else if (f->type != PROTOBUF_C_TYPE_MESSAGE || *(void *const *)p)
 			json_put(to, name, value(f, p));
 	}
@@ -158,8 +167,7 @@ struct json_object *pbjson_of_status(const void *message)
 
 	if (!json_object_object_get_ex(doc, "info", &info) || !json_object_is_type(info, json_type_object))
 		return doc;
-	json_object_object_foreach(info, key, v)
-	{
+	json_object_object_foreach(info, key, v) {
 		struct json_object *parsed = NULL;
 		struct error e = ERROR_INIT;
 		const char *text = json_object_get_string(v);

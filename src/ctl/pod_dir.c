@@ -33,8 +33,9 @@ int pod_dir_make(const char *data, const char *uid, const char *log_dir, struct 
 		return r;
 	path = str_fmt("%s/%s", data, uid);
 	if (mkdir(path, 0711) < 0)
-		return errno == EEXIST ? err_sysk(e, ERR_EXISTS, errno, "pod with uid \"%s\": make \"%s\"", uid, path) :
-					 err_sys(e, "make \"%s\"", path);
+		return errno == EEXIST
+			       ? err_sysk(e, ERR_EXISTS, errno, "pod with uid \"%s\": make \"%s\"", uid, path)
+			       : err_sys(e, "make \"%s\"", path);
 	r = open_dir(data, uid, &dfd, e);
 	if (r < 0)
 		return r;
@@ -51,7 +52,8 @@ int pod_dir_volume(const char *data, const char *uid, const char *name, int64_t 
 	int r;
 
 	if (!path_is_name(name))
-		return err_new(e, ERR_INVALID, "volume \"%s\": the name can not be that of a directory", name);
+		return err_new(e, ERR_INVALID, "volume \"%s\": the name can not be that of a directory",
+			       name);
 	path = str_fmt("%s/%s/volumes/empty-dir/%s", data, uid, name);
 	r = path_mkdir_all(path, 0711, &fd, e);
 	if (r < 0)

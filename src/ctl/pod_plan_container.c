@@ -34,8 +34,12 @@ static const char *field_value(const struct pod_plan *p, const char *path, const
 	const struct {
 		const char *path, *value;
 	} fields[] = {
-		{ "metadata.name", m->name },	      { "metadata.namespace", m->ns }, { "metadata.uid", p->uid },
-		{ "spec.nodeName", p->node_name },    { "status.podIP", pod_ip },      { "status.podIPs", pod_ip },
+		{ "metadata.name", m->name },
+		{ "metadata.namespace", m->ns },
+		{ "metadata.uid", p->uid },
+		{ "spec.nodeName", p->node_name },
+		{ "status.podIP", pod_ip },
+		{ "status.podIPs", pod_ip },
 		{ "spec.serviceAccountName", "default" },
 	};
 	static const char labels[] = "metadata.labels['", annotations[] = "metadata.annotations['";
@@ -46,12 +50,14 @@ static const char *field_value(const struct pod_plan *p, const char *path, const
 	if (str_starts(path, labels) && str_ends(path, "']"))
 		return pair_value(&m->labels, path + strlen(labels), strlen(path) - strlen(labels) - 2);
 	if (str_starts(path, annotations) && str_ends(path, "']"))
-		return pair_value(&m->annotations, path + strlen(annotations), strlen(path) - strlen(annotations) - 2);
+		return pair_value(&m->annotations, path + strlen(annotations),
+				  strlen(path) - strlen(annotations) - 2);
 	return NULL;
 }
 
 /* Values may use what stands before them: $(NAME). */
-static struct manifest_pair *make_env(const struct pod_plan *p, const struct pod_plan_container *k, size_t *ret_n)
+static struct manifest_pair *make_env(const struct pod_plan *p, const struct pod_plan_container *k,
+				      size_t *ret_n)
 {
 	const struct manifest_list *env = &k->container->env;
 	struct manifest_pair *v = arena_array(p->arena, env->n, sizeof(*v));
@@ -59,8 +65,9 @@ static struct manifest_pair *make_env(const struct pod_plan *p, const struct pod
 
 	for (size_t i = 0; i < env->n; i++) {
 		const struct manifest_env *from = MANIFEST_AT(*env, struct manifest_env, i);
-		const char *value = from->field_path ? field_value(p, from->field_path, k->pod_ip) :
-						       manifest_expand(p->arena, from->value ? from->value : "", v, n);
+		const char *value = from->field_path
+					    ? field_value(p, from->field_path, k->pod_ip)
+					    : manifest_expand(p->arena, from->value ? from->value : "", v, n);
 
 		if (from->is_skipped || !value)
 			continue;
@@ -70,18 +77,19 @@ static struct manifest_pair *make_env(const struct pod_plan *p, const struct pod
 	return v;
 }
 
-static char **expand_all(const struct pod_plan *p, const struct manifest_list *from, const struct manifest_pair *env,
-			 size_t env_count, size_t *ret_n)
+static char **expand_all(const struct pod_plan *p, const struct manifest_list *from,
+			 const struct manifest_pair *env, size_t env_count, size_t *ret_n)
 {
 	char **v = arena_array(p->arena, from->n, sizeof(*v));
 
 	for (size_t i = 0; i < from->n; i++)
-		v[i] = (char *)manifest_expand(p->arena, *MANIFEST_AT(*from, const char *, i), env, env_count);
+		v[i] = (char *)manifest_expand(p->arena, *MANIFEST_AT(*from, const char *, i), env,
+					       env_count);
 	*ret_n = from->n;
 	return v;
 }
 
-static void add_command(const struct pod_plan *p, const struct pod_plan_container *k, PB(ContainerConfig) *c)
+static void add_command(const struct pod_plan *p, const struct pod_plan_container *k, PB(ContainerConfig) * c)
 {
 	size_t n;
 	const struct manifest_pair *env = make_env(p, k, &n);
@@ -109,13 +117,14 @@ static const char *volume_path(const struct pod_plan *p, const char *name)
 	return NULL;
 }
 
-static void add_mounts(const struct pod_plan *p, const struct manifest_container *from, PB(ContainerConfig) *c)
+static void add_mounts(const struct pod_plan *p, const struct manifest_container *from,
+		       PB(ContainerConfig) * c)
 {
 	c->mounts = arena_array(p->arena, from->mounts.n, sizeof(*c->mounts));
 	for (size_t i = 0; i < from->mounts.n; i++) {
 		const struct manifest_mount *m = MANIFEST_AT(from->mounts, struct manifest_mount, i);
 		const char *path = volume_path(p, m->volume);
-		PB(Mount) *to;
+		PB(Mount) * to;
 
 		if (!path)
 			continue;
@@ -124,11 +133,11 @@ static void add_mounts(const struct pod_plan *p, const struct manifest_container
 		to->host_path = (char *)path;
 		to->readonly = m->is_read_only;
 		to->recursive_read_only = m->is_read_only && str_eq(m->recursive_read_only, "Enabled");
-		to->propagation = str_eq(m->propagation, "HostToContainer") ?
-					  RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_HOST_TO_CONTAINER :
-				  str_eq(m->propagation, "Bidirectional") ?
-					  RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_BIDIRECTIONAL :
-					  RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_PRIVATE;
+		to->propagation = str_eq(m->propagation, "HostToContainer")
+					  ? RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_HOST_TO_CONTAINER
+				  : str_eq(m->propagation, "Bidirectional")
+					  ? RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_BIDIRECTIONAL
+					  : RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_PRIVATE;
 		if (p->userns_length) {
 			to->uidmappings = plan_mapping(p, &to->n_uidmappings);
 			to->gidmappings = plan_mapping(p, &to->n_gidmappings);
@@ -141,7 +150,8 @@ static void add_mounts(const struct pod_plan *p, const struct manifest_container
 
 static bool is_guaranteed(const struct manifest_resources *r)
 {
-	return r->cpu_limit_m > 0 && r->memory_limit > 0 && (r->cpu_request_m < 0 || r->cpu_request_m == r->cpu_limit_m) &&
+	return r->cpu_limit_m > 0 && r->memory_limit > 0 &&
+	       (r->cpu_request_m < 0 || r->cpu_request_m == r->cpu_limit_m) &&
 	       (r->memory_request < 0 || r->memory_request == r->memory_limit);
 }
 
@@ -154,7 +164,10 @@ static bool has_none(const struct manifest_resources *r)
 static int64_t oom_score_adj(const struct pod_plan *p, const struct manifest_resources *r)
 {
 	bool all_guaranteed = true, all_none = true;
-	int64_t request = r->memory_request >= 0 ? r->memory_request : r->memory_limit >= 0 ? r->memory_limit : 0, adj;
+	int64_t request = r->memory_request >= 0 ? r->memory_request
+			  : r->memory_limit >= 0 ? r->memory_limit
+						 : 0,
+		adj;
 
 	for (size_t i = 0; i < p->manifest->init.n + p->manifest->containers.n; i++) {
 		const struct manifest_resources *k = &manifest_container(p->manifest, i)->resources;
@@ -167,7 +180,9 @@ static int64_t oom_score_adj(const struct pod_plan *p, const struct manifest_res
 	if (all_none || !p->memory_bytes)
 		return OOM_BEST_EFFORT;
 	adj = 1000 - (int64_t)((unsigned __int128)request * 1000 / p->memory_bytes);
-	return adj < 1000 + OOM_GUARANTEED ? 1000 + OOM_GUARANTEED : adj >= OOM_BEST_EFFORT ? OOM_BEST_EFFORT - 1 : adj;
+	return adj < 1000 + OOM_GUARANTEED ? 1000 + OOM_GUARANTEED
+	       : adj >= OOM_BEST_EFFORT	   ? OOM_BEST_EFFORT - 1
+					   : adj;
 }
 
 static int64_t clamp(int64_t value, int64_t low, int64_t high)
@@ -175,13 +190,16 @@ static int64_t clamp(int64_t value, int64_t low, int64_t high)
 	return value < low ? low : value > high ? high : value;
 }
 
-static PB(LinuxContainerResources) *resources(const struct pod_plan *p, const struct manifest_resources *r)
+static PB(LinuxContainerResources) * resources(const struct pod_plan *p, const struct manifest_resources *r)
 {
 	PB(LinuxContainerResources) *to = PLAN_NEW(p, LinuxContainerResources, linux_container_resources);
 	int64_t request_m = r->cpu_request_m >= 0 ? r->cpu_request_m : r->cpu_limit_m;
 
-	to->cpu_shares = request_m > 0 ? clamp((int64_t)((__int128)request_m * 1024 / 1000 > SHARES_MAX ? SHARES_MAX :
-					       request_m * 1024 / 1000), SHARES_MIN, SHARES_MAX) : SHARES_MIN;
+	to->cpu_shares = request_m > 0 ? clamp((int64_t)((__int128)request_m * 1024 / 1000 > SHARES_MAX
+								 ? SHARES_MAX
+								 : request_m * 1024 / 1000),
+					       SHARES_MIN, SHARES_MAX)
+				       : SHARES_MIN;
 	if (r->cpu_limit_m > 0 && r->cpu_limit_m < INT64_MAX / PERIOD_US) {
 		to->cpu_period = PERIOD_US;
 		to->cpu_quota = clamp(r->cpu_limit_m * PERIOD_US / 1000, QUOTA_MIN_US, INT64_MAX);
@@ -218,10 +236,12 @@ static bool adds(const struct manifest_security *s, const char *cap)
 	return false;
 }
 
-static PB(LinuxContainerSecurityContext) *security(const struct pod_plan *p, const struct manifest_container *from)
+static PB(LinuxContainerSecurityContext) *
+	security(const struct pod_plan *p, const struct manifest_container *from)
 {
 	const struct manifest_security *own = &from->security, *pod = &p->manifest->security;
-	PB(LinuxContainerSecurityContext) *c = PLAN_NEW(p, LinuxContainerSecurityContext, linux_container_security_context);
+	PB(LinuxContainerSecurityContext) *c =
+		PLAN_NEW(p, LinuxContainerSecurityContext, linux_container_security_context);
 	bool is_privileged = own->privileged == TRI_TRUE;
 	size_t n;
 
@@ -258,7 +278,8 @@ static PB(LinuxContainerSecurityContext) *security(const struct pod_plan *p, con
 	return c;
 }
 
-static void add_notes(const struct pod_plan *p, const struct manifest_container *from, PB(ContainerConfig) *c)
+static void add_notes(const struct pod_plan *p, const struct manifest_container *from,
+		      PB(ContainerConfig) * c)
 {
 	const struct manifest_pair labels[] = {
 		{ "io.kubernetes.container.name", from->name },
@@ -266,7 +287,7 @@ static void add_notes(const struct pod_plan *p, const struct manifest_container 
 		{ "io.kubernetes.pod.namespace", p->manifest->ns },
 		{ "io.kubernetes.pod.uid", p->uid },
 	};
-	PB(ContainerConfig__AnnotationsEntry) *grace;
+	PB(ContainerConfig__AnnotationsEntry) * grace;
 
 	c->labels = arena_array(p->arena, ARRAY_LEN(labels), sizeof(*c->labels));
 	for (size_t i = 0; i < ARRAY_LEN(labels); i++) {
@@ -282,7 +303,7 @@ static void add_notes(const struct pod_plan *p, const struct manifest_container 
 	c->annotations[c->n_annotations++] = grace;
 }
 
-PB(ContainerConfig) *pod_plan_container(const struct pod_plan *p, const struct pod_plan_container *k)
+PB(ContainerConfig) * pod_plan_container(const struct pod_plan *p, const struct pod_plan_container *k)
 {
 	const struct manifest_container *from = k->container;
 	PB(ContainerConfig) *c = PLAN_NEW(p, ContainerConfig, container_config);
@@ -309,17 +330,22 @@ PB(ContainerConfig) *pod_plan_container(const struct pod_plan *p, const struct p
 int pod_plan_check_user(const struct manifest *m, const struct manifest_container *c, int64_t image_uid,
 			const char *image_username, struct error *e)
 {
-	enum tri non_root = c->security.run_as_non_root ? c->security.run_as_non_root : m->security.run_as_non_root;
+	enum tri non_root = c->security.run_as_non_root ? c->security.run_as_non_root
+							: m->security.run_as_non_root;
 	int64_t uid = c->security.run_as_user >= 0 ? c->security.run_as_user : m->security.run_as_user;
 
 	if (non_root != TRI_TRUE)
 		return 0;
 	if (uid < 0 && image_uid < 0 && !str_is_empty(image_username))
-		return err_new(e, ERR_DENIED, "container \"%s\": runAsNonRoot: the image's user \"%s\" is a name, and may be root; "
-			       "set runAsUser", c->name, image_username);
+		return err_new(
+			e, ERR_DENIED,
+			"container \"%s\": runAsNonRoot: the image's user \"%s\" is a name, and may be root; "
+			"set runAsUser",
+			c->name, image_username);
 	if (uid < 0)
 		uid = image_uid < 0 ? 0 : image_uid;
 	if (uid == 0)
-		return err_new(e, ERR_DENIED, "container \"%s\": runAsNonRoot is set, and it would run as root", c->name);
+		return err_new(e, ERR_DENIED,
+			       "container \"%s\": runAsNonRoot is set, and it would run as root", c->name);
 	return 0;
 }

@@ -28,7 +28,8 @@ void pull_progress_take(struct pull_progress *p, const Hull__V1__PullImageProgre
 	if (m->total_bytes)
 		p->total[m->layer] = m->total_bytes;
 	p->done[m->layer] = m->done_bytes;
-	if ((m->phase == HULL__V1__PULL_PHASE__PULL_LAYER_DONE || m->phase == HULL__V1__PULL_PHASE__PULL_LAYER_EXISTS) &&
+	if ((m->phase == HULL__V1__PULL_PHASE__PULL_LAYER_DONE ||
+	     m->phase == HULL__V1__PULL_PHASE__PULL_LAYER_EXISTS) &&
 	    !p->is_done[m->layer]) {
 		p->is_done[m->layer] = true;
 		p->done[m->layer] = p->total[m->layer];
@@ -58,8 +59,9 @@ const char *pull_progress_line(struct arena *a, const struct pull_progress *p, i
 		total += p->total[i];
 	}
 	if (p->layer_count)
-		tail = arena_fmt(a, " %s / %s, %u of %u layers, %s", text_bytes(a, done), text_bytes(a, total), p->layers_done,
-				 p->layer_count, text_duration(a, now_ns - p->start_ns));
+		tail = arena_fmt(a, " %s / %s, %u of %u layers, %s", text_bytes(a, done),
+				 text_bytes(a, total), p->layers_done, p->layer_count,
+				 text_duration(a, now_ns - p->start_ns));
 	else
 		tail = arena_fmt(a, " asking the registry, %s", text_duration(a, now_ns - p->start_ns));
 	used = text_width(name) + text_width(tail) + 3;
@@ -97,7 +99,8 @@ static int on_message(void *arg, const void *data, size_t len, struct error *e)
 }
 
 /* CRI's own call. */
-static int pull_plainly(struct ctl *c, const char *image, PB(AuthConfig) *auth, const char **ret_id, struct error *e)
+static int pull_plainly(struct ctl *c, const char *image, PB(AuthConfig) * auth, const char **ret_id,
+			struct error *e)
 {
 	PB(PullImageRequest) *req = CTL_NEW(c, PullImageRequest, pull_image_request);
 	PB(PullImageResponse) *resp = NULL;
@@ -114,7 +117,8 @@ static int pull_plainly(struct ctl *c, const char *image, PB(AuthConfig) *auth, 
 
 int pull_image(struct ctl *c, const char *image, const char *creds, const char **ret_id, struct error *e)
 {
-	Hull__V1__PullImageRequest *req = PB_NEW(&c->arena, Hull__V1__PullImageRequest, hull__v1__pull_image_request);
+	Hull__V1__PullImageRequest *req =
+		PB_NEW(&c->arena, Hull__V1__PullImageRequest, hull__v1__pull_image_request);
 	struct pulling *p = arena_alloc(&c->arena, sizeof(*p));
 	cleanup_buf struct buf packed = BUF_INIT;
 	struct grpc_call call = { .path = "/hull.v1.Node/PullImage", .on_message = on_message, .arg = p };
@@ -130,7 +134,8 @@ int pull_image(struct ctl *c, const char *image, const char *creds, const char *
 		const char *colon = strchr(creds, ':');
 
 		req->auth = CTL_NEW(c, AuthConfig, auth_config);
-		req->auth->username = arena_strn(&c->arena, creds, colon ? (size_t)(colon - creds) : strlen(creds));
+		req->auth->username =
+			arena_strn(&c->arena, creds, colon ? (size_t)(colon - creds) : strlen(creds));
 		req->auth->password = arena_str(&c->arena, colon ? colon + 1 : "");
 	}
 	c->status = -1;
@@ -197,7 +202,8 @@ int ctl_load(struct ctl *c, int argc, char **argv, struct error *e)
 {
 	const char *name = NULL;
 	const struct ctl_option options[] = { { 0, "name", CTL_TEXT, &name } };
-	Hull__V1__LoadImagesRequest *req = PB_NEW(&c->arena, Hull__V1__LoadImagesRequest, hull__v1__load_images_request);
+	Hull__V1__LoadImagesRequest *req =
+		PB_NEW(&c->arena, Hull__V1__LoadImagesRequest, hull__v1__load_images_request);
 	Hull__V1__LoadImagesResponse *resp = NULL;
 	char path[PATH_MAX];
 	int i = ctl_options(c, argc, argv, options, ARRAY_LEN(options)), r;
@@ -212,8 +218,9 @@ int ctl_load(struct ctl *c, int argc, char **argv, struct error *e)
 	req->name = arena_str(&c->arena, name);
 	r = ctl_connect(c, e);
 	if (r == 0)
-		r = grpc_client_unary(c->client, "/hull.v1.Node/LoadImages", req, &hull__v1__load_images_response__descriptor, 0,
-				      &c->arena, (void **)&resp, &c->status, e);
+		r = grpc_client_unary(c->client, "/hull.v1.Node/LoadImages", req,
+				      &hull__v1__load_images_response__descriptor, 0, &c->arena,
+				      (void **)&resp, &c->status, e);
 	if (r < 0)
 		return r;
 	if (c->is_json)

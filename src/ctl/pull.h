@@ -24,6 +24,7 @@ const char *pull_progress_line(struct arena *a, const struct pull_progress *p, i
 
 /* Pull, showing progress on stderr when that is a terminal and the command is neither quiet nor for JSON.
  * *ret_id is the image's id, in the arena. Fails with what the server says. */
-int pull_image(struct ctl *c, const char *image, const char *creds, const char **ret_id, struct error *e) MUST_USE;
+int pull_image(struct ctl *c, const char *image, const char *creds, const char **ret_id,
+	       struct error *e) MUST_USE;
 
 #endif

@@ -25,8 +25,8 @@ static enum fit fit_of(const struct resolve_candidate *k, bool is_pod, const cha
 	return *text && str_starts(k->id, text) ? FIT_PREFIX : FIT_NONE;
 }
 
-static int several(const struct resolve_candidate *list, size_t count, bool is_pod, const char *text, enum fit best,
-		   struct error *e)
+static int several(const struct resolve_candidate *list, size_t count, bool is_pod, const char *text,
+		   enum fit best, struct error *e)
 {
 	struct buf names = BUF_INIT;
 	int r;
@@ -34,8 +34,8 @@ static int several(const struct resolve_candidate *list, size_t count, bool is_p
 	for (size_t i = 0; i < count; i++) {
 		if (fit_of(&list[i], is_pod, text) != best)
 			continue;
-		buf_addf(&names, "%s%.12s %s/%s", names.len ? ", " : "", list[i].id, is_pod ? list[i].ns : list[i].pod,
-			 list[i].name);
+		buf_addf(&names, "%s%.12s %s/%s", names.len ? ", " : "", list[i].id,
+			 is_pod ? list[i].ns : list[i].pod, list[i].name);
 		if (names.len > 300) {
 			buf_adds(&names, ", ...");
 			break;
@@ -76,14 +76,14 @@ int resolve_choose(const struct resolve_candidate *list, size_t count, bool is_p
 	return 0;
 }
 
-static int list_pods(struct ctl *c, PB(ListPodSandboxResponse) **ret, struct error *e)
+static int list_pods(struct ctl *c, PB(ListPodSandboxResponse) * *ret, struct error *e)
 {
 	PB(ListPodSandboxRequest) *req = CTL_NEW(c, ListPodSandboxRequest, list_pod_sandbox_request);
 
 	return CTL_CALL(c, "Runtime", "ListPodSandbox", req, list_pod_sandbox_response, ret, e);
 }
 
-int resolve_pod(struct ctl *c, const char *text, PB(PodSandbox) **ret, struct error *e)
+int resolve_pod(struct ctl *c, const char *text, PB(PodSandbox) * *ret, struct error *e)
 {
 	struct resolve_candidate *list;
 	PB(ListPodSandboxResponse) *pods = NULL;
@@ -97,8 +97,11 @@ int resolve_pod(struct ctl *c, const char *text, PB(PodSandbox) **ret, struct er
 		PB(PodSandbox) *p = pods->items[i];
 
 		list[i] = (struct resolve_candidate){
-			.id = p->id, .name = p->metadata ? p->metadata->name : "", .ns = p->metadata ? p->metadata->namespace_ : "",
-			.pod = "", .is_alive = p->state == RUNTIME__V1__POD_SANDBOX_STATE__SANDBOX_READY,
+			.id = p->id,
+			.name = p->metadata ? p->metadata->name : "",
+			.ns = p->metadata ? p->metadata->namespace_ : "",
+			.pod = "",
+			.is_alive = p->state == RUNTIME__V1__POD_SANDBOX_STATE__SANDBOX_READY,
 			.created_at = p->created_at,
 		};
 	}
@@ -110,7 +113,8 @@ int resolve_pod(struct ctl *c, const char *text, PB(PodSandbox) **ret, struct er
 
 /* The pod's name and namespace stand in the labels that a kubelet and hullctl give every container; where they are
  * not, they come from the list of pods. */
-static void name_pod(const PB(ListPodSandboxResponse) *pods, const PB(Container) *ct, struct resolve_candidate *k)
+static void name_pod(const PB(ListPodSandboxResponse) * pods, const PB(Container) * ct,
+		     struct resolve_candidate *k)
 {
 	k->pod = k->ns = "";
 	for (size_t i = 0; i < pods->n_items; i++) {
@@ -122,8 +126,8 @@ static void name_pod(const PB(ListPodSandboxResponse) *pods, const PB(Container)
 }
 
 /* The only container of the pod that text names. */
-static int container_of_pod(struct ctl *c, const char *text, const PB(ListContainersResponse) *all,
-			    PB(Container) **ret, struct error *e)
+static int container_of_pod(struct ctl *c, const char *text, const PB(ListContainersResponse) * all,
+			    PB(Container) * *ret, struct error *e)
 {
 	struct error ignored = ERROR_INIT;
 	PB(PodSandbox) *pod = NULL;
@@ -135,7 +139,8 @@ static int container_of_pod(struct ctl *c, const char *text, const PB(ListContai
 		if (!str_eq(all->containers[i]->pod_sandbox_id, pod->id))
 			continue;
 		if (found)
-			return err_new(e, ERR_INVALID, "pod \"%s\" has several containers; name one as %s/NAME", text, text);
+			return err_new(e, ERR_INVALID,
+				       "pod \"%s\" has several containers; name one as %s/NAME", text, text);
 		found = all->containers[i];
 	}
 	if (!found)
@@ -144,7 +149,7 @@ static int container_of_pod(struct ctl *c, const char *text, const PB(ListContai
 	return 0;
 }
 
-int resolve_container(struct ctl *c, const char *text, PB(Container) **ret, struct error *e)
+int resolve_container(struct ctl *c, const char *text, PB(Container) * *ret, struct error *e)
 {
 	PB(ListContainersRequest) *req = CTL_NEW(c, ListContainersRequest, list_containers_request);
 	PB(ListContainersResponse) *all = NULL;
@@ -163,7 +168,9 @@ int resolve_container(struct ctl *c, const char *text, PB(Container) **ret, stru
 		PB(Container) *ct = all->containers[i];
 
 		list[i] = (struct resolve_candidate){
-			.id = ct->id, .name = ct->metadata ? ct->metadata->name : "", .created_at = ct->created_at,
+			.id = ct->id,
+			.name = ct->metadata ? ct->metadata->name : "",
+			.created_at = ct->created_at,
 			.is_alive = ct->state == RUNTIME__V1__CONTAINER_STATE__CONTAINER_RUNNING ||
 				    ct->state == RUNTIME__V1__CONTAINER_STATE__CONTAINER_CREATED,
 		};
@@ -177,7 +184,7 @@ int resolve_container(struct ctl *c, const char *text, PB(Container) **ret, stru
 	return r;
 }
 
-int resolve_any(struct ctl *c, const char *text, PB(PodSandbox) **ret_pod, PB(Container) **ret_container,
+int resolve_any(struct ctl *c, const char *text, PB(PodSandbox) * *ret_pod, PB(Container) * *ret_container,
 		struct error *e)
 {
 	struct error second = ERROR_INIT;
@@ -200,7 +207,7 @@ int resolve_any(struct ctl *c, const char *text, PB(PodSandbox) **ret_pod, PB(Co
 	return r;
 }
 
-const char *resolve_label(const PB(Container) *ct, const char *key)
+const char *resolve_label(const PB(Container) * ct, const char *key)
 {
 	for (size_t i = 0; i < ct->n_annotations; i++)
 		if (str_eq(ct->annotations[i]->key, key))

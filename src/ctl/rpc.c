@@ -26,7 +26,8 @@ int ctl_call(struct ctl *c, const char *service, const char *method, const void 
 	if (r < 0)
 		return r;
 	snprintf(path, sizeof(path), "/runtime.v1.%sService/%s", service, method);
-	r = grpc_client_unary(c->client, path, request, response_type, 0, &c->arena, ret_response, &status, e);
+	r = grpc_client_unary(c->client, path, request, response_type, 0, &c->arena, ret_response, &status,
+			      e);
 	if (r < 0)
 		c->status = status;
 	return r;

@@ -26,7 +26,7 @@
 #include "ctl/userns_choice.h"
 
 #define INIT_POLL_MS 20
-#define CHOICE_TRIES 5	/* another client may take the chosen ids in between */
+#define CHOICE_TRIES 5 /* another client may take the chosen ids in between */
 
 struct run_options {
 	const char *userns, *handler, *data, *log_dir;
@@ -38,8 +38,8 @@ struct running {
 	const struct run_options *o;
 	struct manifest m;
 	struct pod_plan plan;
-	PB(PodSandboxConfig) *config;
-	const char **image_ids;		/* of each container */
+	PB(PodSandboxConfig) * config;
+	const char **image_ids; /* of each container */
 	const char *sandbox_id, *ip;
 	bool has_dir;
 	struct json_object *report;
@@ -47,7 +47,7 @@ struct running {
 
 /* --- images ----------------------------------------------------------------------------------------- */
 
-static int image_status(struct ctl *c, const char *name, PB(Image) **ret, struct error *e)
+static int image_status(struct ctl *c, const char *name, PB(Image) * *ret, struct error *e)
 {
 	PB(ImageStatusRequest) *req = CTL_NEW(c, ImageStatusRequest, image_status_request);
 	PB(ImageStatusResponse) *resp = NULL;
@@ -63,7 +63,8 @@ static int image_status(struct ctl *c, const char *name, PB(Image) **ret, struct
 
 /* Without a policy an image is pulled when it is absent: also with the tag latest, where Kubernetes would always ask the
  * registry; what "hullctl load" brought has no registry. */
-static int need_image(struct running *p, const struct manifest_container *ct, const char **ret_id, struct error *e)
+static int need_image(struct running *p, const struct manifest_container *ct, const char **ret_id,
+		      struct error *e)
 {
 	PB(Image) *image = NULL;
 	const char *id;
@@ -72,13 +73,15 @@ static int need_image(struct running *p, const struct manifest_container *ct, co
 	if (r < 0)
 		return r;
 	if (!image && str_eq(ct->pull_policy, "Never"))
-		return err_new(e, ERR_NOT_FOUND, "image \"%s\" is not here, and imagePullPolicy is Never", ct->image);
+		return err_new(e, ERR_NOT_FOUND, "image \"%s\" is not here, and imagePullPolicy is Never",
+			       ct->image);
 	if (!image || str_eq(ct->pull_policy, "Always")) {
 		r = pull_image(p->c, ct->image, NULL, &id, e);
 		if (r == 0)
 			r = image_status(p->c, id, &image, e);
 		if (r == 0 && !image)
-			return err_new(e, ERR_NOT_FOUND, "image \"%s\" was pulled, and is gone again", ct->image);
+			return err_new(e, ERR_NOT_FOUND, "image \"%s\" was pulled, and is gone again",
+				       ct->image);
 		if (r < 0)
 			return r;
 	}
@@ -187,9 +190,11 @@ static int make_volumes(struct running *p, struct error *e)
 			paths[i] = v->path;
 			r = p->o->is_dry ? 0 : host_path_prepare(v->path, v->type, e);
 		} else if (v->kind == VOLUME_EMPTY_DIR && p->o->is_dry) {
-			paths[i] = arena_fmt(&p->c->arena, "%s/%s/volumes/empty-dir/%s", p->o->data, p->plan.uid, v->name);
+			paths[i] = arena_fmt(&p->c->arena, "%s/%s/volumes/empty-dir/%s", p->o->data,
+					     p->plan.uid, v->name);
 		} else if (v->kind == VOLUME_EMPTY_DIR) {
-			r = pod_dir_volume(p->o->data, p->plan.uid, v->name, p->m.security.fs_group, &path, e);
+			r = pod_dir_volume(p->o->data, p->plan.uid, v->name, p->m.security.fs_group, &path,
+					   e);
 			paths[i] = path ? arena_str(&p->c->arena, path) : NULL;
 		}
 		if (r < 0)
@@ -213,8 +218,9 @@ static int run_sandbox(struct running *p, struct error *e)
 		if (r < 0)
 			return r;
 		p->config = req->config = pod_plan_sandbox(&p->plan);
-		req->runtime_handler = (char *)(p->o->handler	    ? p->o->handler :
-						p->m.runtime_class ? p->m.runtime_class : "");
+		req->runtime_handler = (char *)(p->o->handler	     ? p->o->handler
+						: p->m.runtime_class ? p->m.runtime_class
+								     : "");
 		r = CTL_CALL(p->c, "Runtime", "RunPodSandbox", req, run_pod_sandbox_response, &resp, e);
 		if (p->o->userns || p->m.host_users != TRI_FALSE)
 			break;
@@ -232,7 +238,9 @@ static int learn_ip(struct running *p, struct error *e)
 
 	req->pod_sandbox_id = (char *)p->sandbox_id;
 	r = CTL_CALL(p->c, "Runtime", "PodSandboxStatus", req, pod_sandbox_status_response, &resp, e);
-	p->ip = r == 0 && resp->status && resp->status->network && resp->status->network->ip ? resp->status->network->ip : "";
+	p->ip = r == 0 && resp->status && resp->status->network && resp->status->network->ip
+			? resp->status->network->ip
+			: "";
 	return r;
 }
 
@@ -267,7 +275,8 @@ static int wait_for_init(struct running *p, const char *name, const char *id, st
 
 	req->container_id = (char *)id;
 	for (;;) {
-		int r = CTL_CALL(p->c, "Runtime", "ContainerStatus", req, container_status_response, &resp, e);
+		int r = CTL_CALL(p->c, "Runtime", "ContainerStatus", req, container_status_response, &resp,
+				 e);
 
 		if (r < 0)
 			return err_ctx(e, "init container \"%s\"", name);
@@ -311,7 +320,8 @@ static void undo(struct running *p)
 
 	req->pod_sandbox_id = (char *)p->sandbox_id;
 	if (p->sandbox_id)
-		r = CTL_CALL(p->c, "Runtime", "RemovePodSandbox", req, remove_pod_sandbox_response, &resp, &e);
+		r = CTL_CALL(p->c, "Runtime", "RemovePodSandbox", req, remove_pod_sandbox_response, &resp,
+			     &e);
 	if (r == 0 && p->has_dir)
 		r = pod_dir_remove(p->o->data, p->plan.uid, &e);
 	if (r < 0)
@@ -384,8 +394,8 @@ static void print_pod(const struct running *p)
 	}
 }
 
-static int run_one(struct ctl *c, const struct run_options *o, const struct yaml_node *doc, struct json_object *report,
-		   struct error *e)
+static int run_one(struct ctl *c, const struct run_options *o, const struct yaml_node *doc,
+		   struct json_object *report, struct error *e)
 {
 	struct running p = { .c = c, .o = o, .report = report };
 	int r = manifest_read(doc, &c->arena, &p.m, e);
@@ -434,10 +444,8 @@ int ctl_run(struct ctl *c, int argc, char **argv, struct error *e)
 {
 	struct run_options o = { .data = POD_DIR_DEFAULT, .log_dir = POD_LOGS_DEFAULT };
 	const struct ctl_option options[] = {
-		{ 0, "userns", CTL_TEXT, &o.userns },
-		{ 0, "runtime-handler", CTL_TEXT, &o.handler },
-		{ 0, "data", CTL_TEXT, &o.data },
-		{ 0, "log-dir", CTL_TEXT, &o.log_dir },
+		{ 0, "userns", CTL_TEXT, &o.userns },  { 0, "runtime-handler", CTL_TEXT, &o.handler },
+		{ 0, "data", CTL_TEXT, &o.data },      { 0, "log-dir", CTL_TEXT, &o.log_dir },
 		{ 0, "dry-run", CTL_FLAG, &o.is_dry },
 	};
 	struct json_object *all;

@@ -12,7 +12,7 @@
 struct table {
 	struct arena *arena;
 	size_t columns;
-	const char *const *heads;	/* borrowed */
+	const char *const *heads; /* borrowed */
 	const char ***rows;
 	size_t count, cap;
 };

@@ -15,9 +15,11 @@ int userns_range_parse(const char *text, struct idrange_block *ret, struct error
 	cleanup_free char *first = str_ndup(text, colon ? (size_t)(colon - text) : 0);
 	struct idrange_block block;
 
-	if (!colon || str_to_u32(first, &block.first, NULL) < 0 || str_to_u32(colon + 1, &block.length, NULL) < 0 ||
-	    block.length == 0 || block.first > UINT32_MAX - block.length)
-		return err_new(e, ERR_INVALID, "--userns \"%s\": want START:LENGTH, as in 100000:65536", text);
+	if (!colon || str_to_u32(first, &block.first, NULL) < 0 ||
+	    str_to_u32(colon + 1, &block.length, NULL) < 0 || block.length == 0 ||
+	    block.first > UINT32_MAX - block.length)
+		return err_new(e, ERR_INVALID, "--userns \"%s\": want START:LENGTH, as in 100000:65536",
+			       text);
 	*ret = block;
 	return 0;
 }
@@ -49,7 +51,10 @@ static void claim(struct idrange *taken, const char *holder, PB(IDMapping) *cons
 	struct idmap map = IDMAP_INIT;
 
 	for (size_t i = 0; i < n; i++)
-		if (idmap_add(&map, (struct idmap_extent){ maps[i]->container_id, maps[i]->host_id, maps[i]->length }, NULL) < 0)
+		if (idmap_add(
+			    &map,
+			    (struct idmap_extent){ maps[i]->container_id, maps[i]->host_id, maps[i]->length },
+			    NULL) < 0)
 			continue;
 	if (map.n > 0 && idrange_claim(taken, holder, holder, &map, NULL) < 0)
 		return;
@@ -59,7 +64,7 @@ static int add_pod(struct ctl *c, const char *id, struct idrange *taken, struct 
 {
 	PB(PodSandboxStatusRequest) *req = CTL_NEW(c, PodSandboxStatusRequest, pod_sandbox_status_request);
 	PB(PodSandboxStatusResponse) *resp = NULL;
-	const PB(UserNamespace) *u;
+	const PB(UserNamespace) * u;
 	int r;
 
 	req->pod_sandbox_id = (char *)id;

@@ -37,15 +37,15 @@
  * host-local, and portmap for pods with host ports; masquerading and forwarding by rules of the whole
  * bridge where iptables is installed. Two instances of hulld need another bridge and subnet each. NULL takes the default. */
 struct cni_default_opts {
-	const char *bridge;	/* CNI_DEFAULT_BRIDGE; also the network's name */
-	const char *subnet;	/* CNI_DEFAULT_SUBNET; an IPv6 one works too */
-	const char *data_dir;	/* CNI_DEFAULT_DATA_DIR: where host-local keeps its leases */
-	bool is_off;		/* no default network: without configuration the network is not ready */
+	const char *bridge;   /* CNI_DEFAULT_BRIDGE; also the network's name */
+	const char *subnet;   /* CNI_DEFAULT_SUBNET; an IPv6 one works too */
+	const char *data_dir; /* CNI_DEFAULT_DATA_DIR: where host-local keeps its leases */
+	bool is_off;	      /* no default network: without configuration the network is not ready */
 };
 
 struct cni_opts {
-	const char *conf_dir;		/* NULL: CNI_CONF_DIR */
-	const char *const *bin_dirs;	/* NULL-terminated, searched in order; NULL: /opt/cni/bin,
+	const char *conf_dir;	     /* NULL: CNI_CONF_DIR */
+	const char *const *bin_dirs; /* NULL-terminated, searched in order; NULL: /opt/cni/bin,
 					 * /usr/lib/cni, /usr/libexec/cni */
 	struct cni_default_opts fallback;
 };
@@ -58,21 +58,21 @@ DEFINE_CLEANUP(struct cni, cni_close)
 
 /* How long a call may take, and who may end it early. */
 struct cni_call {
-	int64_t deadline_ns;	/* CLOCK_MONOTONIC, as deadline_in_ms() makes them; 0: none */
-	int cancel_fd;		/* readable cancels; -1: none */
+	int64_t deadline_ns; /* CLOCK_MONOTONIC, as deadline_in_ms() makes them; 0: none */
+	int cancel_fd;	     /* readable cancels; -1: none */
 };
 
 /* ---- the pod --------------------------------------------------------------------------------------- */
 
 struct cni_port {
-	uint16_t host_port, container_port;	/* host_port 0: not mapped, left out */
-	const char *protocol;			/* "tcp", "udp", "sctp"; NULL: tcp */
-	const char *host_ip;			/* NULL or "": all */
+	uint16_t host_port, container_port; /* host_port 0: not mapped, left out */
+	const char *protocol;		    /* "tcp", "udp", "sctp"; NULL: tcp */
+	const char *host_ip;		    /* NULL or "": all */
 };
 struct cni_range {
-	const char *subnet, *start, *end, *gateway;	/* all but subnet may be NULL */
+	const char *subnet, *start, *end, *gateway; /* all but subnet may be NULL */
 };
-struct cni_bandwidth {	/* bits a second, bits; 0: no limit in that direction */
+struct cni_bandwidth { /* bits a second, bits; 0: no limit in that direction */
 	uint64_t ingress_rate, ingress_burst, egress_rate, egress_burst;
 };
 struct cni_pair {
@@ -82,24 +82,24 @@ struct cni_pair {
 /* Borrowed during cni_prepare(). Every count may be 0 and every pointer NULL but id and netns_path. Values of
  * capabilities go to those plugins that declare the capability, as runtimeConfig. */
 struct cni_pod {
-	const char *id;			/* CNI_CONTAINERID, K8S_POD_INFRA_CONTAINER_ID */
-	const char *netns_path;		/* CNI_NETNS */
-	const char *ifname;		/* NULL: CNI_IFNAME */
-	const char *name, *ns, *uid;	/* K8S_POD_NAME, K8S_POD_NAMESPACE, K8S_POD_UID */
-	const struct cni_port *ports;	/* capability portMappings */
+	const char *id;		      /* CNI_CONTAINERID, K8S_POD_INFRA_CONTAINER_ID */
+	const char *netns_path;	      /* CNI_NETNS */
+	const char *ifname;	      /* NULL: CNI_IFNAME */
+	const char *name, *ns, *uid;  /* K8S_POD_NAME, K8S_POD_NAMESPACE, K8S_POD_UID */
+	const struct cni_port *ports; /* capability portMappings */
 	size_t port_count;
-	const char *const *dns_servers, *const *dns_searches, *const *dns_options;	/* dns */
+	const char *const *dns_servers, *const *dns_searches, *const *dns_options; /* dns */
 	size_t dns_server_count, dns_search_count, dns_option_count;
-	struct cni_bandwidth bandwidth;	/* bandwidth */
-	const struct cni_range *ranges;	/* ipRanges; each is a set of its own */
+	struct cni_bandwidth bandwidth; /* bandwidth */
+	const struct cni_range *ranges; /* ipRanges; each is a set of its own */
 	size_t range_count;
-	const char *const *ips;		/* ips: "10.1.2.3/24" */
+	const char *const *ips; /* ips: "10.1.2.3/24" */
 	size_t ip_count;
-	const char *mac;		/* mac */
-	const char *infiniband_guid;	/* infinibandGUID */
-	const char *device_id;		/* deviceID */
-	const char *cgroup_path;	/* cgroupPath */
-	const struct cni_pair *annotations;	/* io.kubernetes.cri.pod-annotations */
+	const char *mac;		    /* mac */
+	const char *infiniband_guid;	    /* infinibandGUID */
+	const char *device_id;		    /* deviceID */
+	const char *cgroup_path;	    /* cgroupPath */
+	const struct cni_pair *annotations; /* io.kubernetes.cri.pod-annotations */
 	size_t annotation_count;
 };
 
@@ -112,29 +112,29 @@ int cni_prepare(struct cni *c, const struct cni_pod *pod, struct buf *ret_record
 /* ---- results --------------------------------------------------------------------------------------- */
 
 struct cni_ip {
-	char *address;	/* "10.87.0.5", without the prefix */
-	char *gateway;	/* or NULL */
+	char *address; /* "10.87.0.5", without the prefix */
+	char *gateway; /* or NULL */
 	uint8_t prefix;
-	int32_t interface;	/* index in interfaces, -1: not said */
+	int32_t interface; /* index in interfaces, -1: not said */
 };
 struct cni_interface {
-	char *name, *mac, *sandbox;	/* sandbox: namespace path, NULL on the host */
+	char *name, *mac, *sandbox; /* sandbox: namespace path, NULL on the host */
 };
 struct cni_route {
-	char *dst, *gw;	/* gw may be NULL */
+	char *dst, *gw; /* gw may be NULL */
 };
 struct cni_result {
-	char *record;		/* JSON, to be persisted in place of the one given */
-	char *json;		/* the last plugin's result as it came: "cniResult" in verbose status */
-	struct cni_ip *ips;	/* the pod's: those of interfaces in the sandbox, in the order given */
+	char *record;	    /* JSON, to be persisted in place of the one given */
+	char *json;	    /* the last plugin's result as it came: "cniResult" in verbose status */
+	struct cni_ip *ips; /* the pod's: those of interfaces in the sandbox, in the order given */
 	size_t ip_count;
 	struct cni_interface *interfaces;
 	size_t interface_count;
 	struct cni_route *routes;
 	size_t route_count;
-	char **dns_servers, **dns_searches, **dns_options;	/* NULL-terminated; NULL when empty */
+	char **dns_servers, **dns_searches, **dns_options; /* NULL-terminated; NULL when empty */
 	char *dns_domain;
-	char *network;		/* the network's name */
+	char *network; /* the network's name */
 };
 void cni_result_free(struct cni_result *r);
 DEFINE_CLEANUP(struct cni_result, cni_result_free)
@@ -166,7 +166,7 @@ int cni_del(struct cni *c, const char *record, const struct cni_call *call, stru
 int cni_check(struct cni *c, const char *record, const struct cni_call *call, struct error *e) MUST_USE;
 
 struct cni_attachment {
-	const char *id, *ifname;	/* ifname NULL: CNI_IFNAME */
+	const char *id, *ifname; /* ifname NULL: CNI_IFNAME */
 };
 /* GC: let the plugins of the current network forget what is not in the list. Does nothing below spec 1.1.0 or
  * with disableGC. */
@@ -175,11 +175,11 @@ int cni_gc(struct cni *c, const struct cni_attachment *valid, size_t count, cons
 
 struct cni_status {
 	bool is_ready;
-	bool is_default;	/* the built-in network is used */
-	const char *reason;	/* CamelCase for the CRI condition; "" when ready. Static. */
-	char *message;		/* why not; or what is used: network, file, skipped files */
-	char *network;		/* its name, or NULL */
-	char *path;		/* the configuration's file, or NULL */
+	bool is_default;    /* the built-in network is used */
+	const char *reason; /* CamelCase for the CRI condition; "" when ready. Static. */
+	char *message;	    /* why not; or what is used: network, file, skipped files */
+	char *network;	    /* its name, or NULL */
+	char *path;	    /* the configuration's file, or NULL */
 };
 void cni_status_done(struct cni_status *s);
 DEFINE_CLEANUP_VALUE(struct cni_status, cni_status_done)

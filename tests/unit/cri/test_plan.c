@@ -24,7 +24,9 @@ static int setup(void **state)
 	(void)state;
 	arena = ARENA_INIT;
 	handlers[0] = (struct handler_config){ .name = (char *)"", .userns = USERNS_KUBELET };
-	handlers[1] = (struct handler_config){ .name = (char *)"private", .userns = USERNS_ALWAYS, .userns_size = 65536 };
+	handlers[1] = (struct handler_config){ .name = (char *)"private",
+					       .userns = USERNS_ALWAYS,
+					       .userns_size = 65536 };
 	config = (struct node_config){ .handlers = handlers, .handler_count = 2 };
 	node = (struct node){ .config = &config, .features = { .user_namespaces = true }, .has_pool = true };
 	return 0;
@@ -37,7 +39,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-static PB(PodSandboxConfig) *pod(void)
+static PB(PodSandboxConfig) * pod(void)
 {
 	PB(PodSandboxConfig) *c = NEWMSG(PodSandboxConfig, pod_sandbox_config);
 
@@ -47,12 +49,12 @@ static PB(PodSandboxConfig) *pod(void)
 	return c;
 }
 
-static PB(NamespaceOption) *options(PB(PodSandboxConfig) *c)
+static PB(NamespaceOption) * options(PB(PodSandboxConfig) * c)
 {
 	return c->linux->security_context->namespace_options;
 }
 
-static void ask_userns(PB(PodSandboxConfig) *c)
+static void ask_userns(PB(PodSandboxConfig) * c)
 {
 	PB(UserNamespace) *u = NEWMSG(UserNamespace, user_namespace);
 
@@ -65,7 +67,7 @@ static void ask_userns(PB(PodSandboxConfig) *c)
 	options(c)->userns_options = u;
 }
 
-static void plan(const PB(PodSandboxConfig) *c, const char *handler, struct sandbox_plan *p)
+static void plan(const PB(PodSandboxConfig) * c, const char *handler, struct sandbox_plan *p)
 {
 	struct error e = ERROR_INIT;
 
@@ -167,8 +169,8 @@ static const char *sysctl_of(const struct sandbox_plan *p, const char *name)
 
 static void default_sysctls_fit_the_pod_and_yield_to_it(void **state)
 {
-	PB(LinuxPodSandboxConfig__SysctlsEntry) entry = { .key = (char *)SYSCTL_UNPRIVILEGED_PORT_START,
-							  .value = (char *)"512" };
+	PB(LinuxPodSandboxConfig__SysctlsEntry)
+	entry = { .key = (char *)SYSCTL_UNPRIVILEGED_PORT_START, .value = (char *)"512" };
 	PB(LinuxPodSandboxConfig__SysctlsEntry) *entries = &entry;
 	PB(PodSandboxConfig) *c = pod();
 	struct error e = ERROR_INIT;
@@ -205,8 +207,8 @@ static void default_sysctls_fit_the_pod_and_yield_to_it(void **state)
 /* CVE-2022-0811: what was an option of a helper there is refused as a value here. */
 static void a_plus_in_a_sysctl_is_refused(void **state)
 {
-	PB(LinuxPodSandboxConfig__SysctlsEntry) entry = { .key = (char *)"kernel.shm_rmid_forced",
-							  .value = (char *)"1+kernel.core_pattern=|/x" };
+	PB(LinuxPodSandboxConfig__SysctlsEntry)
+	entry = { .key = (char *)"kernel.shm_rmid_forced", .value = (char *)"1+kernel.core_pattern=|/x" };
 	PB(LinuxPodSandboxConfig__SysctlsEntry) *entries = &entry;
 	PB(PodSandboxConfig) *c = pod();
 	struct error e = ERROR_INIT;
@@ -223,11 +225,13 @@ static void a_plus_in_a_sysctl_is_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(the_kubelets_policy_is_what_the_request_says, setup, teardown),
-		cmocka_unit_test_setup_teardown(always_gives_a_range_to_who_asked_for_no_host_namespace, setup,
+		cmocka_unit_test_setup_teardown(the_kubelets_policy_is_what_the_request_says, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(always_gives_a_range_to_who_asked_for_no_host_namespace,
+						setup, teardown),
 		cmocka_unit_test_setup_teardown(the_nodes_mapping_is_everybodys, setup, teardown),
-		cmocka_unit_test_setup_teardown(what_the_node_cannot_is_an_error_or_a_reason, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_the_node_cannot_is_an_error_or_a_reason, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(default_sysctls_fit_the_pod_and_yield_to_it, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_plus_in_a_sysctl_is_refused, setup, teardown),
 	};

@@ -14,7 +14,8 @@
 /* Read a manifest whose spec is given, indented by two. */
 static int read_spec(struct arena *a, const char *spec, struct manifest *m, struct error *e)
 {
-	const char *text = arena_fmt(a, "apiVersion: v1\nkind: Pod\nmetadata: {name: web, labels: {app: x}}\nspec:\n%s", spec);
+	const char *text = arena_fmt(
+		a, "apiVersion: v1\nkind: Pod\nmetadata: {name: web, labels: {app: x}}\nspec:\n%s", spec);
 	struct yaml_node *doc = NULL;
 	int r = yaml_parse("pod.yaml", text, strlen(text), a, &doc, e);
 
@@ -37,20 +38,24 @@ static void fields_that_have_no_effect_are_named_with_their_lines(void **state)
 	struct manifest m;
 
 	(void)state;
-	read_ok(&a, "  restartPolicy: Always\n"
-		    "  nodeSelector: {a: b}\n" ONE
-		    "    livenessProbe: {exec: {command: [x]}}\n"
-		    "    env:\n    - name: A\n      valueFrom:\n        secretKeyRef: {name: s, key: k}\n"
-		    "    resources: {limits: {ephemeral-storage: 1Gi}}\n"
-		    "  volumes:\n  - name: v\n    configMap: {name: x}\n", &m);
+	read_ok(&a,
+		"  restartPolicy: Always\n"
+		"  nodeSelector: {a: b}\n" ONE "    livenessProbe: {exec: {command: [x]}}\n"
+		"    env:\n    - name: A\n      valueFrom:\n        secretKeyRef: {name: s, key: k}\n"
+		"    resources: {limits: {ephemeral-storage: 1Gi}}\n"
+		"  volumes:\n  - name: v\n    configMap: {name: x}\n",
+		&m);
 	assert_int_equal(m.warnings.n, 6);
 	assert_string_equal(m.warnings.v[0], "pod.yaml:6: spec.nodeSelector: not supported, has no effect");
-	assert_string_equal(m.warnings.v[1], "pod.yaml:10: spec.containers[0].livenessProbe: not supported, has no effect");
-	assert_string_equal(m.warnings.v[2],
-			    "pod.yaml:14: spec.containers[0].env[0].valueFrom.secretKeyRef: not supported, has no effect");
+	assert_string_equal(m.warnings.v[1],
+			    "pod.yaml:10: spec.containers[0].livenessProbe: not supported, has no effect");
+	assert_string_equal(m.warnings.v[2], "pod.yaml:14: spec.containers[0].env[0].valueFrom.secretKeyRef: "
+					     "not supported, has no effect");
 	assert_string_equal(m.warnings.v[3],
-			    "pod.yaml:15: spec.containers[0].resources.limits.ephemeral-storage: not supported, has no effect");
-	assert_string_equal(m.warnings.v[4], "pod.yaml:18: spec.volumes[0].configMap: not supported, has no effect");
+			    "pod.yaml:15: spec.containers[0].resources.limits.ephemeral-storage: not "
+			    "supported, has no effect");
+	assert_string_equal(m.warnings.v[4],
+			    "pod.yaml:18: spec.volumes[0].configMap: not supported, has no effect");
 	assert_non_null(strstr(m.warnings.v[5], "spec.restartPolicy Always"));
 	assert_int_equal(MANIFEST_AT(m.volumes, struct manifest_volume, 0)->kind, VOLUME_UNSUPPORTED);
 	manifest_done(&m);
@@ -74,7 +79,8 @@ static void what_is_wrong_is_refused_with_its_line(void **state)
 		{ ONE "    ports: [{containerPort: 1, protocol: tcp}]\n", "want one of TCP, UDP, SCTP" },
 		{ ONE "    resources: {limits: {memory: 1GB}}\n", "\"1GB\" is not a quantity" },
 		{ ONE "    volumeMounts: [{name: v, mountPath: /x}]\n", "no volume \"v\" in spec.volumes" },
-		{ ONE "    volumeMounts: [{name: v, mountPath: /x, subPath: a}]\n  volumes: [{name: v, emptyDir: {}}]\n",
+		{ ONE "    volumeMounts: [{name: v, mountPath: /x, subPath: a}]\n  volumes: [{name: v, "
+		      "emptyDir: {}}]\n",
 		  "subPath: not supported" },
 		{ ONE "    securityContext: {runAsUser: 4294967295}\n", "securityContext.runAsUser" },
 		{ ONE "    securityContext: {privileged: \"yes\"}\n", "want true or false" },
@@ -130,16 +136,23 @@ static void plan_of(struct arena *a, const struct manifest *m, struct pod_plan *
 	static const char *const volumes[] = { "/volumes/v", NULL, NULL };
 
 	*p = (struct pod_plan){
-		.arena = a, .manifest = m, .uid = "u", .log_directory = "/logs/default_web_u", .node_name = "node",
-		.volume_paths = volumes, .memory_bytes = 1 << 30,
-		.userns_start = 200000, .userns_length = m->host_users == TRI_FALSE ? 65536 : 0,
+		.arena = a,
+		.manifest = m,
+		.uid = "u",
+		.log_directory = "/logs/default_web_u",
+		.node_name = "node",
+		.volume_paths = volumes,
+		.memory_bytes = 1 << 30,
+		.userns_start = 200000,
+		.userns_length = m->host_users == TRI_FALSE ? 65536 : 0,
 	};
 }
 
-static PB(ContainerConfig) *container_of(struct arena *a, const struct pod_plan *p)
+static PB(ContainerConfig) * container_of(struct arena *a, const struct pod_plan *p)
 {
 	(void)a;
-	return pod_plan_container(p, &(struct pod_plan_container){ manifest_container(p->manifest, 0), "sha256:1", "10.0.0.9" });
+	return pod_plan_container(p, &(struct pod_plan_container){ manifest_container(p->manifest, 0),
+								   "sha256:1", "10.0.0.9" });
 }
 
 static void a_pod_with_host_users_false_asks_for_its_ids_everywhere(void **state)
@@ -147,13 +160,15 @@ static void a_pod_with_host_users_false_asks_for_its_ids_everywhere(void **state
 	cleanup_arena struct arena a = ARENA_INIT;
 	struct manifest m;
 	struct pod_plan p;
-	PB(PodSandboxConfig) *s;
-	PB(ContainerConfig) *c;
-	const PB(UserNamespace) *u;
+	PB(PodSandboxConfig) * s;
+	PB(ContainerConfig) * c;
+	const PB(UserNamespace) * u;
 
 	(void)state;
-	read_ok(&a, "  hostUsers: false\n  volumes: [{name: v, emptyDir: {}}]\n" ONE
-		    "    volumeMounts: [{name: v, mountPath: /v, readOnly: true}]\n", &m);
+	read_ok(&a,
+		"  hostUsers: false\n  volumes: [{name: v, emptyDir: {}}]\n" ONE
+		"    volumeMounts: [{name: v, mountPath: /v, readOnly: true}]\n",
+		&m);
 	plan_of(&a, &m, &p);
 	s = pod_plan_sandbox(&p);
 	c = container_of(&a, &p);
@@ -168,7 +183,8 @@ static void a_pod_with_host_users_false_asks_for_its_ids_everywhere(void **state
 	assert_string_equal(c->mounts[0]->host_path, "/volumes/v");
 	assert_string_equal(s->log_directory, "/logs/default_web_u");
 	assert_string_equal(c->log_path, "c/0.log");
-	assert_int_equal(c->linux->security_context->namespace_options->pid, RUNTIME__V1__NAMESPACE_MODE__CONTAINER);
+	assert_int_equal(c->linux->security_context->namespace_options->pid,
+			 RUNTIME__V1__NAMESPACE_MODE__CONTAINER);
 	manifest_done(&m);
 }
 
@@ -177,12 +193,14 @@ static void host_namespaces_are_the_nodes(void **state)
 	cleanup_arena struct arena a = ARENA_INIT;
 	struct manifest m;
 	struct pod_plan p;
-	PB(PodSandboxConfig) *s;
-	const PB(NamespaceOption) *o;
+	PB(PodSandboxConfig) * s;
+	const PB(NamespaceOption) * o;
 
 	(void)state;
-	read_ok(&a, "  hostNetwork: true\n  hostPID: true\n  hostIPC: true\n  hostUsers: true\n" ONE
-		    "    ports: [{containerPort: 80, hostPort: 80}]\n", &m);
+	read_ok(&a,
+		"  hostNetwork: true\n  hostPID: true\n  hostIPC: true\n  hostUsers: true\n" ONE
+		"    ports: [{containerPort: 80, hostPort: 80}]\n",
+		&m);
 	plan_of(&a, &m, &p);
 	s = pod_plan_sandbox(&p);
 	o = s->linux->security_context->namespace_options;
@@ -215,15 +233,16 @@ static void resources_become_what_a_kubelet_makes_of_them(void **state)
 		cleanup_arena struct arena a = ARENA_INIT;
 		struct manifest m;
 		struct pod_plan p;
-		PB(LinuxContainerResources) *r;
+		PB(LinuxContainerResources) * r;
 
 		read_ok(&a, arena_fmt(&a, ONE "    resources: %s\n", cases[i].resources), &m);
 		plan_of(&a, &m, &p);
 		r = container_of(&a, &p)->linux->resources;
 		if (r->cpu_shares != cases[i].shares || r->cpu_quota != cases[i].quota ||
 		    r->memory_limit_in_bytes != cases[i].memory || r->oom_score_adj != cases[i].oom)
-			fail_msg("%s: shares %lld quota %lld memory %lld oom %lld", cases[i].resources, (long long)r->cpu_shares,
-				 (long long)r->cpu_quota, (long long)r->memory_limit_in_bytes, (long long)r->oom_score_adj);
+			fail_msg("%s: shares %lld quota %lld memory %lld oom %lld", cases[i].resources,
+				 (long long)r->cpu_shares, (long long)r->cpu_quota,
+				 (long long)r->memory_limit_in_bytes, (long long)r->oom_score_adj);
 		manifest_done(&m);
 	}
 }
@@ -233,16 +252,18 @@ static void the_environment_knows_the_pod(void **state)
 	cleanup_arena struct arena a = ARENA_INIT;
 	struct manifest m;
 	struct pod_plan p;
-	PB(ContainerConfig) *c;
+	PB(ContainerConfig) * c;
 
 	(void)state;
-	read_ok(&a, ONE "    env:\n"
-			"    - {name: IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}\n"
-			"    - {name: APP, valueFrom: {fieldRef: {fieldPath: \"metadata.labels['app']\"}}}\n"
-			"    - {name: BOTH, value: \"$(IP) $(APP) $(LATER)\"}\n"
-			"    - {name: LATER, value: z}\n"
-			"    - {name: SECRET, valueFrom: {secretKeyRef: {name: a, key: b}}}\n"
-			"    args: [\"$(BOTH)\", \"$(SECRET)\"]\n", &m);
+	read_ok(&a,
+		ONE "    env:\n"
+		    "    - {name: IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}\n"
+		    "    - {name: APP, valueFrom: {fieldRef: {fieldPath: \"metadata.labels['app']\"}}}\n"
+		    "    - {name: BOTH, value: \"$(IP) $(APP) $(LATER)\"}\n"
+		    "    - {name: LATER, value: z}\n"
+		    "    - {name: SECRET, valueFrom: {secretKeyRef: {name: a, key: b}}}\n"
+		    "    args: [\"$(BOTH)\", \"$(SECRET)\"]\n",
+		&m);
 	plan_of(&a, &m, &p);
 	c = container_of(&a, &p);
 	assert_int_equal(c->n_envs, 4);
@@ -257,13 +278,16 @@ static void security_of_a_container_wins_over_the_pods(void **state)
 	cleanup_arena struct arena a = ARENA_INIT;
 	struct manifest m;
 	struct pod_plan p;
-	PB(LinuxContainerSecurityContext) *s;
+	PB(LinuxContainerSecurityContext) * s;
 
 	(void)state;
-	read_ok(&a, "  securityContext: {runAsUser: 1, runAsGroup: 2, fsGroup: 3, supplementalGroups: [4],\n"
-		    "    seccompProfile: {type: RuntimeDefault}}\n" ONE
-		    "    securityContext: {runAsUser: 0, allowPrivilegeEscalation: false, readOnlyRootFilesystem: true,\n"
-		    "      capabilities: {add: [NET_ADMIN], drop: [ALL]}}\n", &m);
+	read_ok(&a,
+		"  securityContext: {runAsUser: 1, runAsGroup: 2, fsGroup: 3, supplementalGroups: [4],\n"
+		"    seccompProfile: {type: RuntimeDefault}}\n" ONE
+		"    securityContext: {runAsUser: 0, allowPrivilegeEscalation: false, "
+		"readOnlyRootFilesystem: true,\n"
+		"      capabilities: {add: [NET_ADMIN], drop: [ALL]}}\n",
+		&m);
 	plan_of(&a, &m, &p);
 	s = container_of(&a, &p)->linux->security_context;
 	assert_int_equal(s->run_as_user->value, 0);
@@ -271,7 +295,8 @@ static void security_of_a_container_wins_over_the_pods(void **state)
 	assert_int_equal(s->n_supplemental_groups, 2);
 	assert_int_equal(s->supplemental_groups[1], 3);
 	assert_true(s->no_new_privs && s->readonly_rootfs && !s->privileged);
-	assert_int_equal(s->seccomp->profile_type, RUNTIME__V1__SECURITY_PROFILE__PROFILE_TYPE__RuntimeDefault);
+	assert_int_equal(s->seccomp->profile_type,
+			 RUNTIME__V1__SECURITY_PROFILE__PROFILE_TYPE__RuntimeDefault);
 	assert_string_equal(s->capabilities->add_capabilities[0], "NET_ADMIN");
 	assert_true(s->n_masked_paths > 5 && s->n_readonly_paths > 3);
 	manifest_done(&m);
@@ -282,10 +307,11 @@ static void a_privileged_container_has_nothing_masked(void **state)
 	cleanup_arena struct arena a = ARENA_INIT;
 	struct manifest m;
 	struct pod_plan p;
-	PB(LinuxContainerSecurityContext) *s;
+	PB(LinuxContainerSecurityContext) * s;
 
 	(void)state;
-	read_ok(&a, ONE "    securityContext: {privileged: true, seccompProfile: {type: RuntimeDefault}}\n", &m);
+	read_ok(&a, ONE "    securityContext: {privileged: true, seccompProfile: {type: RuntimeDefault}}\n",
+		&m);
 	plan_of(&a, &m, &p);
 	s = container_of(&a, &p)->linux->security_context;
 	assert_true(s->privileged && pod_plan_sandbox(&p)->linux->security_context->privileged);
@@ -319,7 +345,8 @@ static void run_as_non_root_looks_at_manifest_and_image(void **state)
 		struct manifest m;
 
 		read_ok(&a, arena_fmt(&a, ONE "    securityContext: %s\n", cases[i].security), &m);
-		assert_int_equal(pod_plan_check_user(&m, manifest_container(&m, 0), cases[i].image_uid, cases[i].image_user, &e),
+		assert_int_equal(pod_plan_check_user(&m, manifest_container(&m, 0), cases[i].image_uid,
+						     cases[i].image_user, &e),
 				 cases[i].want);
 		manifest_done(&m);
 	}
@@ -335,10 +362,15 @@ static void dns_config_adds_to_the_nodes_resolver_or_replaces_it(void **state)
 		cleanup_arena struct arena a = ARENA_INIT;
 		struct manifest m;
 		struct pod_plan p;
-		PB(DNSConfig) *d;
+		PB(DNSConfig) * d;
 
-		read_ok(&a, arena_fmt(&a, "  dnsPolicy: %s\n  dnsConfig: {nameservers: [192.0.2.9], options: [{name: ndots, "
-					  "value: '3'}, {name: edns0}]}\n" ONE, policies[i]), &m);
+		read_ok(&a,
+			arena_fmt(&a,
+				  "  dnsPolicy: %s\n  dnsConfig: {nameservers: [192.0.2.9], options: [{name: "
+				  "ndots, "
+				  "value: '3'}, {name: edns0}]}\n" ONE,
+				  policies[i]),
+			&m);
 		plan_of(&a, &m, &p);
 		p.host_servers = servers;
 		p.host_server_count = 1;
@@ -362,11 +394,19 @@ static void names_are_resolved_as_people_mean_them(void **state)
 	};
 	static const struct {
 		const char *text;
-		int want;	/* index or -kind */
+		int want; /* index or -kind */
 	} cases[] = {
-		{ "aaaa1111", 0 },	 { "aaaa2", 1 },	{ "web/server", 0 },	     { "default/db/server", 1 },
-		{ "server", -ERR_INVALID }, { "old", 3 },	{ "aaaa1", 4 },		     { "aaaa", -ERR_INVALID },
-		{ "zzz", -ERR_NOT_FOUND }, { "", -ERR_NOT_FOUND }, { "prod/web/server", -ERR_NOT_FOUND },
+		{ "aaaa1111", 0 },
+		{ "aaaa2", 1 },
+		{ "web/server", 0 },
+		{ "default/db/server", 1 },
+		{ "server", -ERR_INVALID },
+		{ "old", 3 },
+		{ "aaaa1", 4 },
+		{ "aaaa", -ERR_INVALID },
+		{ "zzz", -ERR_NOT_FOUND },
+		{ "", -ERR_NOT_FOUND },
+		{ "prod/web/server", -ERR_NOT_FOUND },
 	};
 
 	(void)state;

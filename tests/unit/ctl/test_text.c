@@ -21,9 +21,9 @@ static void ages_are_in_the_largest_unit_of_which_there_are_two(void **state)
 		int64_t seconds;
 		const char *want;
 	} cases[] = {
-		{ 1, "1 second" },    { 59, "59 seconds" },    { 60, "60 seconds" },  { 119, "119 seconds" },
-		{ 120, "2 minutes" }, { 7199, "119 minutes" }, { 7200, "2 hours" },   { 172800, "2 days" },
-		{ 0, "0 seconds" },
+		{ 1, "1 second" },	{ 59, "59 seconds" }, { 60, "60 seconds" },
+		{ 119, "119 seconds" }, { 120, "2 minutes" }, { 7199, "119 minutes" },
+		{ 7200, "2 hours" },	{ 172800, "2 days" }, { 0, "0 seconds" },
 	};
 	cleanup_arena struct arena a = ARENA_INIT;
 
@@ -67,7 +67,9 @@ static void control_characters_do_not_reach_the_terminal(void **state)
 
 	(void)state;
 	assert_string_equal(text_clean(&a, "a\033[2Jb\nc\x7f"), "a?[2Jb?c?");
-	assert_string_equal(text_clean(&a, "x\xc2\x9b" "31m\u00e9"), "x??31m\u00e9");
+	assert_string_equal(text_clean(&a, "x\xc2\x9b"
+					   "31m\u00e9"),
+			    "x??31m\u00e9");
 }
 
 static void text_is_cut_by_characters(void **state)
@@ -93,9 +95,10 @@ static void a_table_fits_the_width_by_its_widest_columns(void **state)
 	TABLE_ADD(&t, "1234", "web", "registry.example/a/very/long/name/of/an/image:1.0");
 	TABLE_ADD(&t, "5", "", "x");
 	table_format(&t, 0, &wide);
-	assert_string_equal(buf_str(&wide), "ID     NAME   IMAGE\n"
-					    "1234   web    registry.example/a/very/long/name/of/an/image:1.0\n"
-					    "5      -      x\n");
+	assert_string_equal(buf_str(&wide),
+			    "ID     NAME   IMAGE\n"
+			    "1234   web    registry.example/a/very/long/name/of/an/image:1.0\n"
+			    "5      -      x\n");
 	table_format(&t, 30, &narrow);
 	assert_string_equal(buf_str(&narrow), "ID     NAME   IMAGE\n"
 					      "1234   web    registry.exampl\u2026\n"
@@ -109,11 +112,25 @@ static void quantities_are_exact_and_rounded_up(void **state)
 		uint32_t scale;
 		int64_t want;
 	} cases[] = {
-		{ "500m", 1000, 500 },	      { "1", 1000, 1000 },	{ "1.5", 1000, 1500 },	 { "0.1", 1000, 100 },
-		{ "100u", 1000, 1 },	      { "0", 1000, 0 },		{ "128Mi", 1, 134217728 }, { "1.5Gi", 1, 1610612736 },
-		{ "1e3", 1, 1000 },	      { "12E2", 1, 1200 },	{ "1E", 1, 1000000000000000000 }, { "100m", 1, 1 },
-		{ "1k", 1, 1000 },	      { "7.99Ei", 1, 9211842821808707339 }, { ".5", 1000, 500 }, { "2.", 1, 2 },
-		{ "0.000000000000000001", 1, 1 }, { "+4", 1, 4 }, { "25e-1", 1000, 2500 },
+		{ "500m", 1000, 500 },
+		{ "1", 1000, 1000 },
+		{ "1.5", 1000, 1500 },
+		{ "0.1", 1000, 100 },
+		{ "100u", 1000, 1 },
+		{ "0", 1000, 0 },
+		{ "128Mi", 1, 134217728 },
+		{ "1.5Gi", 1, 1610612736 },
+		{ "1e3", 1, 1000 },
+		{ "12E2", 1, 1200 },
+		{ "1E", 1, 1000000000000000000 },
+		{ "100m", 1, 1 },
+		{ "1k", 1, 1000 },
+		{ "7.99Ei", 1, 9211842821808707339 },
+		{ ".5", 1000, 500 },
+		{ "2.", 1, 2 },
+		{ "0.000000000000000001", 1, 1 },
+		{ "+4", 1, 4 },
+		{ "25e-1", 1000, 2500 },
 	};
 	struct error e = ERROR_INIT;
 	int64_t got;
@@ -130,8 +147,21 @@ static void quantities_are_exact_and_rounded_up(void **state)
 
 static void what_is_no_quantity_is_refused(void **state)
 {
-	static const char *const bad[] = { "", "x", "1x", "-1", "1 Mi", "Mi", ".", "1.2.3", "1e", "1ee3", "1mi", "1Mi1",
-					   "1234567890123456789", "1e19", "0x10" };
+	static const char *const bad[] = { "",
+					   "x",
+					   "1x",
+					   "-1",
+					   "1 Mi",
+					   "Mi",
+					   ".",
+					   "1.2.3",
+					   "1e",
+					   "1ee3",
+					   "1mi",
+					   "1Mi1",
+					   "1234567890123456789",
+					   "1e19",
+					   "0x10" };
 	static const char *const large[] = { "8Ei", "9223372036854775808m1", "10E", "99999P" };
 	struct error e = ERROR_INIT;
 	int64_t got = 7;
@@ -181,12 +211,12 @@ static void the_tail_begins_with_a_whole_line(void **state)
 	assert_int_equal(logtail_start(&t, 99), 99);
 	logtail_record(&t, 0, false);
 	assert_int_equal(logtail_start(&t, 99), 0);
-	logtail_record(&t, 10, true);	/* one line in three parts */
+	logtail_record(&t, 10, true); /* one line in three parts */
 	logtail_record(&t, 20, true);
 	logtail_record(&t, 30, false);
 	logtail_record(&t, 40, false);
 	assert_int_equal(logtail_start(&t, 99), 10);
-	logtail_record(&t, 50, true);	/* not yet whole: it counts */
+	logtail_record(&t, 50, true); /* not yet whole: it counts */
 	assert_int_equal(logtail_start(&t, 99), 40);
 	logtail_done(&t);
 	logtail_init(&t, 0);
@@ -202,7 +232,7 @@ static void messages_become_json_as_protobuf_maps_them(void **state)
 	PB(ContainerStatus) *s = PB_NEW(&a, PB(ContainerStatus), runtime__v1__container_status);
 	PB(ContainerStatus__LabelsEntry) *label =
 		PB_NEW(&a, PB(ContainerStatus__LabelsEntry), runtime__v1__container_status__labels_entry);
-	PB(ContainerStatus__LabelsEntry) *labels[] = { label };
+	PB(ContainerStatus__LabelsEntry) * labels[] = { label };
 	struct json_object *doc, *v;
 
 	(void)state;
@@ -215,10 +245,14 @@ static void messages_become_json_as_protobuf_maps_them(void **state)
 	s->labels = labels;
 	s->n_labels = 1;
 	doc = pbjson_of(s);
-	assert_string_equal(json_object_get_string(json_object_object_get(doc, "createdAt")), "-9223372036854775808");
+	assert_string_equal(json_object_get_string(json_object_object_get(doc, "createdAt")),
+			    "-9223372036854775808");
 	assert_int_equal(json_object_get_int(json_object_object_get(doc, "exitCode")), -1);
-	assert_string_equal(json_object_get_string(json_object_object_get(doc, "state")), "CONTAINER_RUNNING");
-	assert_string_equal(json_object_get_string(json_object_object_get(json_object_object_get(doc, "labels"), "a.b/c")), "\"");
+	assert_string_equal(json_object_get_string(json_object_object_get(doc, "state")),
+			    "CONTAINER_RUNNING");
+	assert_string_equal(json_object_get_string(
+				    json_object_object_get(json_object_object_get(doc, "labels"), "a.b/c")),
+			    "\"");
 	assert_false(json_object_object_get_ex(doc, "image", &v));
 	assert_true(json_object_object_get_ex(doc, "mounts", &v) && json_object_array_length(v) == 0);
 	json_free(doc);
@@ -228,7 +262,9 @@ static void bytes_become_base64(void **state)
 {
 	static const struct {
 		const char *in, *want;
-	} cases[] = { { "", "" }, { "f", "Zg==" }, { "fo", "Zm8=" }, { "foo", "Zm9v" }, { "\xff\xfe", "//4=" } };
+	} cases[] = {
+		{ "", "" }, { "f", "Zg==" }, { "fo", "Zm8=" }, { "foo", "Zm9v" }, { "\xff\xfe", "//4=" }
+	};
 	cleanup_arena struct arena a = ARENA_INIT;
 	PB(ExecSyncResponse) *m = PB_NEW(&a, PB(ExecSyncResponse), runtime__v1__exec_sync_response);
 
@@ -239,7 +275,8 @@ static void bytes_become_base64(void **state)
 		m->stdout.data = (uint8_t *)cases[i].in;
 		m->stdout.len = strlen(cases[i].in);
 		doc = pbjson_of(m);
-		assert_string_equal(json_object_get_string(json_object_object_get(doc, "stdout")), cases[i].want);
+		assert_string_equal(json_object_get_string(json_object_object_get(doc, "stdout")),
+				    cases[i].want);
 		json_free(doc);
 	}
 }
@@ -252,7 +289,8 @@ static void progress_shows_only_what_is_known(void **state)
 
 	(void)state;
 	p->image = "docker.io/library/busybox:1";
-	assert_string_equal(pull_progress_line(&a, p, 2 * NS_PER_S, 80), "busybox:1 asking the registry, 2 seconds");
+	assert_string_equal(pull_progress_line(&a, p, 2 * NS_PER_S, 80),
+			    "busybox:1 asking the registry, 2 seconds");
 	pb_init(&hull__v1__pull_image_progress__descriptor, &m);
 	m.phase = HULL__V1__PULL_PHASE__PULL_FETCH;
 	m.layer = 1;
