@@ -4,6 +4,9 @@
 #ifndef HULL_OCI_SECCOMP_BPF_H
 #define HULL_OCI_SECCOMP_BPF_H
 
+#include <linux/filter.h>
+#include <stdbool.h>
+
 #include "base/buf.h"
 #include "base/error.h"
 #include "oci/spec.h"
@@ -16,7 +19,11 @@
  *        LIMIT       more than 4096 instructions */
 int oci_seccomp_compile(const struct oci_seccomp *profile, struct buf *ret_code, struct error *e) MUST_USE;
 
-/* The same, through a cache in cache_dfd (-1: none): a file for each profile. A file that is not ours, not
+/* Append a program that answers the same to every call, in fewer instructions. False, and nothing appended, when
+ * there is none that is found: it has instructions that libseccomp does not use, or is short already. */
+bool oci_seccomp_shrink(const struct sock_filter *code, size_t count, struct buf *ret_code);
+
+/* oci_seccomp_compile() through a cache in cache_dfd (-1: none): a file for each profile. A file that is not ours, not
  * complete or of another profile is passed over and replaced; a cache that cannot be written is none. */
 int oci_seccomp_get(const struct oci_seccomp *profile, int cache_dfd, struct buf *ret_code,
 		    struct error *e) MUST_USE;

@@ -237,7 +237,8 @@ int oci_seccomp_compile(const struct oci_seccomp *profile, struct buf *ret_code,
 {
 	__attribute__((cleanup(ctx_release))) scmp_filter_ctx ctx = NULL;
 	struct compile c = { .profile = profile, .e = e };
-	cleanup_buf struct buf code = BUF_INIT;
+	cleanup_buf struct buf code = BUF_INIT, small = BUF_INIT;
+	const struct buf *take = &code;
 	int r = check_profile(profile, e);
 
 	if (r < 0)
@@ -259,10 +260,13 @@ int oci_seccomp_compile(const struct oci_seccomp *profile, struct buf *ret_code,
 	r = seccomp_export(ctx, &code, e);
 	if (r < 0)
 		return r;
-	if (code.len / sizeof(struct sock_filter) > SECCOMP_CODE_MAX)
+	if (oci_seccomp_shrink((const struct sock_filter *)(const void *)code.data,
+			       code.len / sizeof(struct sock_filter), &small))
+		take = &small;
+	if (take->len / sizeof(struct sock_filter) > SECCOMP_CODE_MAX)
 		return err_new(e, ERR_LIMIT,
 			       "seccomp: %zu instructions, more than the %d that the kernel takes",
-			       code.len / sizeof(struct sock_filter), SECCOMP_CODE_MAX);
-	buf_add(ret_code, code.data, code.len);
+			       take->len / sizeof(struct sock_filter), SECCOMP_CODE_MAX);
+	buf_add(ret_code, take->data, take->len);
 	return 0;
 }

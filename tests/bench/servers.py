@@ -20,6 +20,7 @@ import harness  # pylint: disable=wrong-import-position
 
 CGROUPS = pathlib.Path("/sys/fs/cgroup")
 V1 = ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "systemd")
+RUN = pathlib.Path("/dev/shm")  # a tmpfs, as /run is on a machine that booted by itself
 CNI_BIN_DIRS = ["/usr/lib/cni", "/opt/cni/bin"]
 
 # A plugin that does nothing but answer: what a runtime itself takes for CNI.
@@ -145,6 +146,8 @@ class Hulld(harness.Hulld):
         self.name = name
         self.groups = Groups(self.tag)
         self.bin_dir = self.base / "cni-bin"
+        self.state = RUN / self.tag
+        self.config["state"] = str(self.state)
         self.config["cni"]["bin_dirs"] = [str(self.bin_dir)]
         self.write_config()
         self.has_userns = True
@@ -171,6 +174,7 @@ class Hulld(harness.Hulld):
 
     def destroy(self):
         super().destroy()
+        shutil.rmtree(self.state, ignore_errors=True)
         self.groups.remove()
 
 
@@ -182,6 +186,8 @@ class Containerd(harness.Process):
         self.tag = "hb" + os.urandom(4).hex()
         self.base = pathlib.Path(f"/tmp/{self.tag}")
         self.base.mkdir(mode=0o711)
+        self.state = RUN / self.tag
+        self.state.mkdir(mode=0o711)
         self.cni_conf_dir, self.bin_dir = self.base / "cni", self.base / "cni-bin"
         self.cni_conf_dir.mkdir()
         self.bridge, self.cgroup_parent = self.tag, f"/{self.tag}"
@@ -193,7 +199,7 @@ class Containerd(harness.Process):
         config = self.base / "config.toml"
         config.write_text(f"""version = 2
 root = "{self.base}/root"
-state = "{self.base}/state"
+state = "{self.state}/state"
 oom_score = 0
 [grpc]
   address = "{self.base}/sock"
@@ -216,7 +222,7 @@ oom_score = 0
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
   BinaryName = "{runtime}"
   SystemdCgroup = false
-  Root = "{self.base}/runtime"
+  Root = "{self.state}/runtime"
 [plugins."io.containerd.grpc.v1.cri".registry.mirrors."{registry}"]
   endpoint = ["http://{registry}"]
 [plugins."io.containerd.internal.v1.opt"]
@@ -263,9 +269,10 @@ oom_score = 0
                 pass
         time.sleep(0.2)
         mounts = [line.split()[4] for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines()]
-        for m in reversed([m for m in mounts if str(self.base) in m]):
+        for m in reversed([m for m in mounts if str(self.base) in m or str(self.state) in m]):
             subprocess.run(["umount", "-l", m], check=False)
         self.groups.remove()
         if pathlib.Path(f"/sys/class/net/{self.bridge}").exists():
             subprocess.run(["ip", "link", "delete", self.bridge], check=False)
         shutil.rmtree(self.base, ignore_errors=True)
+        shutil.rmtree(self.state, ignore_errors=True)
