@@ -31,7 +31,8 @@ struct pod {
 	int dfd;
 	struct monitor_call call;
 	struct proc proc;
-	bool is_chowned; /* no idmapped tmpfs here: the root file system belongs to the pod */
+	bool is_on_disk; /* dir is a directory of the disk: a tmpfs cannot be idmapped here */
+	bool is_chowned; /* nor can the disk: the root file system belongs to the pod */
 };
 
 /* Group setup: skips everything with a printed reason where this cannot run. */

@@ -7,6 +7,9 @@
 
 #include "base/fd.h"
 
+/* Long for a slow, emulated machine and nothing beside what is waited for if it goes wrong. */
+#define AT_ONCE_NS (20 * NS_PER_S)
+
 #define START_POD()                                                                                      \
 	struct pod *p = *state;                                                                          \
 	struct error e = ERROR_INIT;                                                                     \
@@ -69,9 +72,9 @@ static void a_timeout_kills_all_of_it(void **state)
 	assert_int_equal(pod_exec(p, "c", "setsid sleep 7654331 & (sleep 7654331 &); sleep 7654331", 200,
 				  NULL, &code, &e),
 			 -ERR_TIMEOUT);
-	assert_true(clock_mono_ns() - begin < NS_PER_S);
+	assert_true(clock_mono_ns() - begin < AT_ONCE_NS);
 	POD_WAIT_UNTIL(pod_count_processes("sleep 7654331 ") == 0);
-	assert_int_equal(pod_exec(p, "c", "true", 200, NULL, &code, &e), 0); /* the container goes on */
+	assert_int_equal(pod_exec(p, "c", "true", 20000, NULL, &code, &e), 0); /* the container goes on */
 	assert_int_equal(code, 0);
 }
 
@@ -98,7 +101,7 @@ static void what_it_leaves_behind_does_not_hold_the_answer(void **state)
 	begin = clock_mono_ns();
 	assert_int_equal(pod_exec(p, "c", "sleep 7654333 & exit 5", 0, out, &code, &e), 0);
 	assert_int_equal(code, 5);
-	assert_true(clock_mono_ns() - begin < NS_PER_S);
+	assert_true(clock_mono_ns() - begin < AT_ONCE_NS);
 	assert_int_equal(pod_count_processes("sleep 7654333 "), 1);
 	assert_int_equal(monitor_delete(&p->call, "c", &e), 0);
 	assert_int_equal(pod_count_processes("sleep 7654333 "), 0);
