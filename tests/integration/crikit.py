@@ -79,10 +79,16 @@ def proc_status(pid):
     return dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
 
 
+IS_CGROUP_V2 = os.path.exists("/sys/fs/cgroup/cgroup.controllers")
+
+
 def cgroup_file(pid, controller, name):
-    """A file of the cgroup that process pid is in: of cgroup v2, or of the controller's v1 hierarchy."""
+    """A file of the cgroup that process pid is in: of the controller's v1 hierarchy, or, on a host of nothing but
+    cgroup v2, of the one cgroup that it has."""
     for line in pathlib.Path(f"/proc/{pid}/cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)
+        if IS_CGROUP_V2 and not controllers:
+            return pathlib.Path(f"/sys/fs/cgroup{path}/{name}")
         if controller in controllers.split(","):
             return pathlib.Path(f"/sys/fs/cgroup/{controller}{path}/{name}")
     raise FileNotFoundError(f"{controller} of {pid}")
