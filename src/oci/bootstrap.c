@@ -453,7 +453,7 @@ int oci_create(const struct oci_create *o, struct oci_init *ret, struct error *e
 		.null_fd = -1,
 		.console_fd = -1,
 		.sync = { -1, -1 },
-		.init.p.proc_dfd = -1,
+		.init.p = { .proc_dfd = -1, .cgroup_ns_pid_fd = -1 },
 	};
 	const char *warning;
 	int r;

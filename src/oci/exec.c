@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Another process in a container that runs: all of its namespaces are joined at once by its init's pidfd, so there
  * is no pid and no path that could by now belong to something else; then a clone, for the pid namespace. The root of
- * the mount namespace becomes our root by that (setns(2)). */
+ * the mount namespace becomes our root by that (setns(2)). Only the cgroup namespace is joined by the new process
+ * itself, once it is in the cgroup (process_begin()). */
 #include "oci/runtime.h"
 
 #include <errno.h>
@@ -124,6 +125,10 @@ static int find_namespaces(struct exec_build *b, struct error *e)
 	for (enum oci_ns ns = 0; ns < OCI_NS_COUNT; ns++)
 		if (b->o->spec->linux.namespaces[ns].is_set && ns != OCI_NS_USER)
 			b->spawn.join_flags |= (uint64_t)oci_ns_info[ns].clone_flag;
+	if (b->spawn.join_flags & CLONE_NEWCGROUP) {
+		b->spawn.join_flags &= ~(uint64_t)CLONE_NEWCGROUP; /* by process_begin() */
+		b->p.cgroup_ns_pid_fd = b->o->pid_fd;
+	}
 	if (!b->o->spec->linux.namespaces[OCI_NS_USER].is_set)
 		return 0;
 	r = pidfd_ns(b->o->pid_fd, CLONE_NEWUSER, &theirs, e);
@@ -234,7 +239,7 @@ int oci_exec(const struct oci_exec *o, struct oci_init *ret, struct error *e)
 	CLEANUP(exec_build_done)
 	struct exec_build b = {
 		.o = o,
-		.p.proc_dfd = -1,
+		.p = { .proc_dfd = -1, .cgroup_ns_pid_fd = -1 },
 		.spawn = SPAWN_INIT,
 		.null_fd = -1,
 		.console_fd = -1,

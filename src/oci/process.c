@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,6 +41,10 @@ int process_begin(const struct init_process *p, struct error *e)
 	/* First of all, so that all that follows is charged there. */
 	if (cgroup_enter(p->cgroup_fds, p->cgroup_fd_count) < 0)
 		return err_sys(e, "enter the cgroup");
+	/* Not before: where cgroup v2 is mounted with "nsdelegate" (systemd does), a process may only be moved or cloned
+	 * into a cgroup when both that and its own are below the root of its namespace (cgroups(7), ENOENT). */
+	if (p->cgroup_ns_pid_fd >= 0 && setns(p->cgroup_ns_pid_fd, CLONE_NEWCGROUP) < 0)
+		return err_sys(e, "join the cgroup namespace of the container");
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	default_signals();
 	if (setsid() < 0)
