@@ -41,4 +41,4 @@ help:
 	@echo "make demo                             a pod in its own user namespace, shown (root)"
 	@echo "make test                             all tests (root for most of them)"
 	@echo "make bench                            how fast and how small (root)"
-	@echo "make lint                             static analysis"
+	@echo "make lint                             layout and static analysis"

@@ -24,7 +24,7 @@ void *answer_copy(struct call *call, const void *message)
 
 /* --- containers ----------------------------------------------------------------------------------- */
 
-static void add_user(struct call *call, PB(ContainerStatus) * st, const REC(Container) * rec)
+static void add_user(struct call *call, PB(ContainerStatus) *st, const REC(Container) *rec)
 {
 	st->user = PB_ANSWER(call, ContainerUser, container_user);
 	st->user->linux = PB_ANSWER(call, LinuxContainerUser, linux_container_user);
@@ -36,7 +36,7 @@ static void add_user(struct call *call, PB(ContainerStatus) * st, const REC(Cont
 		st->user->linux->supplemental_groups[i] = rec->groups[i];
 }
 
-static void add_image(struct call *call, PB(ContainerStatus) * st, const REC(Container) * rec)
+static void add_image(struct call *call, PB(ContainerStatus) *st, const REC(Container) *rec)
 {
 	const PB(ImageSpec) *asked = rec->config->image;
 
@@ -47,7 +47,7 @@ static void add_image(struct call *call, PB(ContainerStatus) * st, const REC(Con
 	st->image_id = arena_str(call->arena, rec->image_id);
 }
 
-PB(ContainerStatus) * answer_container_status(struct call *call, const struct container *c)
+PB(ContainerStatus) *answer_container_status(struct call *call, const struct container *c)
 {
 	PB(ContainerStatus) *st = PB_ANSWER(call, ContainerStatus, container_status);
 	const REC(Container) *rec = c->rec;

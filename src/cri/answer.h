@@ -47,7 +47,7 @@ void *answer_copy(struct call *call, const void *message);
 	})
 
 /* With node->lock held. */
-PB(ContainerStatus) * answer_container_status(struct call *call, const struct container *c);
+PB(ContainerStatus) *answer_container_status(struct call *call, const struct container *c);
 unsigned answer_sandbox_state(const struct sandbox *s);
 
 /* Any message as JSON, in the proto's field names, absent values left out. */

@@ -49,7 +49,7 @@ static int parse(const char *key, const char *text, uint64_t *ret_rate, struct e
 	return 0;
 }
 
-int sandbox_bandwidth(const PB(PodSandboxConfig) * c, struct cni_bandwidth *ret, struct error *e)
+int sandbox_bandwidth(const PB(PodSandboxConfig) *c, struct cni_bandwidth *ret, struct error *e)
 {
 	struct cni_bandwidth b = { 0 };
 

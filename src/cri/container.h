@@ -11,8 +11,8 @@
 struct container_plan {
 	struct node *node;
 	const struct sandbox *sandbox;
-	const REC(Container) * rec;
-	const PB(ContainerConfig) * config;
+	const REC(Container) *rec;
+	const PB(ContainerConfig) *config;
 	const struct image *image;
 	const struct oci_identity *identity;
 	const struct idmap *uids, *gids; /* NULL: no user namespace */
@@ -24,25 +24,25 @@ int container_spec(const struct container_plan *p, struct json_object **ret_spec
 int spec_add_process(const struct container_plan *p, struct json_object *spec, struct error *e) MUST_USE;
 int spec_add_mounts(const struct container_plan *p, struct json_object *spec, struct error *e) MUST_USE;
 /* Is the source of mount i on a mount that takes part in the propagation asked for? Fails: INVALID. */
-int spec_check_propagation(size_t i, const PB(Mount) * m, struct error *e) MUST_USE;
+int spec_check_propagation(size_t i, const PB(Mount) *m, struct error *e) MUST_USE;
 int spec_add_resources(const struct container_plan *p, struct json_object *linux_, struct error *e) MUST_USE;
 int spec_add_devices(const struct container_plan *p, struct json_object *linux_, struct error *e) MUST_USE;
 int spec_add_seccomp(const struct container_plan *p, struct json_object *linux_, struct error *e) MUST_USE;
-void spec_add_pause_resources(const PB(PodSandboxConfig) * pod, struct json_object *annotations);
+void spec_add_pause_resources(const PB(PodSandboxConfig) *pod, struct json_object *annotations);
 /* The set for all of bounding, effective and permitted, and the ambient one. Fails: INVALID (a name). */
-int container_capabilities(const PB(ContainerConfig) * config, uint64_t *ret_caps, uint64_t *ret_ambient,
+int container_capabilities(const PB(ContainerConfig) *config, uint64_t *ret_caps, uint64_t *ret_ambient,
 			   struct error *e) MUST_USE;
 
-static inline const PB(LinuxContainerSecurityContext) * container_security(const PB(ContainerConfig) * c)
+static inline const PB(LinuxContainerSecurityContext) *container_security(const PB(ContainerConfig) *c)
 {
 	return c->linux ? c->linux->security_context : NULL;
 }
-static inline bool container_is_privileged(const PB(ContainerConfig) * c)
+static inline bool container_is_privileged(const PB(ContainerConfig) *c)
 {
 	return c->linux && c->linux->security_context && c->linux->security_context->privileged;
 }
 /* Its pid mode; without NamespaceOption POD, which is 0. */
-static inline unsigned container_pid_mode(const PB(ContainerConfig) * c)
+static inline unsigned container_pid_mode(const PB(ContainerConfig) *c)
 {
 	const PB(LinuxContainerSecurityContext) *s = container_security(c);
 
@@ -51,7 +51,7 @@ static inline unsigned container_pid_mode(const PB(ContainerConfig) * c)
 
 /* CreateContainer's work for a request that was validated (container_create.c). With is_pause the
  * container is the sandbox's own. s->op may or may not be held. */
-int container_create(struct node *n, struct sandbox *s, const PB(ContainerConfig) * config, bool is_pause,
+int container_create(struct node *n, struct sandbox *s, const PB(ContainerConfig) *config, bool is_pause,
 		     struct call *call, struct container **ret, struct error *e) MUST_USE;
 int container_start(struct node *n, struct container *c, const struct call *call, struct error *e) MUST_USE;
 /* Send its stop signal, after timeout_s SIGKILL; wait for the end. Idempotent. */

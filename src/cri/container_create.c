@@ -26,7 +26,7 @@
 
 /* --- name and record ------------------------------------------------------------------------------ */
 
-static REC(Container) * new_record(const struct sandbox *s, const PB(ContainerConfig) * config, bool is_pause)
+static REC(Container) *new_record(const struct sandbox *s, const PB(ContainerConfig) *config, bool is_pause)
 {
 	REC(Container) *rec = NEW(REC(Container));
 	char id[ID_LEN + 1];
@@ -440,7 +440,7 @@ static int create(struct node *n, struct container *c, struct error *e)
 	return container_save(n, c, e);
 }
 
-int container_create(struct node *n, struct sandbox *s, const PB(ContainerConfig) * config, bool is_pause,
+int container_create(struct node *n, struct sandbox *s, const PB(ContainerConfig) *config, bool is_pause,
 		     struct call *call, struct container **ret, struct error *e)
 {
 	struct container *c = container_new(new_record(s, config, is_pause), s), *other = NULL;

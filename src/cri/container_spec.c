@@ -129,7 +129,7 @@ static void add_root(const struct container_plan *p, struct json_object *spec)
 }
 
 /* The widest propagation that any mount asks for. */
-static const char *root_propagation(const PB(ContainerConfig) * c)
+static const char *root_propagation(const PB(ContainerConfig) *c)
 {
 	const char *word = NULL;
 

@@ -9,7 +9,7 @@
 
 /* What containerd's verbose status has, under its names. */
 static void add_info(struct node *n, struct container *c, struct call *call,
-		     PB(ContainerStatusResponse) * resp)
+		     PB(ContainerStatusResponse) *resp)
 {
 	cleanup_json struct json_object *info = json_new();
 	cleanup_free char *path = str_fmt("%s/config.json", c->rec->id);
@@ -53,7 +53,7 @@ int cri_container_status(struct node *n, struct call *call, const void *request,
 	return 0;
 }
 
-static bool is_wanted(const struct container *c, const PB(ContainerFilter) * f)
+static bool is_wanted(const struct container *c, const PB(ContainerFilter) *f)
 {
 	const PB(ContainerConfig) *config = c->rec->config;
 
@@ -70,7 +70,7 @@ static bool is_wanted(const struct container *c, const PB(ContainerFilter) * f)
 	return LABELS_MATCH(f->label_selector, f->n_label_selector, config->labels, config->n_labels);
 }
 
-static PB(Container) * item_of(struct call *call, const struct container *c)
+static PB(Container) *item_of(struct call *call, const struct container *c)
 {
 	PB(Container) *item = PB_ANSWER(call, Container, container);
 	const PB(ContainerConfig) *from_ = c->rec->config;

@@ -148,7 +148,7 @@ static int process_fd(struct container *c, char *const *cmd, size_t n, int *ret_
 	return 0;
 }
 
-static int check_request(const PB(ExecSyncRequest) * req, struct error *e)
+static int check_request(const PB(ExecSyncRequest) *req, struct error *e)
 {
 	size_t bytes = 0;
 
@@ -164,7 +164,7 @@ static int check_request(const PB(ExecSyncRequest) * req, struct error *e)
 	return 0;
 }
 
-static int run(struct node *n, struct container *c, const PB(ExecSyncRequest) * req, const struct call *call,
+static int run(struct node *n, struct container *c, const PB(ExecSyncRequest) *req, const struct call *call,
 	       struct output *o, int *ret_exit, struct error *e)
 {
 	struct monitor_call m = sandbox_call(c->sandbox, call);

@@ -20,7 +20,7 @@ static void add_strings(struct call *call, char ***dst, size_t *n, const struct 
 }
 
 /* runAsNonRoot is decided by these two: an image of root says uid 0, which is not the same as silence. */
-static void add_user(struct call *call, PB(Image) * out, const char *user)
+static void add_user(struct call *call, PB(Image) *out, const char *user)
 {
 	cleanup_free char *name = str_ndup(user, strcspn(user, ":"));
 	uint32_t uid = 0;
@@ -33,7 +33,7 @@ static void add_user(struct call *call, PB(Image) * out, const char *user)
 	out->uid->value = uid;
 }
 
-static PB(Image) * answer_image(struct call *call, const struct image *image)
+static PB(Image) *answer_image(struct call *call, const struct image *image)
 {
 	PB(Image) *out = PB_ANSWER(call, Image, image);
 
@@ -79,13 +79,13 @@ int cri_list_images(struct node *n, struct call *call, const void *request, void
 	return 0;
 }
 
-static const char *image_text(const PB(ImageSpec) * spec)
+static const char *image_text(const PB(ImageSpec) *spec)
 {
 	return spec ? spec->image : "";
 }
 
 static void add_info(struct node *n, struct call *call, const struct image *image,
-		     PB(ImageStatusResponse) * resp)
+		     PB(ImageStatusResponse) *resp)
 {
 	cleanup_json struct json_object *info = json_new();
 	cleanup_buf struct buf config = BUF_INIT, text = BUF_INIT;
@@ -165,7 +165,7 @@ int cri_remove_image(struct node *n, struct call *call, const void *request, voi
 	return r < 0 ? err_ctx(e, "remove image \"%s\"", req->image->image) : 0;
 }
 
-static PB(FilesystemUsage) * usage(struct call *call, const char *mountpoint, uint64_t bytes, uint64_t inodes)
+static PB(FilesystemUsage) *usage(struct call *call, const char *mountpoint, uint64_t bytes, uint64_t inodes)
 {
 	PB(FilesystemUsage) *u = PB_ANSWER(call, FilesystemUsage, filesystem_usage);
 

@@ -39,7 +39,7 @@ static int ensure_image(struct node *n, struct error *e)
 }
 
 /* The sandbox's security context says of the pause process what a container's says of its own. */
-static PB(LinuxContainerSecurityContext) * security(struct call *call, const struct sandbox *s)
+static PB(LinuxContainerSecurityContext) *security(struct call *call, const struct sandbox *s)
 {
 	PB(LinuxContainerSecurityContext) *to =
 		PB_ANSWER(call, LinuxContainerSecurityContext, linux_container_security_context);

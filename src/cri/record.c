@@ -33,22 +33,22 @@ static void *copy(const ProtobufCMessage *msg)
 	return out;
 }
 
-PB(PodSandboxConfig) * rec_copy_sandbox_config(const PB(PodSandboxConfig) * c)
+PB(PodSandboxConfig) *rec_copy_sandbox_config(const PB(PodSandboxConfig) *c)
 {
 	return copy((const ProtobufCMessage *)c);
 }
 
-PB(ContainerConfig) * rec_copy_container_config(const PB(ContainerConfig) * c)
+PB(ContainerConfig) *rec_copy_container_config(const PB(ContainerConfig) *c)
 {
 	return copy((const ProtobufCMessage *)c);
 }
 
-PB(LinuxContainerResources) * rec_copy_resources(const PB(LinuxContainerResources) * r)
+PB(LinuxContainerResources) *rec_copy_resources(const PB(LinuxContainerResources) *r)
 {
 	return copy((const ProtobufCMessage *)r);
 }
 
-void rec_set_map(PB(IDMapping) * **field, size_t *n, const struct idmap *map)
+void rec_set_map(PB(IDMapping) ***field, size_t *n, const struct idmap *map)
 {
 	PB(IDMapping) **v = mem_array(map->n, sizeof(*v));
 

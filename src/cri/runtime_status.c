@@ -23,8 +23,8 @@ int cri_version(struct node *n, struct call *call, const void *request, void *re
 	return 0;
 }
 
-static PB(RuntimeCondition) *
-	condition(struct call *call, const char *type, bool status, const char *reason, const char *message)
+static PB(RuntimeCondition) *condition(struct call *call, const char *type, bool status, const char *reason,
+				       const char *message)
 {
 	PB(RuntimeCondition) *c = PB_ANSWER(call, RuntimeCondition, runtime_condition);
 
@@ -35,7 +35,7 @@ static PB(RuntimeCondition) *
 	return c;
 }
 
-static void add_handlers(struct node *n, struct call *call, PB(StatusResponse) * resp)
+static void add_handlers(struct node *n, struct call *call, PB(StatusResponse) *resp)
 {
 	resp->runtime_handlers =
 		arena_array(call->arena, node_config(n)->handler_count, sizeof(*resp->runtime_handlers));
@@ -69,7 +69,7 @@ static const char *policy_name(enum userns_policy p)
 }
 
 static void add_info(struct node *n, struct call *call, const struct cni_status *net,
-		     PB(StatusResponse) * resp)
+		     PB(StatusResponse) *resp)
 {
 	cleanup_json struct json_object *info = json_new();
 	cleanup_buf struct buf text = BUF_INIT;

@@ -25,11 +25,11 @@ void sandbox_plan_done(struct sandbox_plan *p);
 DEFINE_CLEANUP_VALUE(struct sandbox_plan, sandbox_plan_done)
 
 /* Decide the handler, the namespaces and the id maps. Fails: INVALID, UNSUPPORTED. */
-int sandbox_plan(struct node *n, const PB(PodSandboxConfig) * config, const char *runtime_handler,
+int sandbox_plan(struct node *n, const PB(PodSandboxConfig) *config, const char *runtime_handler,
 		 struct sandbox_plan *ret, struct error *e) MUST_USE;
 /* The sysctls, once the id maps are known: the pod's own, then the node's defaults that it did not set.
  * Fails: INVALID, DENIED (sysctl_check()). */
-int sandbox_plan_sysctls(struct node *n, const PB(PodSandboxConfig) * config, struct sandbox_plan *p,
+int sandbox_plan_sysctls(struct node *n, const PB(PodSandboxConfig) *config, struct sandbox_plan *p,
 			 struct error *e) MUST_USE;
 
 /* hostname, hosts and resolv.conf in the pod's directory, given to the pod's root. */
@@ -51,7 +51,7 @@ int sandbox_forget(struct node *n, struct sandbox *s, struct error *e) MUST_USE;
 
 /* The network part (sandbox_net.c). */
 /* What the pod's annotations say of its traffic (bandwidth.c). Fails: INVALID. */
-int sandbox_bandwidth(const PB(PodSandboxConfig) * c, struct cni_bandwidth *ret, struct error *e) MUST_USE;
+int sandbox_bandwidth(const PB(PodSandboxConfig) *c, struct cni_bandwidth *ret, struct error *e) MUST_USE;
 int sandbox_net_up(struct node *n, struct sandbox *s, struct error *e) MUST_USE;
 int sandbox_net_down(struct node *n, struct sandbox *s, struct error *e) MUST_USE;
 

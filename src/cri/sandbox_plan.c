@@ -25,12 +25,12 @@ static int find_handler(struct node *n, const char *name, const struct handler_c
 		       name);
 }
 
-static const PB(NamespaceOption) * options_of(const PB(PodSandboxConfig) * c)
+static const PB(NamespaceOption) *options_of(const PB(PodSandboxConfig) *c)
 {
 	return c->linux && c->linux->security_context ? c->linux->security_context->namespace_options : NULL;
 }
 
-static bool is_privileged(const PB(PodSandboxConfig) * c)
+static bool is_privileged(const PB(PodSandboxConfig) *c)
 {
 	return c->linux && c->linux->security_context && c->linux->security_context->privileged;
 }
@@ -50,7 +50,7 @@ static const char *why_no_userns(const struct sandbox_plan *p, bool privileged)
 }
 
 /* The policy of a node: a mapping for pods whose request has none. */
-static int plan_policy(struct node *n, const PB(PodSandboxConfig) * config, struct sandbox_plan *p,
+static int plan_policy(struct node *n, const PB(PodSandboxConfig) *config, struct sandbox_plan *p,
 		       struct error *e)
 {
 	const char *why = why_no_userns(p, is_privileged(config));
@@ -88,7 +88,7 @@ static int plan_policy(struct node *n, const PB(PodSandboxConfig) * config, stru
 	return 0;
 }
 
-static int plan_userns(struct node *n, const PB(PodSandboxConfig) * config, struct sandbox_plan *p,
+static int plan_userns(struct node *n, const PB(PodSandboxConfig) *config, struct sandbox_plan *p,
 		       struct error *e)
 {
 	const PB(NamespaceOption) *o = options_of(config);
@@ -112,7 +112,7 @@ static int plan_userns(struct node *n, const PB(PodSandboxConfig) * config, stru
 	return 0;
 }
 
-int sandbox_plan(struct node *n, const PB(PodSandboxConfig) * config, const char *runtime_handler,
+int sandbox_plan(struct node *n, const PB(PodSandboxConfig) *config, const char *runtime_handler,
 		 struct sandbox_plan *ret, struct error *e)
 {
 	const PB(NamespaceOption) *o = options_of(config);
@@ -133,7 +133,7 @@ int sandbox_plan(struct node *n, const PB(PodSandboxConfig) * config, const char
 	return 0;
 }
 
-static bool sets_sysctl(const PB(PodSandboxConfig) * c, const char *name)
+static bool sets_sysctl(const PB(PodSandboxConfig) *c, const char *name)
 {
 	for (size_t i = 0; c->linux && i < c->linux->n_sysctls; i++)
 		if (str_eq(c->linux->sysctls[i]->key, name))
@@ -151,7 +151,7 @@ static void unify_name(char *name)
 		*name = *name == '/' ? '.' : *name == '.' ? '/' : *name;
 }
 
-int sandbox_plan_sysctls(struct node *n, const PB(PodSandboxConfig) * config, struct sandbox_plan *p,
+int sandbox_plan_sysctls(struct node *n, const PB(PodSandboxConfig) *config, struct sandbox_plan *p,
 			 struct error *e)
 {
 	const struct sysctl_scope own = {

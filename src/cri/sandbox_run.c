@@ -45,7 +45,7 @@ struct monitor_call sandbox_call_ms(const struct sandbox *s, int64_t timeout_ms)
 				      .cancel_fd = -1 };
 }
 
-static REC(Sandbox) * new_record(const PB(RunPodSandboxRequest) * req, const struct sandbox_plan *p)
+static REC(Sandbox) *new_record(const PB(RunPodSandboxRequest) *req, const struct sandbox_plan *p)
 {
 	REC(Sandbox) *rec = NEW(REC(Sandbox));
 	char id[ID_LEN + 1];

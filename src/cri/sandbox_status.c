@@ -9,7 +9,7 @@
 #include "cri/sandbox.h"
 #include "userns/netns.h"
 
-static void add_map(struct call *call, PB(IDMapping) * **dst, size_t *n_dst, PB(IDMapping) *const *src,
+static void add_map(struct call *call, PB(IDMapping) ***dst, size_t *n_dst, PB(IDMapping) *const *src,
 		    size_t n)
 {
 	*dst = arena_array(call->arena, n, sizeof(**dst));
@@ -19,7 +19,7 @@ static void add_map(struct call *call, PB(IDMapping) * **dst, size_t *n_dst, PB(
 }
 
 /* What is in force, not what was asked for: the node's policy may have added a user namespace. */
-static PB(LinuxPodSandboxStatus) * linux_status(struct call *call, const REC(Sandbox) * rec)
+static PB(LinuxPodSandboxStatus) *linux_status(struct call *call, const REC(Sandbox) *rec)
 {
 	PB(LinuxPodSandboxStatus) *l = PB_ANSWER(call, LinuxPodSandboxStatus, linux_pod_sandbox_status);
 	const PB(LinuxPodSandboxConfig) *config = rec->config->linux;
@@ -42,9 +42,9 @@ static PB(LinuxPodSandboxStatus) * linux_status(struct call *call, const REC(San
 
 /* A pod on the pod network never has a Network with an empty address: kubelets take that for a broken
  * sandbox and make another. */
-static PB(PodSandboxNetworkStatus) * network_status(struct call *call, const REC(Sandbox) * rec)
+static PB(PodSandboxNetworkStatus) *network_status(struct call *call, const REC(Sandbox) *rec)
 {
-	PB(PodSandboxNetworkStatus) * net;
+	PB(PodSandboxNetworkStatus) *net;
 
 	if (*rec->netns_path && rec->n_ips == 0)
 		return NULL;
@@ -61,7 +61,7 @@ static PB(PodSandboxNetworkStatus) * network_status(struct call *call, const REC
 	return net;
 }
 
-static PB(PodSandboxStatus) * status_of(struct call *call, const struct sandbox *s)
+static PB(PodSandboxStatus) *status_of(struct call *call, const struct sandbox *s)
 {
 	PB(PodSandboxStatus) *st = PB_ANSWER(call, PodSandboxStatus, pod_sandbox_status);
 	const REC(Sandbox) *rec = s->rec;
@@ -100,8 +100,7 @@ static void put_cni_result(struct json_object *info, const char *record)
 
 /* The names are containerd's where it has them, since tools read those. Copies are taken under the lock,
  * questions to the kernel and the monitor are asked without it. */
-static void add_info(struct node *n, struct sandbox *s, struct call *call,
-		     PB(PodSandboxStatusResponse) * resp)
+static void add_info(struct node *n, struct sandbox *s, struct call *call, PB(PodSandboxStatusResponse) *resp)
 {
 	cleanup_json struct json_object *info = json_new();
 	struct monitor_call m = sandbox_call_ms(s, 2000);
@@ -165,7 +164,7 @@ int cri_pod_sandbox_status(struct node *n, struct call *call, const void *reques
 
 /* --- list ----------------------------------------------------------------------------------------- */
 
-static bool is_wanted(const struct sandbox *s, const PB(PodSandboxFilter) * f)
+static bool is_wanted(const struct sandbox *s, const PB(PodSandboxFilter) *f)
 {
 	const PB(PodSandboxConfig) *c = s->rec->config;
 
@@ -180,7 +179,7 @@ static bool is_wanted(const struct sandbox *s, const PB(PodSandboxFilter) * f)
 	return LABELS_MATCH(f->label_selector, f->n_label_selector, c->labels, c->n_labels);
 }
 
-static PB(PodSandbox) * item_of(struct call *call, const struct sandbox *s)
+static PB(PodSandbox) *item_of(struct call *call, const struct sandbox *s)
 {
 	PB(PodSandbox) *item = PB_ANSWER(call, PodSandbox, pod_sandbox);
 	const PB(PodSandboxConfig) *from_ = s->rec->config;

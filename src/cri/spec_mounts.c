@@ -24,7 +24,7 @@ static struct json_object *add_mount(struct json_object *list, const char *desti
 }
 
 /* Does the request mount something at this place itself? */
-static bool is_asked(const PB(ContainerConfig) * c, const char *destination)
+static bool is_asked(const PB(ContainerConfig) *c, const char *destination)
 {
 	for (size_t i = 0; i < c->n_mounts; i++) {
 		cleanup_free char *clean = path_clean(c->mounts[i]->container_path);

@@ -141,7 +141,7 @@ static bool has_all(char *const *names, size_t n)
 
 /* Order of the engines: "ALL" of either list first, then single additions, then single drops; so
  * drop ALL with add NET_ADMIN leaves one, and add ALL with drop SYS_ADMIN all but one. */
-int container_capabilities(const PB(ContainerConfig) * config, uint64_t *ret_caps, uint64_t *ret_ambient,
+int container_capabilities(const PB(ContainerConfig) *config, uint64_t *ret_caps, uint64_t *ret_ambient,
 			   struct error *e)
 {
 	const PB(LinuxContainerSecurityContext) *s = container_security(config);

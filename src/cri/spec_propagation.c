@@ -53,7 +53,7 @@ static int find(const char *path, struct sharing *ret, struct error *e)
 		       (unsigned long long)st.stx_mnt_id);
 }
 
-int spec_check_propagation(size_t i, const PB(Mount) * m, struct error *e)
+int spec_check_propagation(size_t i, const PB(Mount) *m, struct error *e)
 {
 	struct sharing s;
 	int r;

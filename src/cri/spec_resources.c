@@ -12,7 +12,7 @@
 #include "base/path.h"
 #include "oci/defaults.h"
 
-static void add_memory(struct json_object *res, const PB(LinuxContainerResources) * r)
+static void add_memory(struct json_object *res, const PB(LinuxContainerResources) *r)
 {
 	struct json_object *m;
 
@@ -25,7 +25,7 @@ static void add_memory(struct json_object *res, const PB(LinuxContainerResources
 		json_put_i64(m, "swap", r->memory_swap_limit_in_bytes);
 }
 
-static void add_cpu(struct json_object *res, const PB(LinuxContainerResources) * r)
+static void add_cpu(struct json_object *res, const PB(LinuxContainerResources) *r)
 {
 	struct json_object *c = json_put_object(res, "cpu");
 
@@ -44,7 +44,7 @@ static void add_cpu(struct json_object *res, const PB(LinuxContainerResources) *
 /* Kubelets name every page size of the node, with 0 for those that a pod may not use; a host without the
  * controller can honour a limit of 0 only. */
 static int add_hugepages(const struct container_plan *p, struct json_object *res,
-			 const PB(LinuxContainerResources) * r, struct error *e)
+			 const PB(LinuxContainerResources) *r, struct error *e)
 {
 	struct json_object *list;
 
@@ -88,7 +88,7 @@ static const char *device_type(const struct stat *st)
 	return S_ISBLK(st->st_mode) ? "b" : S_ISCHR(st->st_mode) ? "c" : NULL;
 }
 
-static int stat_device(size_t i, const PB(Device) * d, struct stat *st, struct error *e)
+static int stat_device(size_t i, const PB(Device) *d, struct stat *st, struct error *e)
 {
 	if (stat(d->host_path, st) < 0)
 		return err_sysk(e, errno == ENOENT ? ERR_NOT_FOUND : ERR_SYS, errno,
@@ -146,7 +146,7 @@ int spec_add_resources(const struct container_plan *p, struct json_object *linux
 }
 
 /* The sandbox's own limits, told to the pause container's runtime (and to others that read the spec). */
-void spec_add_pause_resources(const PB(PodSandboxConfig) * pod, struct json_object *annotations)
+void spec_add_pause_resources(const PB(PodSandboxConfig) *pod, struct json_object *annotations)
 {
 	const PB(LinuxContainerResources) *r = pod->linux ? pod->linux->resources : NULL;
 	const struct {

@@ -9,7 +9,7 @@
 
 #define ID_PREFIX_MIN 4
 
-struct sandbox *sandbox_new(REC(Sandbox) * rec)
+struct sandbox *sandbox_new(REC(Sandbox) *rec)
 {
 	struct sandbox *s = NEW(struct sandbox);
 
@@ -45,7 +45,7 @@ void sandbox_unref(struct node *n, struct sandbox *s)
 	free(s);
 }
 
-struct container *container_new(REC(Container) * rec, struct sandbox *s)
+struct container *container_new(REC(Container) *rec, struct sandbox *s)
 {
 	struct container *c = NEW(struct container);
 
@@ -145,12 +145,12 @@ int container_find(struct node *n, const char *id, struct container **ret, struc
 }
 
 /* The parts are separated by what validate.c refuses in them. */
-char *sandbox_key(const PB(PodSandboxMetadata) * m)
+char *sandbox_key(const PB(PodSandboxMetadata) *m)
 {
 	return str_fmt("%s/%s/%s/%u", m->namespace_, m->name, m->uid, m->attempt);
 }
 
-char *container_key(const char *sandbox_id, const PB(ContainerMetadata) * m)
+char *container_key(const char *sandbox_id, const PB(ContainerMetadata) *m)
 {
 	return str_fmt("%s/%s/%u", sandbox_id, m->name, m->attempt);
 }

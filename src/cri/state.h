@@ -30,7 +30,7 @@ struct node;
 struct container;
 
 struct sandbox {
-	REC(Sandbox) * rec; /* owned */
+	REC(Sandbox) *rec; /* owned */
 	unsigned refs;
 	pthread_mutex_t op;
 	struct container *containers; /* of this sandbox, newest first */
@@ -48,7 +48,7 @@ struct sandbox {
 };
 
 struct container {
-	REC(Container) * rec; /* owned */
+	REC(Container) *rec; /* owned */
 	unsigned refs;
 	pthread_mutex_t op;
 	struct sandbox *sandbox; /* a reference */
@@ -98,10 +98,10 @@ static inline const struct node_config *node_config(const struct node *n)
 
 /* --- objects (state.c) ---------------------------------------------------------------------------- */
 
-struct sandbox *sandbox_new(REC(Sandbox) * rec); /* takes rec; one reference */
+struct sandbox *sandbox_new(REC(Sandbox) *rec);	 /* takes rec; one reference */
 struct sandbox *sandbox_hold(struct sandbox *s); /* with node->lock held, or another reference */
 void sandbox_unref(struct node *n, struct sandbox *s);
-struct container *container_new(REC(Container) * rec, struct sandbox *s);
+struct container *container_new(REC(Container) *rec, struct sandbox *s);
 struct container *container_hold(struct container *c);
 void container_unref(struct node *n, struct container *c);
 
@@ -111,8 +111,8 @@ int sandbox_find(struct node *n, const char *id, struct sandbox **ret, struct er
 int container_find(struct node *n, const char *id, struct container **ret, struct error *e) MUST_USE;
 
 /* The keys of the name maps; the caller frees them. */
-char *sandbox_key(const PB(PodSandboxMetadata) * m);
-char *container_key(const char *sandbox_id, const PB(ContainerMetadata) * m);
+char *sandbox_key(const PB(PodSandboxMetadata) *m);
+char *container_key(const char *sandbox_id, const PB(ContainerMetadata) *m);
 
 /* Write the record. SAFE: it outlives us, not a power cut; sandboxes do not outlive one either. */
 int sandbox_save(struct node *n, struct sandbox *s, struct error *e) MUST_USE;
@@ -129,10 +129,10 @@ struct container **sandbox_containers(struct node *n, struct sandbox *s, size_t 
 /* Set a string field of a record; "" and NULL are the same. */
 void rec_set(char **field, const char *value);
 /* Deep copies on the heap, for records. */
-PB(PodSandboxConfig) * rec_copy_sandbox_config(const PB(PodSandboxConfig) * c);
-PB(ContainerConfig) * rec_copy_container_config(const PB(ContainerConfig) * c);
-PB(LinuxContainerResources) * rec_copy_resources(const PB(LinuxContainerResources) * r);
-void rec_set_map(PB(IDMapping) * **field, size_t *n, const struct idmap *map);
+PB(PodSandboxConfig) *rec_copy_sandbox_config(const PB(PodSandboxConfig) *c);
+PB(ContainerConfig) *rec_copy_container_config(const PB(ContainerConfig) *c);
+PB(LinuxContainerResources) *rec_copy_resources(const PB(LinuxContainerResources) *r);
+void rec_set_map(PB(IDMapping) ***field, size_t *n, const struct idmap *map);
 int rec_get_map(PB(IDMapping) *const *maps, size_t n, struct idmap *ret, struct error *e) MUST_USE;
 void rec_set_strv(char ***field, size_t *n, const struct strv *v);
 

@@ -41,7 +41,7 @@ int validate_strings(const char *field, char *const *v, size_t n, size_t bytes_m
 	return 0;
 }
 
-static int check_metadata(const PB(PodSandboxMetadata) * m, struct error *e)
+static int check_metadata(const PB(PodSandboxMetadata) *m, struct error *e)
 {
 	int r;
 
@@ -70,7 +70,7 @@ static int check_hostname(const char *name, struct error *e)
 	return 0;
 }
 
-static int check_dns(const PB(DNSConfig) * dns, struct error *e)
+static int check_dns(const PB(DNSConfig) *dns, struct error *e)
 {
 	const struct {
 		const char *field;
@@ -124,7 +124,7 @@ static int check_ports(PB(PortMapping) *const *ports, size_t n, struct error *e)
 	return 0;
 }
 
-int validate_id_value(const char *field, const PB(Int64Value) * v, struct error *e)
+int validate_id_value(const char *field, const PB(Int64Value) *v, struct error *e)
 {
 	/* 2^32 - 1 is (uid_t)-1, "no change" in the system calls (CVE-2024-40635 is what comes of more). */
 	if (v && (v->value < 0 || v->value >= UINT32_MAX))
@@ -145,7 +145,7 @@ int validate_groups(const char *field, const int64_t *groups, size_t n, struct e
 	return 0;
 }
 
-int validate_profile(const char *field, const PB(SecurityProfile) * p, struct error *e)
+int validate_profile(const char *field, const PB(SecurityProfile) *p, struct error *e)
 {
 	if (!p)
 		return 0;
@@ -180,7 +180,7 @@ static int check_range(const char *field, PB(IDMapping) *const *maps, size_t n, 
 	return 0;
 }
 
-static int check_userns(const PB(UserNamespace) * u, struct error *e)
+static int check_userns(const PB(UserNamespace) *u, struct error *e)
 {
 	static const char *const field = "namespace_options.userns_options";
 	int r;
@@ -207,7 +207,7 @@ static int check_userns(const PB(UserNamespace) * u, struct error *e)
 	}
 }
 
-int validate_namespaces(const PB(NamespaceOption) * o, bool of_sandbox, struct error *e)
+int validate_namespaces(const PB(NamespaceOption) *o, bool of_sandbox, struct error *e)
 {
 	const struct {
 		const char *field;
@@ -242,7 +242,7 @@ int validate_namespaces(const PB(NamespaceOption) * o, bool of_sandbox, struct e
 
 /* user_namespaces(7): a user namespace that owns neither the pid nor the ipc namespace of its
  * processes could not mount procfs or mqueue; Kubernetes forbids the combination (KEP-127). */
-static int check_userns_with_host(const PB(NamespaceOption) * o, struct error *e)
+static int check_userns_with_host(const PB(NamespaceOption) *o, struct error *e)
 {
 	if (!o->userns_options || o->userns_options->mode != RUNTIME__V1__NAMESPACE_MODE__POD)
 		return 0;
@@ -255,7 +255,7 @@ static int check_userns_with_host(const PB(NamespaceOption) * o, struct error *e
 	return 0;
 }
 
-static int check_sandbox_security(const PB(LinuxSandboxSecurityContext) * s, struct error *e)
+static int check_sandbox_security(const PB(LinuxSandboxSecurityContext) *s, struct error *e)
 {
 	int r;
 
@@ -280,7 +280,7 @@ static int check_sandbox_security(const PB(LinuxSandboxSecurityContext) * s, str
 	return check_userns_with_host(s->namespace_options, e);
 }
 
-int validate_resources(const char *field, const PB(LinuxContainerResources) * res, struct error *e)
+int validate_resources(const char *field, const PB(LinuxContainerResources) *res, struct error *e)
 {
 	if (!res)
 		return 0;
@@ -308,7 +308,7 @@ int validate_resources(const char *field, const PB(LinuxContainerResources) * re
 	return 0;
 }
 
-static int check_sandbox_linux(const PB(LinuxPodSandboxConfig) * l, struct error *e)
+static int check_sandbox_linux(const PB(LinuxPodSandboxConfig) *l, struct error *e)
 {
 	int r;
 
@@ -328,7 +328,7 @@ static int check_sandbox_linux(const PB(LinuxPodSandboxConfig) * l, struct error
 	return l->security_context ? check_sandbox_security(l->security_context, e) : 0;
 }
 
-int validate_sandbox_config(const PB(PodSandboxConfig) * config, struct error *e)
+int validate_sandbox_config(const PB(PodSandboxConfig) *config, struct error *e)
 {
 	int r;
 

@@ -8,8 +8,8 @@
 #include "base/error.h"
 #include "cri/api.h"
 
-int validate_sandbox_config(const PB(PodSandboxConfig) * config, struct error *e) MUST_USE;
-int validate_container_config(const PB(ContainerConfig) * config, struct error *e) MUST_USE;
+int validate_sandbox_config(const PB(PodSandboxConfig) *config, struct error *e) MUST_USE;
+int validate_container_config(const PB(ContainerConfig) *config, struct error *e) MUST_USE;
 
 /* An id in a request: not empty, and of a length that an id or an unambiguous prefix can have. */
 int validate_id(const char *field, const char *id, struct error *e) MUST_USE;

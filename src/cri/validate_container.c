@@ -7,7 +7,7 @@
 #include "cri/validate.h"
 #include "cri/validate_fields.h"
 
-static int check_mount(size_t i, const PB(Mount) * m, struct error *e)
+static int check_mount(size_t i, const PB(Mount) *m, struct error *e)
 {
 	if (str_is_empty(m->container_path))
 		return err_new(e, ERR_INVALID, "config.mounts[%zu].container_path is empty", i);
@@ -46,7 +46,7 @@ static int check_mount(size_t i, const PB(Mount) * m, struct error *e)
 	return 0;
 }
 
-static int check_device(size_t i, const PB(Device) * d, struct error *e)
+static int check_device(size_t i, const PB(Device) *d, struct error *e)
 {
 	if (!path_is_clean_abs(d->host_path) || (*d->container_path && !path_is_clean_abs(d->container_path)))
 		return err_new(e, ERR_INVALID,
@@ -59,7 +59,7 @@ static int check_device(size_t i, const PB(Device) * d, struct error *e)
 	return 0;
 }
 
-static int check_container_security(const PB(LinuxContainerSecurityContext) * s, struct error *e)
+static int check_container_security(const PB(LinuxContainerSecurityContext) *s, struct error *e)
 {
 	int r;
 
@@ -108,7 +108,7 @@ int validate_log_path(const char *log_path, struct error *e)
 	return 0;
 }
 
-static int check_command(const PB(ContainerConfig) * c, struct error *e)
+static int check_command(const PB(ContainerConfig) *c, struct error *e)
 {
 	size_t bytes = 0;
 	int r;
@@ -137,7 +137,7 @@ static int check_command(const PB(ContainerConfig) * c, struct error *e)
 	return 0;
 }
 
-int validate_container_config(const PB(ContainerConfig) * c, struct error *e)
+int validate_container_config(const PB(ContainerConfig) *c, struct error *e)
 {
 	int r;
 

@@ -39,10 +39,10 @@
 
 int validate_name(const char *field, const char *name, bool required, struct error *e) MUST_USE;
 int validate_strings(const char *field, char *const *v, size_t n, size_t bytes_max, struct error *e) MUST_USE;
-int validate_id_value(const char *field, const PB(Int64Value) * v, struct error *e) MUST_USE;
+int validate_id_value(const char *field, const PB(Int64Value) *v, struct error *e) MUST_USE;
 int validate_groups(const char *field, const int64_t *groups, size_t n, struct error *e) MUST_USE;
-int validate_profile(const char *field, const PB(SecurityProfile) * p, struct error *e) MUST_USE;
-int validate_namespaces(const PB(NamespaceOption) * o, bool of_sandbox, struct error *e) MUST_USE;
-int validate_resources(const char *field, const PB(LinuxContainerResources) * res, struct error *e) MUST_USE;
+int validate_profile(const char *field, const PB(SecurityProfile) *p, struct error *e) MUST_USE;
+int validate_namespaces(const PB(NamespaceOption) *o, bool of_sandbox, struct error *e) MUST_USE;
+int validate_resources(const char *field, const PB(LinuxContainerResources) *res, struct error *e) MUST_USE;
 
 #endif

@@ -41,7 +41,7 @@ static const char *reason_of(const struct monitor_container_status *st)
 }
 
 /* Returns whether the record changed. */
-static bool apply(REC(Container) * rec, const struct monitor_container_status *st)
+static bool apply(REC(Container) *rec, const struct monitor_container_status *st)
 {
 	if (rec->state == RUNTIME__V1__CONTAINER_STATE__CONTAINER_EXITED)
 		return false;

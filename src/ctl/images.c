@@ -10,7 +10,7 @@
 #include "ctl/text.h"
 
 /* "busybox:1.36" -> its name and its tag; a digest has no tag. */
-static void add_image_row(struct ctl *c, struct table *t, const PB(Image) * image, const char *ref)
+static void add_image_row(struct ctl *c, struct table *t, const PB(Image) *image, const char *ref)
 {
 	const char *text = text_image(&c->arena, ref), *colon = strrchr(text, ':'),
 		   *slash = strrchr(text, '/');

@@ -122,8 +122,8 @@ static int inspect_image(struct ctl *c, const char *name, struct json_object **r
 
 static int inspect_one(struct ctl *c, const char *name, struct json_object **ret, struct error *e)
 {
-	PB(PodSandbox) * pod;
-	PB(Container) * container;
+	PB(PodSandbox) *pod;
+	PB(Container) *container;
 	int r = resolve_any(c, name, &pod, &container, e);
 
 	if (r == -ERR_NOT_FOUND) {

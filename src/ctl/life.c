@@ -10,8 +10,7 @@
 
 #define STOP_TIMEOUT_S 10
 
-static int containers_of(struct ctl *c, const char *pod_id, PB(ListContainersResponse) * *ret,
-			 struct error *e)
+static int containers_of(struct ctl *c, const char *pod_id, PB(ListContainersResponse) **ret, struct error *e)
 {
 	PB(ListContainersRequest) *req = CTL_NEW(c, ListContainersRequest, list_containers_request);
 
@@ -21,7 +20,7 @@ static int containers_of(struct ctl *c, const char *pod_id, PB(ListContainersRes
 }
 
 /* What the manifest says, as the kubelet notes it too. */
-static int64_t grace_of(const PB(Container) * ct)
+static int64_t grace_of(const PB(Container) *ct)
 {
 	int64_t s;
 
@@ -31,7 +30,7 @@ static int64_t grace_of(const PB(Container) * ct)
 		       : STOP_TIMEOUT_S;
 }
 
-static int stop_container(struct ctl *c, const PB(Container) * ct, int64_t timeout_s, struct error *e)
+static int stop_container(struct ctl *c, const PB(Container) *ct, int64_t timeout_s, struct error *e)
 {
 	PB(StopContainerRequest) *req = CTL_NEW(c, StopContainerRequest, stop_container_request);
 	PB(StopContainerResponse) *resp = NULL;
@@ -42,7 +41,7 @@ static int stop_container(struct ctl *c, const PB(Container) * ct, int64_t timeo
 }
 
 /* StopPodSandbox kills what still runs: so its containers are asked first, as the kubelet does. */
-static int stop_pod(struct ctl *c, const PB(PodSandbox) * pod, int64_t timeout_s, struct error *e)
+static int stop_pod(struct ctl *c, const PB(PodSandbox) *pod, int64_t timeout_s, struct error *e)
 {
 	PB(StopPodSandboxRequest) *req = CTL_NEW(c, StopPodSandboxRequest, stop_pod_sandbox_request);
 	PB(StopPodSandboxResponse) *resp = NULL;
@@ -74,8 +73,8 @@ int ctl_stop(struct ctl *c, int argc, char **argv, struct error *e)
 	if (i == argc)
 		return ctl_usage(c, "which pod or container?");
 	for (; i < argc; i++) {
-		PB(PodSandbox) * pod;
-		PB(Container) * container;
+		PB(PodSandbox) *pod;
+		PB(Container) *container;
 		int r = resolve_any(c, argv[i], &pod, &container, e);
 
 		if (r == 0)
@@ -87,7 +86,7 @@ int ctl_stop(struct ctl *c, int argc, char **argv, struct error *e)
 	return CTL_OK;
 }
 
-static int remove_container(struct ctl *c, const PB(Container) * ct, bool force, struct error *e)
+static int remove_container(struct ctl *c, const PB(Container) *ct, bool force, struct error *e)
 {
 	PB(RemoveContainerRequest) *req = CTL_NEW(c, RemoveContainerRequest, remove_container_request);
 	PB(RemoveContainerResponse) *resp = NULL;
@@ -99,8 +98,7 @@ static int remove_container(struct ctl *c, const PB(Container) * ct, bool force,
 	return CTL_CALL(c, "Runtime", "RemoveContainer", req, remove_container_response, &resp, e);
 }
 
-static int remove_pod(struct ctl *c, const PB(PodSandbox) * pod, bool force, const char *data,
-		      struct error *e)
+static int remove_pod(struct ctl *c, const PB(PodSandbox) *pod, bool force, const char *data, struct error *e)
 {
 	PB(RemovePodSandboxRequest) *req = CTL_NEW(c, RemovePodSandboxRequest, remove_pod_sandbox_request);
 	PB(RemovePodSandboxResponse) *resp = NULL;
@@ -132,8 +130,8 @@ int ctl_rm(struct ctl *c, int argc, char **argv, struct error *e)
 	if (i == argc)
 		return ctl_usage(c, "which pod or container?");
 	for (; i < argc; i++) {
-		PB(PodSandbox) * pod;
-		PB(Container) * container;
+		PB(PodSandbox) *pod;
+		PB(Container) *container;
 		int r = resolve_any(c, argv[i], &pod, &container, e);
 
 		if (r == 0)

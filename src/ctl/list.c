@@ -10,7 +10,7 @@
 #include "ctl/table.h"
 #include "ctl/text.h"
 
-static int pod_status(struct ctl *c, const char *id, PB(PodSandboxStatus) * *ret, struct error *e)
+static int pod_status(struct ctl *c, const char *id, PB(PodSandboxStatus) **ret, struct error *e)
 {
 	PB(PodSandboxStatusRequest) *req = CTL_NEW(c, PodSandboxStatusRequest, pod_sandbox_status_request);
 	PB(PodSandboxStatusResponse) *resp = NULL;
@@ -24,7 +24,7 @@ static int pod_status(struct ctl *c, const char *id, PB(PodSandboxStatus) * *ret
 }
 
 /* "100000+65536": the host ids of a pod's users, or "host". */
-static const char *user_text(struct ctl *c, const PB(PodSandboxStatus) * s)
+static const char *user_text(struct ctl *c, const PB(PodSandboxStatus) *s)
 {
 	const PB(NamespaceOption) *o = s->linux && s->linux->namespaces ? s->linux->namespaces->options
 									: NULL;
@@ -35,7 +35,7 @@ static const char *user_text(struct ctl *c, const PB(PodSandboxStatus) * s)
 	return arena_fmt(&c->arena, "%u+%u", u->uids[0]->host_id, u->uids[0]->length);
 }
 
-static int add_pod(struct ctl *c, struct table *t, const PB(PodSandbox) * p, struct error *e)
+static int add_pod(struct ctl *c, struct table *t, const PB(PodSandbox) *p, struct error *e)
 {
 	PB(PodSandboxStatus) *s = NULL;
 	int r = pod_status(c, p->id, &s, e);
@@ -99,7 +99,7 @@ int ctl_pods(struct ctl *c, int argc, char **argv, struct error *e)
 	return CTL_OK;
 }
 
-static const char *state_text(struct ctl *c, const PB(Container) * ct, struct error *e)
+static const char *state_text(struct ctl *c, const PB(Container) *ct, struct error *e)
 {
 	static const char *const names[] = { "created", "running", "exited", "unknown" };
 	PB(ContainerStatusRequest) *req = CTL_NEW(c, ContainerStatusRequest, container_status_request);
@@ -117,7 +117,7 @@ static const char *state_text(struct ctl *c, const PB(Container) * ct, struct er
 }
 
 /* The pod's name: from the labels that kubelets and hullctl give, or from the list of pods. */
-static const char *pod_name(const PB(ListPodSandboxResponse) * pods, const PB(Container) * ct)
+static const char *pod_name(const PB(ListPodSandboxResponse) *pods, const PB(Container) *ct)
 {
 	for (size_t i = 0; i < pods->n_items; i++)
 		if (str_eq(pods->items[i]->id, ct->pod_sandbox_id) && pods->items[i]->metadata)
@@ -125,7 +125,7 @@ static const char *pod_name(const PB(ListPodSandboxResponse) * pods, const PB(Co
 	return ct->pod_sandbox_id;
 }
 
-static const char *image_text(struct ctl *c, const PB(Container) * ct)
+static const char *image_text(struct ctl *c, const PB(Container) *ct)
 {
 	if (ct->image && !str_is_empty(ct->image->user_specified_image))
 		return text_image(&c->arena, ct->image->user_specified_image);

@@ -2,7 +2,7 @@
 /* The sandbox: names, logs, DNS, ports, namespaces, security. What a container gets is in pod_plan_container.c. */
 #include "ctl/plan_internal.h"
 
-static void add_labels(const struct pod_plan *p, PB(PodSandboxConfig) * c)
+static void add_labels(const struct pod_plan *p, PB(PodSandboxConfig) *c)
 {
 	const struct manifest *m = p->manifest;
 	const struct manifest_pair own[] = {
@@ -48,11 +48,11 @@ static void add_texts(const struct pod_plan *p, char ***to, size_t *n, const cha
 
 /* dnsPolicy: with None what dnsConfig says; otherwise the node's own (there is no cluster), with dnsConfig's behind it.
  * No DNSConfig at all lets hulld copy the node's resolv.conf. */
-static void add_dns(const struct pod_plan *p, PB(PodSandboxConfig) * c)
+static void add_dns(const struct pod_plan *p, PB(PodSandboxConfig) *c)
 {
 	const struct manifest *m = p->manifest;
 	bool is_own = str_eq(m->dns_policy, "None");
-	PB(DNSConfig) * d;
+	PB(DNSConfig) *d;
 
 	if (!is_own && !m->dns_servers.n && !m->dns_searches.n && !m->dns_options.n)
 		return;
@@ -71,7 +71,7 @@ static void add_dns(const struct pod_plan *p, PB(PodSandboxConfig) * c)
 	}
 }
 
-static void add_ports(const struct pod_plan *p, PB(PodSandboxConfig) * c)
+static void add_ports(const struct pod_plan *p, PB(PodSandboxConfig) *c)
 {
 	const struct manifest *m = p->manifest;
 	size_t n = 0;
@@ -98,7 +98,7 @@ static void add_ports(const struct pod_plan *p, PB(PodSandboxConfig) * c)
 	}
 }
 
-PB(IDMapping) * *plan_mapping(const struct pod_plan *p, size_t *ret_n)
+PB(IDMapping) **plan_mapping(const struct pod_plan *p, size_t *ret_n)
 {
 	PB(IDMapping) **v = arena_array(p->arena, 1, sizeof(*v));
 
@@ -110,7 +110,7 @@ PB(IDMapping) * *plan_mapping(const struct pod_plan *p, size_t *ret_n)
 	return v;
 }
 
-PB(NamespaceOption) * plan_namespaces(const struct pod_plan *p)
+PB(NamespaceOption) *plan_namespaces(const struct pod_plan *p)
 {
 	const struct manifest *m = p->manifest;
 	PB(NamespaceOption) *o = PLAN_NEW(p, NamespaceOption, namespace_option);
@@ -132,9 +132,9 @@ PB(NamespaceOption) * plan_namespaces(const struct pod_plan *p)
 	return o;
 }
 
-PB(Int64Value) * plan_int(const struct pod_plan *p, int64_t value)
+PB(Int64Value) *plan_int(const struct pod_plan *p, int64_t value)
 {
-	PB(Int64Value) * v;
+	PB(Int64Value) *v;
 
 	if (value < 0)
 		return NULL;
@@ -143,9 +143,9 @@ PB(Int64Value) * plan_int(const struct pod_plan *p, int64_t value)
 	return v;
 }
 
-PB(SecurityProfile) * plan_profile(const struct pod_plan *p, const char *type, const char *ref)
+PB(SecurityProfile) *plan_profile(const struct pod_plan *p, const char *type, const char *ref)
 {
-	PB(SecurityProfile) * s;
+	PB(SecurityProfile) *s;
 
 	if (!type)
 		return NULL;
@@ -158,9 +158,9 @@ PB(SecurityProfile) * plan_profile(const struct pod_plan *p, const char *type, c
 	return s;
 }
 
-PB(SELinuxOption) * plan_selinux(const struct pod_plan *p, const struct manifest_security *s)
+PB(SELinuxOption) *plan_selinux(const struct pod_plan *p, const struct manifest_security *s)
 {
-	PB(SELinuxOption) * o;
+	PB(SELinuxOption) *o;
 
 	if (!s->se_user && !s->se_role && !s->se_type && !s->se_level)
 		return NULL;
@@ -194,7 +194,7 @@ static bool has_privileged(const struct manifest *m)
 	return false;
 }
 
-static PB(LinuxSandboxSecurityContext) * sandbox_security(const struct pod_plan *p)
+static PB(LinuxSandboxSecurityContext) *sandbox_security(const struct pod_plan *p)
 {
 	const struct manifest_security *s = &p->manifest->security;
 	PB(LinuxSandboxSecurityContext) *c =
@@ -213,7 +213,7 @@ static PB(LinuxSandboxSecurityContext) * sandbox_security(const struct pod_plan 
 	return c;
 }
 
-PB(PodSandboxConfig) * pod_plan_sandbox(const struct pod_plan *p)
+PB(PodSandboxConfig) *pod_plan_sandbox(const struct pod_plan *p)
 {
 	const struct manifest *m = p->manifest;
 	PB(PodSandboxConfig) *c = PLAN_NEW(p, PodSandboxConfig, pod_sandbox_config);

@@ -89,7 +89,7 @@ static char **expand_all(const struct pod_plan *p, const struct manifest_list *f
 	return v;
 }
 
-static void add_command(const struct pod_plan *p, const struct pod_plan_container *k, PB(ContainerConfig) * c)
+static void add_command(const struct pod_plan *p, const struct pod_plan_container *k, PB(ContainerConfig) *c)
 {
 	size_t n;
 	const struct manifest_pair *env = make_env(p, k, &n);
@@ -118,13 +118,13 @@ static const char *volume_path(const struct pod_plan *p, const char *name)
 }
 
 static void add_mounts(const struct pod_plan *p, const struct manifest_container *from,
-		       PB(ContainerConfig) * c)
+		       PB(ContainerConfig) *c)
 {
 	c->mounts = arena_array(p->arena, from->mounts.n, sizeof(*c->mounts));
 	for (size_t i = 0; i < from->mounts.n; i++) {
 		const struct manifest_mount *m = MANIFEST_AT(from->mounts, struct manifest_mount, i);
 		const char *path = volume_path(p, m->volume);
-		PB(Mount) * to;
+		PB(Mount) *to;
 
 		if (!path)
 			continue;
@@ -190,7 +190,7 @@ static int64_t clamp(int64_t value, int64_t low, int64_t high)
 	return value < low ? low : value > high ? high : value;
 }
 
-static PB(LinuxContainerResources) * resources(const struct pod_plan *p, const struct manifest_resources *r)
+static PB(LinuxContainerResources) *resources(const struct pod_plan *p, const struct manifest_resources *r)
 {
 	PB(LinuxContainerResources) *to = PLAN_NEW(p, LinuxContainerResources, linux_container_resources);
 	int64_t request_m = r->cpu_request_m >= 0 ? r->cpu_request_m : r->cpu_limit_m;
@@ -236,8 +236,8 @@ static bool adds(const struct manifest_security *s, const char *cap)
 	return false;
 }
 
-static PB(LinuxContainerSecurityContext) *
-	security(const struct pod_plan *p, const struct manifest_container *from)
+static PB(LinuxContainerSecurityContext) *security(const struct pod_plan *p,
+						   const struct manifest_container *from)
 {
 	const struct manifest_security *own = &from->security, *pod = &p->manifest->security;
 	PB(LinuxContainerSecurityContext) *c =
@@ -278,8 +278,7 @@ static PB(LinuxContainerSecurityContext) *
 	return c;
 }
 
-static void add_notes(const struct pod_plan *p, const struct manifest_container *from,
-		      PB(ContainerConfig) * c)
+static void add_notes(const struct pod_plan *p, const struct manifest_container *from, PB(ContainerConfig) *c)
 {
 	const struct manifest_pair labels[] = {
 		{ "io.kubernetes.container.name", from->name },
@@ -287,7 +286,7 @@ static void add_notes(const struct pod_plan *p, const struct manifest_container 
 		{ "io.kubernetes.pod.namespace", p->manifest->ns },
 		{ "io.kubernetes.pod.uid", p->uid },
 	};
-	PB(ContainerConfig__AnnotationsEntry) * grace;
+	PB(ContainerConfig__AnnotationsEntry) *grace;
 
 	c->labels = arena_array(p->arena, ARRAY_LEN(labels), sizeof(*c->labels));
 	for (size_t i = 0; i < ARRAY_LEN(labels); i++) {
@@ -303,7 +302,7 @@ static void add_notes(const struct pod_plan *p, const struct manifest_container 
 	c->annotations[c->n_annotations++] = grace;
 }
 
-PB(ContainerConfig) * pod_plan_container(const struct pod_plan *p, const struct pod_plan_container *k)
+PB(ContainerConfig) *pod_plan_container(const struct pod_plan *p, const struct pod_plan_container *k)
 {
 	const struct manifest_container *from = k->container;
 	PB(ContainerConfig) *c = PLAN_NEW(p, ContainerConfig, container_config);

@@ -99,7 +99,7 @@ static int on_message(void *arg, const void *data, size_t len, struct error *e)
 }
 
 /* CRI's own call. */
-static int pull_plainly(struct ctl *c, const char *image, PB(AuthConfig) * auth, const char **ret_id,
+static int pull_plainly(struct ctl *c, const char *image, PB(AuthConfig) *auth, const char **ret_id,
 			struct error *e)
 {
 	PB(PullImageRequest) *req = CTL_NEW(c, PullImageRequest, pull_image_request);

@@ -76,14 +76,14 @@ int resolve_choose(const struct resolve_candidate *list, size_t count, bool is_p
 	return 0;
 }
 
-static int list_pods(struct ctl *c, PB(ListPodSandboxResponse) * *ret, struct error *e)
+static int list_pods(struct ctl *c, PB(ListPodSandboxResponse) **ret, struct error *e)
 {
 	PB(ListPodSandboxRequest) *req = CTL_NEW(c, ListPodSandboxRequest, list_pod_sandbox_request);
 
 	return CTL_CALL(c, "Runtime", "ListPodSandbox", req, list_pod_sandbox_response, ret, e);
 }
 
-int resolve_pod(struct ctl *c, const char *text, PB(PodSandbox) * *ret, struct error *e)
+int resolve_pod(struct ctl *c, const char *text, PB(PodSandbox) **ret, struct error *e)
 {
 	struct resolve_candidate *list;
 	PB(ListPodSandboxResponse) *pods = NULL;
@@ -113,7 +113,7 @@ int resolve_pod(struct ctl *c, const char *text, PB(PodSandbox) * *ret, struct e
 
 /* The pod's name and namespace stand in the labels that a kubelet and hullctl give every container; where they are
  * not, they come from the list of pods. */
-static void name_pod(const PB(ListPodSandboxResponse) * pods, const PB(Container) * ct,
+static void name_pod(const PB(ListPodSandboxResponse) *pods, const PB(Container) *ct,
 		     struct resolve_candidate *k)
 {
 	k->pod = k->ns = "";
@@ -126,8 +126,8 @@ static void name_pod(const PB(ListPodSandboxResponse) * pods, const PB(Container
 }
 
 /* The only container of the pod that text names. */
-static int container_of_pod(struct ctl *c, const char *text, const PB(ListContainersResponse) * all,
-			    PB(Container) * *ret, struct error *e)
+static int container_of_pod(struct ctl *c, const char *text, const PB(ListContainersResponse) *all,
+			    PB(Container) **ret, struct error *e)
 {
 	struct error ignored = ERROR_INIT;
 	PB(PodSandbox) *pod = NULL;
@@ -149,7 +149,7 @@ static int container_of_pod(struct ctl *c, const char *text, const PB(ListContai
 	return 0;
 }
 
-int resolve_container(struct ctl *c, const char *text, PB(Container) * *ret, struct error *e)
+int resolve_container(struct ctl *c, const char *text, PB(Container) **ret, struct error *e)
 {
 	PB(ListContainersRequest) *req = CTL_NEW(c, ListContainersRequest, list_containers_request);
 	PB(ListContainersResponse) *all = NULL;
@@ -184,7 +184,7 @@ int resolve_container(struct ctl *c, const char *text, PB(Container) * *ret, str
 	return r;
 }
 
-int resolve_any(struct ctl *c, const char *text, PB(PodSandbox) * *ret_pod, PB(Container) * *ret_container,
+int resolve_any(struct ctl *c, const char *text, PB(PodSandbox) **ret_pod, PB(Container) **ret_container,
 		struct error *e)
 {
 	struct error second = ERROR_INIT;
@@ -207,7 +207,7 @@ int resolve_any(struct ctl *c, const char *text, PB(PodSandbox) * *ret_pod, PB(C
 	return r;
 }
 
-const char *resolve_label(const PB(Container) * ct, const char *key)
+const char *resolve_label(const PB(Container) *ct, const char *key)
 {
 	for (size_t i = 0; i < ct->n_annotations; i++)
 		if (str_eq(ct->annotations[i]->key, key))

@@ -18,14 +18,14 @@ struct resolve_candidate {
 int resolve_choose(const struct resolve_candidate *list, size_t count, bool is_pod, const char *text,
 		   size_t *ret_index, struct error *e) MUST_USE;
 
-int resolve_pod(struct ctl *c, const char *text, PB(PodSandbox) * *ret, struct error *e) MUST_USE;
+int resolve_pod(struct ctl *c, const char *text, PB(PodSandbox) **ret, struct error *e) MUST_USE;
 /* A container; a pod with a single container names that too. */
-int resolve_container(struct ctl *c, const char *text, PB(Container) * *ret, struct error *e) MUST_USE;
+int resolve_container(struct ctl *c, const char *text, PB(Container) **ret, struct error *e) MUST_USE;
 /* Either: exactly one of both is set. What has a '/' is first looked up as a container. */
-int resolve_any(struct ctl *c, const char *text, PB(PodSandbox) * *ret_pod, PB(Container) * *ret_container,
+int resolve_any(struct ctl *c, const char *text, PB(PodSandbox) **ret_pod, PB(Container) **ret_container,
 		struct error *e) MUST_USE;
 
 /* A label or annotation of a container or pod, or "". */
-const char *resolve_label(const PB(Container) * ct, const char *key) __attribute__((returns_nonnull));
+const char *resolve_label(const PB(Container) *ct, const char *key) __attribute__((returns_nonnull));
 
 #endif

@@ -38,7 +38,7 @@ struct running {
 	const struct run_options *o;
 	struct manifest m;
 	struct pod_plan plan;
-	PB(PodSandboxConfig) * config;
+	PB(PodSandboxConfig) *config;
 	const char **image_ids; /* of each container */
 	const char *sandbox_id, *ip;
 	bool has_dir;
@@ -47,7 +47,7 @@ struct running {
 
 /* --- images ----------------------------------------------------------------------------------------- */
 
-static int image_status(struct ctl *c, const char *name, PB(Image) * *ret, struct error *e)
+static int image_status(struct ctl *c, const char *name, PB(Image) **ret, struct error *e)
 {
 	PB(ImageStatusRequest) *req = CTL_NEW(c, ImageStatusRequest, image_status_request);
 	PB(ImageStatusResponse) *resp = NULL;

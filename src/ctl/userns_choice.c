@@ -64,7 +64,7 @@ static int add_pod(struct ctl *c, const char *id, struct idrange *taken, struct 
 {
 	PB(PodSandboxStatusRequest) *req = CTL_NEW(c, PodSandboxStatusRequest, pod_sandbox_status_request);
 	PB(PodSandboxStatusResponse) *resp = NULL;
-	const PB(UserNamespace) * u;
+	const PB(UserNamespace) *u;
 	int r;
 
 	req->pod_sandbox_id = (char *)id;

@@ -39,7 +39,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-static PB(PodSandboxConfig) * pod(void)
+static PB(PodSandboxConfig) *pod(void)
 {
 	PB(PodSandboxConfig) *c = NEWMSG(PodSandboxConfig, pod_sandbox_config);
 
@@ -49,12 +49,12 @@ static PB(PodSandboxConfig) * pod(void)
 	return c;
 }
 
-static PB(NamespaceOption) * options(PB(PodSandboxConfig) * c)
+static PB(NamespaceOption) *options(PB(PodSandboxConfig) *c)
 {
 	return c->linux->security_context->namespace_options;
 }
 
-static void ask_userns(PB(PodSandboxConfig) * c)
+static void ask_userns(PB(PodSandboxConfig) *c)
 {
 	PB(UserNamespace) *u = NEWMSG(UserNamespace, user_namespace);
 
@@ -67,7 +67,7 @@ static void ask_userns(PB(PodSandboxConfig) * c)
 	options(c)->userns_options = u;
 }
 
-static void plan(const PB(PodSandboxConfig) * c, const char *handler, struct sandbox_plan *p)
+static void plan(const PB(PodSandboxConfig) *c, const char *handler, struct sandbox_plan *p)
 {
 	struct error e = ERROR_INIT;
 

@@ -20,8 +20,8 @@ static struct node_config config;
 static struct node node;
 static struct sandbox box;
 static struct image image;
-static REC(Container) * rec;
-static PB(ContainerConfig) * c;
+static REC(Container) *rec;
+static PB(ContainerConfig) *c;
 static struct oci_identity identity;
 static struct json_object *spec;
 
@@ -196,7 +196,7 @@ static void capabilities_are_added_dropped_and_never_inherited(void **state)
 static void mounts_come_parents_first_and_ours_yield(void **state)
 {
 	PB(Mount) *deep = NEWMSG(Mount, mount), *hosts = NEWMSG(Mount, mount), *proc = NEWMSG(Mount, mount);
-	PB(Mount) * mounts[] = { deep, hosts, proc };
+	PB(Mount) *mounts[] = { deep, hosts, proc };
 	struct error e = ERROR_INIT;
 
 	(void)state;

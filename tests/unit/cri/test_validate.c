@@ -34,7 +34,7 @@ static char *text(const char *s)
 	return arena_str(&arena, s);
 }
 
-static PB(PodSandboxConfig) * pod(void)
+static PB(PodSandboxConfig) *pod(void)
 {
 	PB(PodSandboxConfig) *c = NEWMSG(PodSandboxConfig, pod_sandbox_config);
 
@@ -50,8 +50,8 @@ static PB(PodSandboxConfig) * pod(void)
 	return c;
 }
 
-static PB(UserNamespace) * userns(PB(PodSandboxConfig) * c, unsigned mode, size_t ranges,
-				  uint32_t container_id, uint32_t host_id, uint32_t length)
+static PB(UserNamespace) *userns(PB(PodSandboxConfig) *c, unsigned mode, size_t ranges, uint32_t container_id,
+				 uint32_t host_id, uint32_t length)
 {
 	PB(UserNamespace) *u = NEWMSG(UserNamespace, user_namespace);
 
@@ -69,7 +69,7 @@ static PB(UserNamespace) * userns(PB(PodSandboxConfig) * c, unsigned mode, size_
 	return u;
 }
 
-static void refused(const PB(PodSandboxConfig) * c, const char *words)
+static void refused(const PB(PodSandboxConfig) *c, const char *words)
 {
 	struct error e = ERROR_INIT;
 

@@ -148,7 +148,7 @@ static void plan_of(struct arena *a, const struct manifest *m, struct pod_plan *
 	};
 }
 
-static PB(ContainerConfig) * container_of(struct arena *a, const struct pod_plan *p)
+static PB(ContainerConfig) *container_of(struct arena *a, const struct pod_plan *p)
 {
 	(void)a;
 	return pod_plan_container(p, &(struct pod_plan_container){ manifest_container(p->manifest, 0),
@@ -160,9 +160,9 @@ static void a_pod_with_host_users_false_asks_for_its_ids_everywhere(void **state
 	cleanup_arena struct arena a = ARENA_INIT;
 	struct manifest m;
 	struct pod_plan p;
-	PB(PodSandboxConfig) * s;
-	PB(ContainerConfig) * c;
-	const PB(UserNamespace) * u;
+	PB(PodSandboxConfig) *s;
+	PB(ContainerConfig) *c;
+	const PB(UserNamespace) *u;
 
 	(void)state;
 	read_ok(&a,
@@ -193,8 +193,8 @@ static void host_namespaces_are_the_nodes(void **state)
 	cleanup_arena struct arena a = ARENA_INIT;
 	struct manifest m;
 	struct pod_plan p;
-	PB(PodSandboxConfig) * s;
-	const PB(NamespaceOption) * o;
+	PB(PodSandboxConfig) *s;
+	const PB(NamespaceOption) *o;
 
 	(void)state;
 	read_ok(&a,
@@ -233,7 +233,7 @@ static void resources_become_what_a_kubelet_makes_of_them(void **state)
 		cleanup_arena struct arena a = ARENA_INIT;
 		struct manifest m;
 		struct pod_plan p;
-		PB(LinuxContainerResources) * r;
+		PB(LinuxContainerResources) *r;
 
 		read_ok(&a, arena_fmt(&a, ONE "    resources: %s\n", cases[i].resources), &m);
 		plan_of(&a, &m, &p);
@@ -252,7 +252,7 @@ static void the_environment_knows_the_pod(void **state)
 	cleanup_arena struct arena a = ARENA_INIT;
 	struct manifest m;
 	struct pod_plan p;
-	PB(ContainerConfig) * c;
+	PB(ContainerConfig) *c;
 
 	(void)state;
 	read_ok(&a,
@@ -278,7 +278,7 @@ static void security_of_a_container_wins_over_the_pods(void **state)
 	cleanup_arena struct arena a = ARENA_INIT;
 	struct manifest m;
 	struct pod_plan p;
-	PB(LinuxContainerSecurityContext) * s;
+	PB(LinuxContainerSecurityContext) *s;
 
 	(void)state;
 	read_ok(&a,
@@ -307,7 +307,7 @@ static void a_privileged_container_has_nothing_masked(void **state)
 	cleanup_arena struct arena a = ARENA_INIT;
 	struct manifest m;
 	struct pod_plan p;
-	PB(LinuxContainerSecurityContext) * s;
+	PB(LinuxContainerSecurityContext) *s;
 
 	(void)state;
 	read_ok(&a, ONE "    securityContext: {privileged: true, seccompProfile: {type: RuntimeDefault}}\n",
@@ -362,7 +362,7 @@ static void dns_config_adds_to_the_nodes_resolver_or_replaces_it(void **state)
 		cleanup_arena struct arena a = ARENA_INIT;
 		struct manifest m;
 		struct pod_plan p;
-		PB(DNSConfig) * d;
+		PB(DNSConfig) *d;
 
 		read_ok(&a,
 			arena_fmt(&a,

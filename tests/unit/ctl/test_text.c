@@ -232,7 +232,7 @@ static void messages_become_json_as_protobuf_maps_them(void **state)
 	PB(ContainerStatus) *s = PB_NEW(&a, PB(ContainerStatus), runtime__v1__container_status);
 	PB(ContainerStatus__LabelsEntry) *label =
 		PB_NEW(&a, PB(ContainerStatus__LabelsEntry), runtime__v1__container_status__labels_entry);
-	PB(ContainerStatus__LabelsEntry) * labels[] = { label };
+	PB(ContainerStatus__LabelsEntry) *labels[] = { label };
 	struct json_object *doc, *v;
 
 	(void)state;
