@@ -62,7 +62,8 @@ static int undo_entry(void *arg, const char *kind, const char *what, struct erro
 	else if (str_eq(kind, JOURNAL_CNI))
 		return sandbox_net_down(u->n, u->s, e);
 	else
-		r = err_new(e, ERR_UNSUPPORTED, "the pod's journal has an entry of the unknown kind \"%s\" (%s)", kind, what);
+		r = err_new(e, ERR_UNSUPPORTED,
+			    "the pod's journal has an entry of the unknown kind \"%s\" (%s)", kind, what);
 	if (r < 0)
 		return r;
 	return journal_done(&u->j, kind, what, e);
@@ -149,7 +150,8 @@ int sandbox_forget(struct node *n, struct sandbox *s, struct error *e)
 	return store_remove(n->store, STORE_SANDBOX, s->rec->id, STORE_SAFE, e);
 }
 
-int cri_stop_pod_sandbox(struct node *n, struct call *call, const void *request, void *response, struct error *e)
+int cri_stop_pod_sandbox(struct node *n, struct call *call, const void *request, void *response,
+			 struct error *e)
 {
 	const PB(StopPodSandboxRequest) *req = request;
 	struct sandbox *s;

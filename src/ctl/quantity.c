@@ -6,7 +6,7 @@
 #include "base/str.h"
 #include "ctl/quantity.h"
 
-#define DIGITS_MAX 18	/* what fits 63 bits whatever the digits are */
+#define DIGITS_MAX 18 /* what fits 63 bits whatever the digits are */
 #define EXPONENT_MAX 18
 
 /* mantissa * 10^ten * 2^two */
@@ -19,9 +19,9 @@ static const struct {
 	const char *text;
 	int ten, two;
 } suffixes[] = {
-	{ "", 0, 0 },	{ "n", -9, 0 }, { "u", -6, 0 }, { "m", -3, 0 }, { "k", 3, 0 },	 { "M", 6, 0 },	  { "G", 9, 0 },
-	{ "T", 12, 0 }, { "P", 15, 0 }, { "E", 18, 0 }, { "Ki", 0, 10 }, { "Mi", 0, 20 }, { "Gi", 0, 30 }, { "Ti", 0, 40 },
-	{ "Pi", 0, 50 }, { "Ei", 0, 60 },
+	{ "", 0, 0 },	 { "n", -9, 0 },  { "u", -6, 0 },  { "m", -3, 0 },  { "k", 3, 0 },   { "M", 6, 0 },
+	{ "G", 9, 0 },	 { "T", 12, 0 },  { "P", 15, 0 },  { "E", 18, 0 },  { "Ki", 0, 10 }, { "Mi", 0, 20 },
+	{ "Gi", 0, 30 }, { "Ti", 0, 40 }, { "Pi", 0, 50 }, { "Ei", 0, 60 },
 };
 
 static int bad(const char *text, struct error *e)
