@@ -168,6 +168,8 @@ int validate_container_config(const PB(ContainerConfig) *c, struct error *e)
 		return err_new(e, ERR_UNSUPPORTED,
 			       "config.CDI_devices: CDI devices are not supported yet (\"%.200s\")",
 			       c->cdi_devices[0]->name);
+	if (c->stop_signal > RUNTIME__V1__SIGNAL__SIGNAL_SIGRTMAX)
+		return err_new(e, ERR_INVALID, "config.stop_signal %d is unknown", (int)c->stop_signal);
 	if (c->windows)
 		return err_new(e, ERR_INVALID, "config.windows is set: this is a Linux node");
 	if (!c->linux)
