@@ -211,8 +211,8 @@ class Hulld(Process):
         return found
 
     def processes(self):
-        """Processes of this instance: our directory in their command line, or our tag in their cgroup.
-        hulld itself is not one of them."""
+        """Processes of this instance: our directory in their command line, or our tag in their cgroup, or, of
+        monitors, our directory open. hulld itself is not one of them."""
         found = {}
         for proc in pathlib.Path("/proc").glob("[0-9]*"):
             try:
@@ -223,9 +223,17 @@ class Hulld(Process):
             pid = int(proc.name)
             if pid in (os.getpid(), self.process and self.process.pid):
                 continue
-            if str(self.base) in command or f"/{self.tag}" in cgroup:
+            if str(self.base) in command or f"/{self.tag}" in cgroup or \
+                    (command.startswith("hull-pod") and self.is_open_in(proc)):
                 found[pid] = command.strip()
         return found
+
+    def is_open_in(self, proc):
+        """Has a process a file open below our directory?"""
+        try:
+            return any(os.readlink(fd).startswith(f"{self.base}/") for fd in (proc / "fd").iterdir())
+        except OSError:
+            return False
 
     def links(self):
         """Host ends of veth pairs in our bridge."""
