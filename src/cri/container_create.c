@@ -85,7 +85,7 @@ static int reserve(struct node *n, struct container *c, const struct call *call,
 	other = map_get(&n->container_names, key);
 	if (!other) {
 		r = check_sandbox(c->sandbox, c->rec->is_pause, e);
-		if (r == 0) {
+		if (r >= 0) {
 			c->is_creating = true;
 			map_put(&n->container_names, key, container_hold(c));
 			map_put(&n->containers, c->rec->id, container_hold(c));
@@ -95,7 +95,7 @@ static int reserve(struct node *n, struct container *c, const struct call *call,
 	} else if (other->is_creating) {
 		container_hold(other);
 		r = join_creation(n, other, call, e);
-		if (r == 0) {
+		if (r >= 0) {
 			*ret_other = other;
 			r = 1;
 		} else {

@@ -18,7 +18,7 @@ static int pod_status(struct ctl *c, const char *id, PB(PodSandboxStatus) **ret,
 
 	req->pod_sandbox_id = (char *)id;
 	r = CTL_CALL(c, "Runtime", "PodSandboxStatus", req, pod_sandbox_status_response, &resp, e);
-	if (r == 0)
+	if (r >= 0)
 		*ret = resp->status;
 	return r;
 }
@@ -165,7 +165,7 @@ int ctl_ps(struct ctl *c, int argc, char **argv, struct error *e)
 		req->filter->state->state = RUNTIME__V1__CONTAINER_STATE__CONTAINER_RUNNING;
 	}
 	r = CTL_CALL(c, "Runtime", "ListContainers", req, list_containers_response, &resp, e);
-	if (r == 0)
+	if (r >= 0)
 		r = CTL_CALL(c, "Runtime", "ListPodSandbox", ask, list_pod_sandbox_response, &pods, e);
 	if (r < 0)
 		return r;

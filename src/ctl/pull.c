@@ -165,7 +165,7 @@ int pull_image(struct ctl *c, const char *image, const char *creds, const char *
 
 int ctl_pull(struct ctl *c, int argc, char **argv, struct error *e)
 {
-	const char *creds = NULL, *id;
+	const char *creds = NULL, *id = "";
 	const struct ctl_option options[] = {
 		{ 'q', "quiet", CTL_FLAG, &c->is_quiet },
 		{ 0, "creds", CTL_TEXT, &creds },

@@ -106,7 +106,7 @@ int resolve_pod(struct ctl *c, const char *text, PB(PodSandbox) **ret, struct er
 		};
 	}
 	r = resolve_choose(list, pods->n_items, true, text, &index, e);
-	if (r == 0)
+	if (r >= 0)
 		*ret = pods->items[index];
 	return r;
 }
@@ -159,7 +159,7 @@ int resolve_container(struct ctl *c, const char *text, PB(Container) **ret, stru
 	int r;
 
 	r = list_pods(c, &pods, e);
-	if (r == 0)
+	if (r >= 0)
 		r = CTL_CALL(c, "Runtime", "ListContainers", req, list_containers_response, &all, e);
 	if (r < 0)
 		return r;
@@ -179,7 +179,7 @@ int resolve_container(struct ctl *c, const char *text, PB(Container) **ret, stru
 	r = resolve_choose(list, all->n_containers, false, text, &index, e);
 	if (r == -ERR_NOT_FOUND)
 		return container_of_pod(c, text, all, ret, e);
-	if (r == 0)
+	if (r >= 0)
 		*ret = all->containers[index];
 	return r;
 }

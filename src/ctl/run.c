@@ -56,9 +56,10 @@ static int image_status(struct ctl *c, const char *name, PB(Image) **ret, struct
 	req->image = CTL_NEW(c, ImageSpec, image_spec);
 	req->image->image = (char *)name;
 	r = CTL_CALL(c, "Image", "ImageStatus", req, image_status_response, &resp, e);
-	if (r == 0)
-		*ret = resp->image;
-	return r;
+	if (r < 0)
+		return r;
+	*ret = resp->image;
+	return 0;
 }
 
 /* Without a policy an image is pulled when it is absent: also with the tag latest, where Kubernetes would always ask the
@@ -77,9 +78,9 @@ static int need_image(struct running *p, const struct manifest_container *ct, co
 			       ct->image);
 	if (!image || str_eq(ct->pull_policy, "Always")) {
 		r = pull_image(p->c, ct->image, NULL, &id, e);
-		if (r == 0)
+		if (r >= 0)
 			r = image_status(p->c, id, &image, e);
-		if (r == 0 && !image)
+		if (r >= 0 && !image)
 			return err_new(e, ERR_NOT_FOUND, "image \"%s\" was pulled, and is gone again",
 				       ct->image);
 		if (r < 0)

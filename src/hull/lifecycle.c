@@ -39,7 +39,7 @@ static int parse_signal(const char *text, int *ret, struct error *e)
 		*ret = (int)number;
 		return 0;
 	}
-	for (; text[n] && n < sizeof(upper) - 1; n++)
+	for (; n < sizeof(upper) - 1 && text[n]; n++)
 		upper[n] = (char)toupper((unsigned char)text[n]);
 	upper[n] = '\0';
 	if (str_starts(upper, "SIG"))

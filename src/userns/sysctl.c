@@ -130,7 +130,7 @@ void sysctl_path(const char *name, char out[SYSCTL_NAME_MAX + 1])
 {
 	size_t i;
 
-	for (i = 0; name[i] && i < SYSCTL_NAME_MAX; i++)
+	for (i = 0; i < SYSCTL_NAME_MAX && name[i]; i++)
 		out[i] = name[i] == '.' ? '/' : name[i] == '/' ? '.' : name[i];
 	out[i] = '\0';
 }
