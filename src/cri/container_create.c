@@ -212,12 +212,62 @@ static int check_mapped(const struct container_plan *p, struct error *e)
 
 /* --- files ---------------------------------------------------------------------------------------- */
 
+/* The pod's log directory. Its parents are the node's own and may be links; it itself may not be one: a pod
+ * that has a volume of the node's logs could put it there, and choose where root makes files. */
+static int open_log_dir(const char *path, int *ret_fd, struct error *e)
+{
+	cleanup_free char *clean = path_clean(path);
+	cleanup_close int parent = -1;
+	char *slash = strrchr(clean, '/');
+	int r, fd;
+
+	if (!slash || !slash[1])
+		return path_mkdir_all(clean, 0755, ret_fd, e);
+	*slash = '\0';
+	r = path_mkdir_all(*clean ? clean : "/", 0755, &parent, e);
+	if (r < 0)
+		return r;
+	if (mkdirat(parent, slash + 1, 0755) < 0 && errno != EEXIST)
+		return err_sys(e, "make \"%s\"", path);
+	fd = openat(parent, slash + 1, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 && (errno == ENOTDIR || errno == ELOOP))
+		return err_new(e, ERR_INVALID, "\"%s\" is there and is not a directory (links are not followed)", path);
+	if (fd < 0)
+		return err_sys(e, "open \"%s\"", path);
+	*ret_fd = fd;
+	return 0;
+}
+
+/* A new file, or a regular one that is there: it is looked at before it is opened. A container that can write
+ * to the directory may have made a device there, which its own device rules keep it from opening but not us. */
+static int open_log_file(int dir, const char *path, int *ret_fd, struct error *e)
+{
+	const int flags = O_WRONLY | O_APPEND | O_NOCTTY | O_NONBLOCK | O_CLOEXEC;
+	cleanup_close int found = -1;
+	char name[PATH_FD_SIZE];
+	struct stat st;
+	int r = path_open_beneath(dir, path, flags | O_CREAT | O_EXCL, 0640, true, ret_fd, e);
+
+	if (r == 0 || e->sys != EEXIST)
+		return r;
+	err_clear(e);
+	r = path_open_beneath(dir, path, O_PATH | O_NOFOLLOW, 0, true, &found, e);
+	if (r < 0)
+		return r;
+	if (fstat(found, &st) < 0)
+		return err_sys(e, "stat \"%s\"", path);
+	if (!S_ISREG(st.st_mode))
+		return err_new(e, ERR_INVALID, "\"%s\" is there and is not a regular file", path);
+	*ret_fd = open(path_of_fd(found, name), flags);
+	return *ret_fd < 0 ? err_sys(e, "open \"%s\"", path) : 0;
+}
+
 int container_open_log(const struct sandbox *s, const char *log_path, int *ret_fd, struct error *e)
 {
 	cleanup_close int dir = -1;
 	cleanup_free char *parent = str_dup(log_path);
 	char *slash = strrchr(parent, '/');
-	int r = path_mkdir_all(s->rec->config->log_directory, 0755, &dir, e);
+	int r = open_log_dir(s->rec->config->log_directory, &dir, e);
 
 	if (r < 0)
 		return err_ctx(e, "log directory");
@@ -231,8 +281,7 @@ int container_open_log(const struct sandbox *s, const char *log_path, int *ret_f
 		if (r < 0)
 			return err_ctx(e, "log directory");
 	}
-	r = path_open_beneath(dir, log_path, O_WRONLY | O_CREAT | O_APPEND | O_NOCTTY | O_NONBLOCK, 0640,
-			      true, ret_fd, e);
+	r = open_log_file(dir, log_path, ret_fd, e);
 	return r < 0 ? err_ctx(e, "log file") : 0;
 }
 
