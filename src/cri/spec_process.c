@@ -3,15 +3,18 @@
 #include "cri/container.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/resource.h>
 
 #include "base/file.h"
+#include "cri/validate_fields.h"
 #include "oci/defaults.h"
 #include "sys/caps.h"
 
 #define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#define ARG_STRLEN_MAX ((size_t)128 * 1024) /* MAX_ARG_STRLEN of execve(2) with pages of 4 KiB */
 #define NOFILE_SOFT 1024 /* select(2) breaks above; programs raise it themselves */
 #define NOFILE_HARD 1048576
 
@@ -56,6 +59,27 @@ static void env_set(struct strv *env, const char *item)
 	strv_add(env, item);
 }
 
+/* execve(2) would refuse it much later, and would not say which. The value may be a secret. */
+static int check_env(const struct strv *env, struct error *e)
+{
+	size_t total = 0;
+
+	for (size_t i = 0; i < env->n; i++) {
+		size_t len = strlen(env->v[i]) + 1;
+
+		total += len + sizeof(char *);
+		if (len > ARG_STRLEN_MAX)
+			return err_new(e, ERR_INVALID,
+				       "the variable \"%.*s\" of the environment (of image and request) has %zu bytes; "
+				       "execve(2) takes at most %zu",
+				       strcspn(env->v[i], "=") < 64 ? (int)strcspn(env->v[i], "=") : 64, env->v[i], len, ARG_STRLEN_MAX);
+	}
+	if (total > VALIDATE_ARG_MAX)
+		return err_new(e, ERR_INVALID, "the environment (of image and request) has %zu bytes; at most %d are allowed",
+			       total, VALIDATE_ARG_MAX);
+	return 0;
+}
+
 static int add_env(const struct container_plan *p, struct json_object *process, struct error *e)
 {
 	cleanup_strv struct strv env = STRV_INIT;
@@ -82,7 +106,7 @@ static int add_env(const struct container_plan *p, struct json_object *process, 
 		env_set(&env, item);
 	}
 	json_put_strv(process, "env", &env);
-	return 0;
+	return check_env(&env, e);
 }
 
 static void add_user(const struct container_plan *p, struct json_object *process)
@@ -285,6 +309,9 @@ int spec_add_process(const struct container_plan *p, struct json_object *spec, s
 
 	if (str_is_empty(cwd))
 		cwd = str_is_empty(p->image->config.working_dir) ? "/" : p->image->config.working_dir;
+	if (strlen(cwd) >= PATH_MAX)
+		return err_new(e, ERR_INVALID, "the working directory (of request or image) has %zu bytes; a path has less than %d",
+			       strlen(cwd), PATH_MAX);
 	json_put_bool(process, "terminal", p->config->tty);
 	json_put_str(process, "cwd", cwd);
 	json_put_bool(process, "noNewPrivileges", s && s->no_new_privs);
