@@ -27,6 +27,7 @@
 #include "base/str.h"
 
 #define HEADER_FIELDS_MAX 64
+#define HEADER_FIELDS_END 256 /* past this it is no mistake: a byte of HPACK can name 4 KiB (CVE-2016-6581) */
 #define CONN_WINDOW (1024 * 1024)
 /* A grpc-message larger than this would not fit into one header frame of every client. */
 #define STATUS_TEXT_MAX 4096
@@ -182,9 +183,14 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 	struct grpc_stream *s = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
 
 	(void)flags;
-	if (!s || s->state != STREAM_HEADERS)
+	if (!s)
+		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* the rest is inflated, and not looked at */
+	if (++s->header_fields > HEADER_FIELDS_END) {
+		nghttp2_session_terminate_session(session, NGHTTP2_ENHANCE_YOUR_CALM);
+		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+	}
+	if (s->state != STREAM_HEADERS)
 		return 0; /* trailers of the client mean nothing to us */
-	s->header_fields++;
 	s->header_bytes += (uint32_t)(name_len + value_len + 32);
 	if (s->header_fields > HEADER_FIELDS_MAX || s->header_bytes > c->limits->max_header_bytes) {
 		s->has_bad_headers = true;
