@@ -19,7 +19,7 @@ struct init_process {
 	int proc_dfd; /* a procfs of the caller, checked */
 	int cgroup_fds[CGROUP_HIER_MAX];
 	size_t cgroup_fd_count;
-	int cgroup_ns_pid_fd;		/* whose cgroup namespace to join; -1 */
+	int cgroup_ns_pid_fd; /* whose cgroup namespace to join; -1 */
 	bool in_user_ns;
 };
 
