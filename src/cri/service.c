@@ -62,27 +62,17 @@ const struct cri_method cri_methods[] = {
 	IMAGE(PullImage, pull_image, cri_pull_image, LONG),
 	IMAGE(RemoveImage, remove_image, cri_remove_image, LONG),
 	IMAGE(ImageFsInfo, image_fs_info, cri_image_fs_info, 0),
-};
-_Static_assert(ARRAY_LEN(cri_methods) == CRI_METHOD_COUNT, "every method of CRI v1 has its row");
-
-/* clang-format off */
-/* Ours, for hullctl (proto/hull.proto). */
-static const struct cri_method node_methods[] = {
-	{ .path = "/hull.v1.Node/LoadImages", .req = &hull__v1__load_images_request__descriptor,
-	  .resp = &hull__v1__load_images_response__descriptor, .fn = node_load_images, .is_long = true },
-	{ .path = "/hull.v1.Node/PullImage", .req = &hull__v1__pull_image_request__descriptor,
-	  .resp = &hull__v1__pull_image_progress__descriptor, .fn = node_pull_image, .is_long = true,
+	/* Ours, for hullctl (proto/hull.proto). */
+	{ .path = "/hull.v1.Node/LoadImages",
+	  .req = &hull__v1__load_images_request__descriptor,
+	  .resp = &hull__v1__load_images_response__descriptor,
+	  .fn = node_load_images,
+	  .is_long = true },
+	{ .path = "/hull.v1.Node/PullImage",
+	  .req = &hull__v1__pull_image_request__descriptor,
+	  .resp = &hull__v1__pull_image_progress__descriptor,
+	  .fn = node_pull_image,
+	  .is_long = true,
 	  .is_stream = true },
 };
-/* clang-format on */
-
-const struct cri_method *cri_method_find(const char *path)
-{
-	for (size_t i = 0; i < CRI_METHOD_COUNT; i++)
-		if (str_eq(cri_methods[i].path, path))
-			return &cri_methods[i];
-	for (size_t i = 0; i < ARRAY_LEN(node_methods); i++)
-		if (str_eq(node_methods[i].path, path))
-			return &node_methods[i];
-	return NULL;
-}
+_Static_assert(ARRAY_LEN(cri_methods) == CRI_METHOD_COUNT + NODE_METHOD_COUNT, "every method has its row");

@@ -46,10 +46,9 @@ struct cri_method {
 };
 
 #define CRI_METHOD_COUNT 43
-extern const struct cri_method cri_methods[CRI_METHOD_COUNT];
+#define NODE_METHOD_COUNT 2 /* hull.v1.Node, behind those of CRI */
+extern const struct cri_method cri_methods[CRI_METHOD_COUNT + NODE_METHOD_COUNT];
 
-/* NULL when there is no such method. */
-const struct cri_method *cri_method_find(const char *path);
 /* "Version" of "/runtime.v1.RuntimeService/Version". */
 const char *cri_method_name(const struct cri_method *m);
 

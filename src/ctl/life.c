@@ -102,16 +102,13 @@ static int remove_pod(struct ctl *c, const PB(PodSandbox) *pod, bool force, cons
 {
 	PB(RemovePodSandboxRequest) *req = CTL_NEW(c, RemovePodSandboxRequest, remove_pod_sandbox_request);
 	PB(RemovePodSandboxResponse) *resp = NULL;
-	int r = 0;
+	int r;
 
 	if (!force && pod->state == RUNTIME__V1__POD_SANDBOX_STATE__SANDBOX_READY)
 		return err_new(e, ERR_STATE, "pod \"%s\" is running; stop it first, or use --force",
 			       pod->metadata->name);
-	if (pod->state == RUNTIME__V1__POD_SANDBOX_STATE__SANDBOX_READY)
-		r = stop_pod(c, pod, -1, e);
-	req->pod_sandbox_id = pod->id;
-	if (r == 0)
-		r = CTL_CALL(c, "Runtime", "RemovePodSandbox", req, remove_pod_sandbox_response, &resp, e);
+	req->pod_sandbox_id = pod->id; /* kills what runs */
+	r = CTL_CALL(c, "Runtime", "RemovePodSandbox", req, remove_pod_sandbox_response, &resp, e);
 	return r == 0 ? pod_dir_remove(data, pod->metadata->uid, e) : r;
 }
 

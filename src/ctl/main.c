@@ -60,7 +60,7 @@ const struct ctl_command ctl_commands[] = {
 	  "says, or 10)\n",
 	  ctl_stop },
 	{ "rm", "[-f] POD|CONTAINER...", "Remove stopped pods or containers",
-	  "  -f, --force              running ones too\n", ctl_rm },
+	  "  -f, --force              running ones too: their processes are killed\n", ctl_rm },
 	{ 0 },
 };
 

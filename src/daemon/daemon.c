@@ -211,7 +211,8 @@ static int take_places(struct daemon *d, struct error *e)
 
 static int serve(struct daemon *d, struct error *e)
 {
-	struct server_opts opts = { cri_methods, CRI_METHOD_COUNT, d->node, server_limits_default };
+	struct server_opts opts = { cri_methods, CRI_METHOD_COUNT + NODE_METHOD_COUNT, d->node,
+				    server_limits_default };
 	int r;
 
 	config_limits(d->config, &opts.limits);

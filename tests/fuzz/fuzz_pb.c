@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size == 0)
 		return 0;
-	type = cri_methods[data[0] % CRI_METHOD_COUNT].req;
+	type = cri_methods[data[0] % (CRI_METHOD_COUNT + NODE_METHOD_COUNT)].req;
 	r = pb_check(type, data + 1, size - 1, &e);
 	if (r < 0) {
 		if (r != -ERR_INVALID || !*err_msg(&e))
