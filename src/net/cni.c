@@ -117,6 +117,7 @@ static int find_plugins(struct cni *c, const struct cni_config *config, struct e
 int cni_prepare(struct cni *c, const struct cni_pod *pod, struct buf *ret_record, struct error *e)
 {
 	CLEANUP(cni_config_free) struct cni_config *config = NULL;
+	cleanup_buf struct buf record = BUF_INIT;
 	cleanup_buf struct buf skipped = BUF_INIT;
 	bool need_ports = false;
 	int r;
@@ -124,9 +125,12 @@ int cni_prepare(struct cni *c, const struct cni_pod *pod, struct buf *ret_record
 	for (size_t i = 0; i < pod->port_count; i++)
 		need_ports |= pod->ports[i].host_port != 0;
 	r = network_choose(c, need_ports, &config, &skipped, e);
-	if (r == 0)
-		r = find_plugins(c, config, e);
-	return r < 0 ? r : attachment_record(config, pod, ret_record, e);
+	if (r < 0)
+		return r;
+	if ((r = attachment_record(config, pod, &record, e)) < 0 || (r = find_plugins(c, config, e)) < 0)
+		return r;
+	buf_add(ret_record, record.data, record.len);
+	return 0;
 }
 
 /* ---- ADD, DEL, CHECK --------------------------------------------------------------------------------- */

@@ -411,12 +411,13 @@ static void each_way_to_fail_is_named(void **state)
 	plugin(f, "good", ANSWER);
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		cleanup_free char *body = str_fmt("[ $CNI_COMMAND = ADD ] || exit 0\n%s", cases[i].body);
-		cleanup_free char *record = prepare(f), *log = NULL;
+		cleanup_free char *record = NULL, *log = NULL;
 		struct cni_result *result = NULL;
 		struct error e = ERROR_INIT;
 		int r;
 
 		plugin(f, "bad", body);
+		record = prepare(f);
 		r = cni_add(f->cni, record, &patient, &result, &e);
 		if (r != -cases[i].kind)
 			fail_msg("%s: %d \"%s\"", cases[i].body, r, err_msg(&e));
@@ -454,8 +455,18 @@ static void a_missing_plugin_is_named_with_the_directories(void **state)
 	cleanup_free char *record = NULL;
 	struct error e = ERROR_INIT;
 
+	cleanup_buf struct buf none = BUF_INIT;
+	cleanup_free char *path = str_fmt("%s/absent", f->bin_dir);
+
 	network(f, "1.0.0", "{\"type\": \"absent\"}");
+	assert_int_equal(cni_prepare(f->cni, &(struct cni_pod){ .id = "x", .netns_path = "/n" }, &none, &e),
+			 -ERR_UNAVAILABLE);
+	assert_has(err_msg(&e), "CNI plugin \"absent\" is not in \"/nonexistent/cni\", \"");
+	assert_int_equal(none.len, 0);
+	/* One that was there at the ADD and is gone at the DEL. */
+	plugin(f, "absent", ANSWER);
 	record = prepare(f);
+	assert_int_equal(unlink(path), 0);
 	assert_int_equal(cni_del(f->cni, record, &patient, &e), -ERR_UNAVAILABLE);
 	assert_has(err_msg(&e), "CNI plugin \"absent\" is not in \"/nonexistent/cni\", \"");
 	assert_has(err_msg(&e), f->bin_dir);
