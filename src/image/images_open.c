@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -15,6 +16,8 @@
 #include "base/path.h"
 #include "image/images_store.h"
 #include "image/manifest.h"
+
+#define CLEAN_TIMEOUT_MS 5000
 
 #define RESERVE_DEFAULT (UINT64_C(256) << 20)
 #define UNPACKED_DEFAULT (UINT64_C(64) << 30)
@@ -124,21 +127,38 @@ static int load(struct images *im, struct error *e)
 	return r < 0 ? err_ctx(e, "load the images") : 0;
 }
 
+/* Remove what a former hulld left. Its workers may still write there: they end by themselves once it is gone, but it
+ * takes them a moment. What resists stays until the next start, and is no reason not to serve. */
+static void clean_entry(int dfd, const char *name)
+{
+	int64_t deadline = deadline_in_ms(CLEAN_TIMEOUT_MS);
+	struct error e = ERROR_INIT;
+	int r;
+
+	while ((r = path_remove_tree(dfd, name, &e)) < 0 && (e.sys == ENOTEMPTY || e.sys == EBUSY) &&
+	       deadline_left_ms(deadline) > 0) {
+		err_clear(&e);
+		usleep(10000);
+	}
+	if (r < 0)
+		log_warn("\"%s\" of an earlier run stays: %s", name, err_msg(&e));
+}
+
 /* Remove every entry of a directory for which keep() is false. */
 static int clean_dir(struct images *im, int dfd, bool (*keep)(struct images *im, const char *name),
 		     struct error *e)
 {
-	int fd = openat(dfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
+	int fd = openat(dfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *d;
 
 	if (!dir)
 		return err_sys(e, "read a directory");
-	while (r >= 0 && (d = readdir(dir)))
+	while ((d = readdir(dir)))
 		if (!str_eq(d->d_name, ".") && !str_eq(d->d_name, "..") && !(keep && keep(im, d->d_name)))
-			r = path_remove_tree(dfd, d->d_name, e);
+			clean_entry(dfd, d->d_name);
 	closedir(dir);
-	return r;
+	return 0;
 }
 
 static bool keep_layer(struct images *im, const char *name)
