@@ -47,18 +47,23 @@ struct child_arg {
 #define CHILD_VM CLONE_VM
 #endif
 
-/* Place the given fds at 0 .. fd_count-1. Sources may lie in that range themselves, so all are first
- * moved above it. */
+/* Place the given fds at 0 .. fd_count-1, and behind them the program's. Sources may lie in that range
+ * themselves, so all are first moved above it. */
 CHILD_CODE static int place_fds(const struct proc_opts *o)
 {
-	int moved[PROC_FDS_MAX];
+	int moved[PROC_FDS_MAX], exe = -1, end = o->fd_count;
 
+	if (o->exe_fd > 0) {
+		exe = fcntl(o->exe_fd, F_DUPFD_CLOEXEC, PROC_FDS_MAX + 1);
+		if (exe < 0)
+			return -1;
+	}
 	for (int i = 0; i < o->fd_count; i++) {
 		int source = o->fds[i];
 
 		if (source < 0 && i < 3)
 			source = open("/dev/null", O_RDWR | O_CLOEXEC);
-		moved[i] = source < 0 ? -1 : fcntl(source, F_DUPFD_CLOEXEC, PROC_FDS_MAX);
+		moved[i] = source < 0 ? -1 : fcntl(source, F_DUPFD_CLOEXEC, PROC_FDS_MAX + 1);
 		if (source >= 0 && moved[i] < 0)
 			return -1;
 	}
@@ -67,7 +72,9 @@ CHILD_CODE static int place_fds(const struct proc_opts *o)
 			close(i);
 		else if (dup3(moved[i], i, 0) < 0)
 			return -1;
-	return close_range((unsigned int)o->fd_count, UINT_MAX, 0);
+	if (exe >= 0 && dup3(exe, end++, O_CLOEXEC) < 0)
+		return -1;
+	return close_range((unsigned int)end, UINT_MAX, 0);
 }
 
 CHILD_CODE static void default_signals(void)
@@ -102,7 +109,11 @@ CHILD_CODE static int child_main(void *p)
 		goto failed;
 	default_signals();
 	arg->step = "execute";
-	execve(o->path, (char *const *)o->argv, (char *const *)(o->env ? o->env : no_env));
+	if (o->exe_fd > 0)
+		execveat(o->fd_count, "", (char *const *)o->argv, (char *const *)(o->env ? o->env : no_env),
+			 AT_EMPTY_PATH);
+	else
+		execve(o->path, (char *const *)o->argv, (char *const *)(o->env ? o->env : no_env));
 failed:
 	arg->sys = errno;
 	_exit(127);

@@ -19,6 +19,7 @@
 #include "base/str.h"
 #include "oci/rootfs.h"
 #include "pod/protocol.h"
+#include "sys/exeseal.h"
 #include "userns/idmap.h"
 #include "userns/sysctl.h"
 
@@ -185,7 +186,7 @@ int monitor_spawn(const struct monitor_spawn_opts *o, struct proc *ret_proc, str
 			       .fds = { -1, -1, o->log_fd >= 0 ? o->log_fd : STDERR_FILENO, -1, o->pod_dfd },
 			       .fd_count = 5,
 			       .new_session = true };
-	cleanup_close int sock = -1;
+	cleanup_close int sock = -1, exe = -1;
 	int r;
 
 	if (!proto_is_id(o->id))
@@ -195,6 +196,9 @@ int monitor_spawn(const struct monitor_spawn_opts *o, struct proc *ret_proc, str
 	if (r < 0)
 		return r;
 	p.fds[MONITOR_FD_LISTEN] = sock;
+	/* Sealed from here it is started once and not twice. Where we cannot, it looks after that itself. */
+	if (exe_open_sealed(o->helper, &exe, NULL) == 0)
+		p.exe_fd = exe;
 	r = proc_spawn(&p, ret_proc, e);
 	if (r < 0) /* nobody will ever answer there */
 		unlinkat(o->pod_dfd, MONITOR_SOCKET, 0);

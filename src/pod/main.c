@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -61,6 +62,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "hull-pod: %s\n", err_msg(&err));
 		return 2;
 	}
+	prctl(PR_SET_NAME,
+	      "hull-pod"); /* before Linux 6.14 a program started by fd has the fd's number as its name */
 	strcpy(id, argv[1]);
 	snprintf(field, sizeof(field), "%.13s", id);
 	log_setup(STDERR_FILENO, str_eq(argv[3], "json"), level);

@@ -12,9 +12,27 @@
 
 extern char **environ;
 
-int exe_seal(char **argv, struct error *e)
+static int clone_readonly(int dfd, const char *path, int *ret_fd, struct error *e)
 {
 	const struct mount_change readonly = { .set = MOUNT_ATTR_RDONLY };
+	cleanup_close int tree = -1;
+	int r = mount_clone(dfd, path, false, false, &tree, e);
+
+	if (r >= 0)
+		r = mount_change(tree, false, &readonly, e);
+	if (r < 0)
+		return e && e->sys == EPERM ? err_kind(e, ERR_DENIED) : r;
+	*ret_fd = take_fd(tree);
+	return 0;
+}
+
+int exe_open_sealed(const char *path, int *ret_fd, struct error *e)
+{
+	return clone_readonly(AT_FDCWD, path, ret_fd, e);
+}
+
+int exe_seal(char **argv, struct error *e)
+{
 	cleanup_close int self = open("/proc/self/exe", O_PATH | O_CLOEXEC), tree = -1;
 	struct statvfs vfs;
 	int r;
@@ -23,11 +41,9 @@ int exe_seal(char **argv, struct error *e)
 		return err_sys(e, "look at our own program");
 	if (vfs.f_flag & ST_RDONLY)
 		return 0;
-	r = mount_clone(self, "", false, true, &tree, e);
-	if (r >= 0)
-		r = mount_change(tree, false, &readonly, e);
+	r = clone_readonly(self, "", &tree, e);
 	if (r < 0)
-		return e && e->sys == EPERM ? err_kind(e, ERR_DENIED) : r;
+		return r;
 	syscall(SYS_execveat, tree, "", argv, environ, AT_EMPTY_PATH);
 	return err_sys(e, "execute our own program from a read-only mount");
 }

@@ -15,4 +15,9 @@
  *        SYS */
 int exe_seal(char **argv, struct error *e) MUST_USE;
 
+/* A program from a detached read-only clone of the mount that holds it, for proc_spawn(): what is started from it
+ * is sealed from its first instruction, and exe_seal() has nothing to do. The caller owns the fd.
+ * Fails: NOT_FOUND, DENIED (we may not clone mounts), SYS */
+int exe_open_sealed(const char *path, int *ret_fd, struct error *e) MUST_USE;
+
 #endif

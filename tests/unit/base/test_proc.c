@@ -42,6 +42,34 @@ static void output_and_status_come_back(void **state)
 	assert_string_equal(buf_str(&out), "to-x\n4\n"); /* 0, 1, 2 and that of ls on the directory */
 }
 
+static void a_program_can_be_an_fd(void **state)
+{
+	const char *argv[] = { "sh", "-c", "ls /proc/self/fd | wc -l", NULL };
+	const char *env[] = { "PATH=/usr/bin:/bin", NULL };
+	int exe = open("/bin/sh", O_PATH | O_CLOEXEC), pipe_fds[2], status;
+	cleanup_buf struct buf out = BUF_INIT;
+	struct proc p = PROC_INIT;
+	struct error e = ERROR_INIT;
+
+	(void)state;
+	assert_int_equal(fd_pipe(pipe_fds, &e), 0);
+	assert_int_equal(proc_spawn(&(struct proc_opts){ .path = "/nonexistent/only-a-name",
+							 .exe_fd = exe,
+							 .argv = argv,
+							 .env = env,
+							 .fds = { -1, pipe_fds[1], -1 },
+							 .fd_count = 3 },
+				    &p, &e),
+			 0);
+	close(exe);
+	close(pipe_fds[1]);
+	assert_int_equal(fd_read_all(pipe_fds[0], 100, &out, &e), 0);
+	close(pipe_fds[0]);
+	assert_int_equal(proc_wait(&p, 0, &status, &e), 0);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	assert_string_equal(buf_str(&out), "4\n"); /* the program's own fd is not among them */
+}
+
 static void a_missing_program_is_not_found(void **state)
 {
 	const char *argv[] = { "x", NULL };
@@ -107,6 +135,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(output_and_status_come_back),
+		cmocka_unit_test(a_program_can_be_an_fd),
 		cmocka_unit_test(a_missing_program_is_not_found),
 		cmocka_unit_test(a_deadline_ends_the_wait_and_kill_reaps),
 		cmocka_unit_test(fds_pass_over_a_socket),

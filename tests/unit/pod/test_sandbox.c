@@ -5,6 +5,7 @@
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
@@ -47,6 +48,21 @@ static void a_pod_owns_its_namespaces(void **state)
 	assert_int_equal(userns_read_maps(user_fd, &uids, &gids, &e), 0);
 	assert_int_equal(idmap_to_host(&uids, 0, &host, &e), 0);
 	assert_int_equal(host, POD_HOST_ID);
+}
+
+/* CVE-2019-5736: see sys/exeseal.h. */
+static void the_monitor_runs_from_a_readonly_mount(void **state)
+{
+	struct pod *p = *state;
+	struct statvfs vfs;
+	char path[64];
+	pid_t init;
+
+	SKIP_UNLESS_ROOT();
+	pod_sandbox(p, NULL, &init); /* it has answered, so it runs what it is going to run */
+	snprintf(path, sizeof(path), "/proc/%d/exe", p->proc.pid);
+	assert_int_equal(statvfs(path, &vfs), 0);
+	assert_true(vfs.f_flag & ST_RDONLY);
 }
 
 static void the_status_tells_what_was_made(void **state)
@@ -292,6 +308,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_pod_owns_its_namespaces, pod_setup, pod_teardown),
+		cmocka_unit_test_setup_teardown(the_monitor_runs_from_a_readonly_mount, pod_setup,
+						pod_teardown),
 		cmocka_unit_test_setup_teardown(the_status_tells_what_was_made, pod_setup, pod_teardown),
 		cmocka_unit_test_setup_teardown(a_failed_step_is_named_and_leaves_nothing, pod_setup,
 						pod_teardown),
