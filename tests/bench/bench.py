@@ -5,6 +5,7 @@ The machine may be busy with other things, so nothing is measured by itself: in 
 the same requests, one server after the other, and what counts are medians and their ratios.
 """
 import argparse
+import ctypes
 import concurrent.futures
 import datetime
 import os
@@ -13,6 +14,7 @@ import platform
 import shutil
 import signal
 import statistics
+import struct
 import subprocess
 import sys
 import tempfile
@@ -361,6 +363,15 @@ def report(results, made, load_line):
         "The OCI command line, ms.", table(runs, ordered, "hull", "")]) + "\n"
 
 
+def ask_for_short_slices():
+    """Since Linux 6.12 a task may ask for a time slice (sched_setattr(2), 100 us at least), and one with a shorter
+    slice runs at once when it wakes up. For us and all that we start: less noise, the same for all servers."""
+    numbers = {"x86_64": 314, "aarch64": 274}
+    attr = struct.pack("IIQiIQQQ", 48, 0, 0, 0, 0, 100_000, 0, 0)
+    if platform.machine() in numbers:
+        ctypes.CDLL(None).syscall(numbers[platform.machine()], 0, attr, 0)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--rounds", type=int, default=15)
@@ -376,6 +387,7 @@ def main():
         print(f"[{time.monotonic() - began:5.0f} s] {text}", file=sys.stderr, flush=True)
 
     machine_before = machine()
+    ask_for_short_slices()
     own_group = servers.favour(directory.name)
     try:
         if own_group:
