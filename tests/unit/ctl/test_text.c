@@ -228,7 +228,6 @@ static void the_tail_begins_with_a_whole_line(void **state)
 static void messages_become_json_as_protobuf_maps_them(void **state)
 {
 	cleanup_arena struct arena a = ARENA_INIT;
-	cleanup_buf struct buf b = BUF_INIT;
 	PB(ContainerStatus) *s = PB_NEW(&a, PB(ContainerStatus), runtime__v1__container_status);
 	PB(ContainerStatus__LabelsEntry) *label =
 		PB_NEW(&a, PB(ContainerStatus__LabelsEntry), runtime__v1__container_status__labels_entry);
