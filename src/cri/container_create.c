@@ -231,7 +231,8 @@ static int open_log_dir(const char *path, int *ret_fd, struct error *e)
 		return err_sys(e, "make \"%s\"", path);
 	fd = openat(parent, slash + 1, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 && (errno == ENOTDIR || errno == ELOOP))
-		return err_new(e, ERR_INVALID, "\"%s\" is there and is not a directory (links are not followed)", path);
+		return err_new(e, ERR_INVALID,
+			       "\"%s\" is there and is not a directory (links are not followed)", path);
 	if (fd < 0)
 		return err_sys(e, "open \"%s\"", path);
 	*ret_fd = fd;
@@ -405,6 +406,8 @@ static int build(struct node *n, struct container *c, const struct image *image,
 	rootfs.kind = ROOTFS_OVERLAY;
 	rootfs.lowers = lowers;
 	rootfs.lower_count = image->layers.n;
+	if (rootfs.lower_count < ROOTFS_LOWERS_MAX)
+		lowers[rootfs.lower_count++] = n->mount_points;
 	rootfs.upper = upper;
 	rootfs.work = work;
 	m.pid_mode = pid_mode(c, &m.pid_target);
