@@ -143,6 +143,27 @@ class Process:
         raise RuntimeError("no Pss")
 
 
+def remove_rules(bridge):
+    """The rules of the built-in network stay with its bridge (docs/decisions/network-attachments.md): a bridge that goes
+    takes them along."""
+    chain = f"HULL-{bridge}"
+    for family in ("iptables", "ip6tables"):
+        saved = subprocess.run([f"{family}-save"], capture_output=True, text=True, check=False).stdout
+        script, table = [], ""
+        for line in saved.splitlines():
+            if line.startswith("*"):
+                table = [line]
+            elif line.startswith("-A ") and line.endswith(f" -j {chain}"):
+                table.append("-D" + line[2:])
+            elif line.startswith(f":{chain} "):
+                table.append(f"-F {chain}")
+            elif line == "COMMIT" and len(table) > 1:
+                script += table + [f"-X {chain}", "COMMIT"]
+        if script:
+            subprocess.run([f"{family}-restore", "--noflush"], input="\n".join(script) + "\n", text=True, check=False,
+                           capture_output=True)
+
+
 class Hulld(Process):
     """A private hulld. config is merged over the private defaults, key by key of the top level."""
 
@@ -283,5 +304,6 @@ class Hulld(Process):
                 pass
         if pathlib.Path(f"/sys/class/net/{self.bridge}").exists():
             subprocess.run(["ip", "link", "delete", self.bridge], check=False)
+        remove_rules(self.bridge)
         if not self.mounts():
             shutil.rmtree(self.base, ignore_errors=True)
