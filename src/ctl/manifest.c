@@ -386,6 +386,14 @@ static int check_container(struct fields_reader *r, struct manifest *m, size_t i
 	return check_mounts(r, m, c);
 }
 
+static bool have_names(const struct manifest_list *pairs)
+{
+	for (size_t i = 0; i < pairs->n; i++)
+		if (str_is_empty(MANIFEST_AT(*pairs, struct manifest_pair, i)->key))
+			return false;
+	return true;
+}
+
 static int check(struct fields_reader *r, const struct yaml_node *doc, struct manifest *m)
 {
 	int rc = 0;
@@ -399,6 +407,9 @@ static int check(struct fields_reader *r, const struct yaml_node *doc, struct ma
 	if (m->restart_policy && !str_eq(m->restart_policy, "Never"))
 		fields_warn(r, yaml_get(yaml_get(doc, "spec"), "restartPolicy"),
 			    "spec.restartPolicy %s: containers are not started again", m->restart_policy);
+	if (!have_names(&m->dns_options) || !have_names(&m->security.sysctls))
+		return yaml_error(doc, r->e,
+				  "an item of dnsConfig.options or of securityContext.sysctls has no name");
 	for (size_t i = 0; rc == 0 && i < m->volumes.n; i++)
 		rc = check_volume(r, m, i);
 	for (size_t i = 0; rc == 0 && i < m->init.n + m->containers.n; i++)

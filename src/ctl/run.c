@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/file.h"
+#include "base/path.h"
 #include "base/str.h"
 #include "codec/yaml_tree.h"
 #include "ctl/ctl.h"
@@ -457,6 +458,8 @@ int ctl_run(struct ctl *c, int argc, char **argv, struct error *e)
 		return CTL_USAGE;
 	if (argc - i != 1)
 		return ctl_usage(c, "which manifest?");
+	if (!path_is_clean_abs(o.data) || !path_is_clean_abs(o.log_dir))
+		return ctl_usage(c, "--data and --log-dir: want absolute paths without \".\" and \"..\"");
 	r = read_manifest(c, argv[i], &doc, e);
 	if (r < 0)
 		return r;

@@ -87,6 +87,7 @@ static void what_is_wrong_is_refused_with_its_line(void **state)
 		{ ONE "  volumes: [{name: a/b, emptyDir: {}}]\n", "is not the name of a volume" },
 		{ ONE "  volumes: [{name: v, hostPath: {path: /a/../b}}]\n", "without \"..\"" },
 		{ ONE "  volumes: [{name: v, hostPath: {}}]\n", "want an absolute path" },
+		{ ONE "  dnsConfig: {options: [{value: x}]}\n", "has no name" },
 		{ ONE "  hostUsers: 0\n", "hostUsers: want true or false" },
 		{ ONE "  terminationGracePeriodSeconds: -1\n", "want a whole number" },
 	};
