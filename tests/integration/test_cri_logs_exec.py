@@ -84,7 +84,7 @@ def test_rotation_loses_nothing_while_writing(cri):
         reopen(c)
         assert path.exists()  # before the answer (ReopenContainerLog)
         time.sleep(0.02)
-    c.sh("touch /stop")
+    c.exec("touch /stop")  # killed with the container, when that sees the file first
     c.wait()
     text = b"".join(p.read_bytes() for p in [*rotated, path])
     numbers = [int(line.split(b" ")[3]) for line in text.splitlines()]
