@@ -12,6 +12,12 @@ const char *cri_method_name(const struct cri_method *m)
 	return strrchr(m->path, '/') + 1;
 }
 
+bool call_is_missed(const struct call *call)
+{
+	return call_check(call, NULL) < 0 ||
+	       (call->deadline_ns && call->deadline_ns - clock_mono_ns() < CALL_ALMOST_MISSED_NS);
+}
+
 int call_check(const struct call *call, struct error *e)
 {
 	struct pollfd p = { .fd = call->cancel_fd, .events = POLLIN };

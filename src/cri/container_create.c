@@ -520,7 +520,7 @@ int container_create(struct node *n, struct sandbox *s, const PB(ContainerConfig
 	}
 	pthread_mutex_lock(&n->lock);
 	c->is_creating = false;
-	c->is_unclaimed = r == 0 && call_check(call, NULL) < 0;
+	c->is_unclaimed = r == 0 && call_is_missed(call);
 	pthread_cond_broadcast(&n->changed);
 	pthread_mutex_unlock(&n->lock);
 	if (r < 0) {

@@ -298,7 +298,7 @@ static void finish(struct node *n, struct sandbox *s, const char *key, const str
 		idrange_release(n->ranges, s->rec->id);
 	}
 	if (r == 0)
-		s->is_unclaimed = call_check(call, NULL) < 0;
+		s->is_unclaimed = call_is_missed(call);
 	pthread_cond_broadcast(&n->changed);
 	pthread_mutex_unlock(&n->lock);
 	sandbox_unref(n, a);

@@ -33,6 +33,10 @@ struct call {
 
 /* Has the client gone away, or the deadline passed? For loops that do not poll. Fails: CANCELED, TIMEOUT. */
 int call_check(const struct call *call, struct error *e) MUST_USE;
+/* Did the client go away before it had the answer that is about to be sent, or may it have: a deadline that
+ * is all but over ends there before it ends here. */
+#define CALL_ALMOST_MISSED_NS (INT64_C(1000) * 1000 * 1000)
+bool call_is_missed(const struct call *call);
 int call_send(struct call *call, const void *message, struct error *e) MUST_USE;
 
 typedef int (*cri_handler)(struct node *n, struct call *call, const void *req, void *resp, struct error *e);
