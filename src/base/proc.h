@@ -19,8 +19,8 @@ struct proc {
 
 #define PROC_FDS_MAX 8
 struct proc_opts {
-	const char *path;	 /* absolute path of the program */
-	int exe_fd;		 /* when > 0: the program itself (O_PATH is enough), and path is only its name */
+	const char *path; /* absolute path of the program */
+	int exe_fd;	  /* when > 0: the program itself (O_PATH is enough), and path is only its name */
 	const char *const *argv; /* NULL-terminated, argv[0] included */
 	const char *const *env;	 /* NULL-terminated; NULL gives an empty environment */
 	int fds[PROC_FDS_MAX];	 /* fds[i] becomes fd i of the child; -1 is /dev/null (i < 3) or closed */

@@ -15,7 +15,7 @@
 
 #define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define ARG_STRLEN_MAX ((size_t)128 * 1024) /* MAX_ARG_STRLEN of execve(2) with pages of 4 KiB */
-#define NOFILE_SOFT 1024 /* select(2) breaks above; programs raise it themselves */
+#define NOFILE_SOFT 1024		    /* select(2) breaks above; programs raise it themselves */
 #define NOFILE_HARD 1048576
 
 /* A command replaces the image's entrypoint and its arguments; args replace the arguments alone
@@ -70,12 +70,15 @@ static int check_env(const struct strv *env, struct error *e)
 		total += len + sizeof(char *);
 		if (len > ARG_STRLEN_MAX)
 			return err_new(e, ERR_INVALID,
-				       "the variable \"%.*s\" of the environment (of image and request) has %zu bytes; "
+				       "the variable \"%.*s\" of the environment (of image and request) has "
+				       "%zu bytes; "
 				       "execve(2) takes at most %zu",
-				       strcspn(env->v[i], "=") < 64 ? (int)strcspn(env->v[i], "=") : 64, env->v[i], len, ARG_STRLEN_MAX);
+				       strcspn(env->v[i], "=") < 64 ? (int)strcspn(env->v[i], "=") : 64,
+				       env->v[i], len, ARG_STRLEN_MAX);
 	}
 	if (total > VALIDATE_ARG_MAX)
-		return err_new(e, ERR_INVALID, "the environment (of image and request) has %zu bytes; at most %d are allowed",
+		return err_new(e, ERR_INVALID,
+			       "the environment (of image and request) has %zu bytes; at most %d are allowed",
 			       total, VALIDATE_ARG_MAX);
 	return 0;
 }
@@ -310,8 +313,10 @@ int spec_add_process(const struct container_plan *p, struct json_object *spec, s
 	if (str_is_empty(cwd))
 		cwd = str_is_empty(p->image->config.working_dir) ? "/" : p->image->config.working_dir;
 	if (strlen(cwd) >= PATH_MAX)
-		return err_new(e, ERR_INVALID, "the working directory (of request or image) has %zu bytes; a path has less than %d",
-			       strlen(cwd), PATH_MAX);
+		return err_new(
+			e, ERR_INVALID,
+			"the working directory (of request or image) has %zu bytes; a path has less than %d",
+			strlen(cwd), PATH_MAX);
 	json_put_bool(process, "terminal", p->config->tty);
 	json_put_str(process, "cwd", cwd);
 	json_put_bool(process, "noNewPrivileges", s && s->no_new_privs);

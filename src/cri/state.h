@@ -70,8 +70,8 @@ struct node {
 	const struct node_config *config; /* by node_config() */
 	int root_dfd, state_dfd, pods_dfd, containers_dfd;
 	char *helper_pod, *helper_unpack;
-	char *mount_points;	/* the lowest layer of every container (node.c) */
-	char *seccomp_dir; /* compiled filters of all pods, below the state directory */
+	char *mount_points; /* the lowest layer of every container (node.c) */
+	char *seccomp_dir;  /* compiled filters of all pods, below the state directory */
 	struct store *store;
 	struct images *images;
 	struct cgroup_host *cgroups;

@@ -587,7 +587,7 @@ static int run_import(struct pull *p, const struct images_import *o, struct strv
 		if (!str_eq(name, "image"))
 			return err_new(e, ERR_INTERNAL, "the image worker says \"%.32s\"", name);
 		r = take_image(p, import_names, o, &image, e);
-		if (r >= 0)
+		if (r >= 0 && image)
 			strv_add(ret_ids, image->id);
 		forget_image(p);
 		if (r >= 0)

@@ -114,7 +114,7 @@ static int enter_pod(const struct init_opts *o, struct error *e)
 
 int init_start(const struct init_opts *o, pid_t *ret_pid, int *ret_pid_fd, struct error *e)
 {
-	int pid_fd = -1, pipe_fd[2], r;
+	int pid_fd = -1, pipe_fd[2] = { -1, -1 }, r;
 	/* With CLONE_PARENT the signal at its end is that of ours: SIGCHLD (clone(2)). */
 	struct clone_args args = { .flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_PARENT | CLONE_PIDFD,
 				   .pidfd = (uint64_t)(uintptr_t)&pid_fd };
