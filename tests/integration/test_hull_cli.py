@@ -425,8 +425,10 @@ def test_the_program_cannot_be_overwritten_from_inside(bundle):
     with pytest.raises(OSError) as failed:
         os.open(f"/proc/{pid}/exe", os.O_WRONLY)
     assert failed.value.errno in (errno.EROFS, errno.ETXTBSY)
-    # Also when it runs as the container's program.
+    # Also when it runs as the container's program; with a sanitizer it is not static, and finds no libraries there.
     bundle.hull("delete", "c1")
+    if b"libasan.so" in HULL.read_bytes():
+        return
     bundle.args("/proc/self/exe", "--version")
     assert "hull version" in bundle.hull("run", "c2").stdout
 
