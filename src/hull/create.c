@@ -19,33 +19,32 @@
 #include "hull/hull.h"
 
 struct create_opts {
-	const char *bundle, *console_socket, *pid_file, *preserve_fds;
+	const char *bundle, *console_socket, *pid_file;
+	int preserve_fds;
 	bool no_pivot, no_new_keyring, detach, keep, no_subreaper;
 	bool is_run;
 };
 
-static int take_options(int argc, char **argv, struct create_opts *o, struct error *e)
-{
-	const struct option_word words[] = {
-		{ .name = "bundle", .letter = 'b', .value = &o->bundle },
-		{ .name = "console-socket", .value = &o->console_socket },
-		{ .name = "pid-file", .value = &o->pid_file },
-		{ .name = "preserve-fds", .value = &o->preserve_fds },
-		{ .name = "no-pivot", .flag = &o->no_pivot },
-		{ .name = "no-new-keyring", .flag = &o->no_new_keyring },
-		{ .name = "detach", .letter = 'd', .flag = &o->detach },
-		{ .name = "keep", .flag = &o->keep },
-		{ .name = "no-subreaper", .flag = &o->no_subreaper },
-	};
-	size_t count = o->is_run ? ARRAY_LEN(words) : ARRAY_LEN(words) - 3;
-	int n = options_take(argc, argv, words, count, 0, e);
-
-	if (n < 0)
-		return n;
-	if (n != 1)
-		return err_new(e, ERR_INVALID, "\"hull %s\" takes exactly one container id", argv[0]);
-	return 0;
-}
+static const struct option_word run_options[] = {
+	{ "detach", 'd', OPTION(struct create_opts, detach), NULL, "do not stay with the container" },
+	{ "keep", 0, OPTION(struct create_opts, keep), NULL,
+	  "do not delete the container when it has ended" },
+	{ "no-subreaper", 0, OPTION(struct create_opts, no_subreaper), NULL,
+	  "leave orphans of the container to somebody else" },
+#define RUN_ALONE 3 /* the rows up to here are not create's */
+	{ "bundle", 'b', OPTION(struct create_opts, bundle), "DIR",
+	  "where config.json is (the current directory)" },
+	{ "console-socket", 0, OPTION(struct create_opts, console_socket), "SOCKET",
+	  "the program that listens there gets the terminal's master" },
+	{ "pid-file", 0, OPTION(struct create_opts, pid_file), "FILE", "write the pid of the init there" },
+	{ "no-pivot", 0, OPTION(struct create_opts, no_pivot), NULL,
+	  "move the root instead of pivot_root(2): for a root on an initramfs" },
+	{ "no-new-keyring", 0, OPTION(struct create_opts, no_new_keyring), NULL,
+	  "keep the caller's session keyring" },
+	{ "preserve-fds", 0, OPTION(struct create_opts, preserve_fds), "N",
+	  "pass the fds from 3 on to the container: N of them, after those of $LISTEN_FDS" },
+	OPTIONS_END,
+};
 
 struct creation {
 	struct hull *h;
@@ -154,7 +153,7 @@ static int save_state(struct creation *c, struct error *e)
 static int make_container(struct creation *c, struct error *e)
 {
 	struct oci_create o = OCI_CREATE_INIT;
-	int r = 0;
+	int r;
 
 	o.id = c->id;
 	o.spec = c->spec;
@@ -165,10 +164,8 @@ static int make_container(struct creation *c, struct error *e)
 	o.no_pivot = c->opts->no_pivot;
 	o.new_keyring = !c->opts->no_new_keyring;
 	o.gate_listen_fd = c->listen_fd;
-	if (c->opts->preserve_fds)
-		r = options_number(c->opts->preserve_fds, "--preserve-fds", &o.preserve_fds, e);
-	if (r >= 0)
-		r = file_write_atomic(c->dfd, STATE_CONFIG, c->config.data, c->config.len, 0600, false, e);
+	o.preserve_fds = c->opts->preserve_fds;
+	r = file_write_atomic(c->dfd, STATE_CONFIG, c->config.data, c->config.len, 0600, false, e);
 	if (r >= 0)
 		r = oci_create(&o, &c->init, e);
 	if (r >= 0)
@@ -208,26 +205,33 @@ static int create(struct creation *c, struct error *e)
 	return r;
 }
 
-#define CREATION_INIT(h_, o_, argv_)          \
+#define CREATION_INIT(h_, o_, id_)            \
 	((struct creation){ .h = (h_),        \
 			    .opts = (o_),     \
-			    .id = (argv_)[1], \
+			    .id = (id_),      \
 			    .bundle_dfd = -1, \
 			    .dfd = -1,        \
 			    .listen_fd = -1,  \
 			    .init = OCI_INIT_INIT })
 
-int command_create(struct hull *h, int argc, char **argv, struct error *e)
+static int create_run(struct hull *h, void *options, char **args, struct error *e)
 {
-	struct create_opts opts = { 0 };
-	int r = take_options(argc, argv, &opts, e);
-
-	if (r < 0)
-		return r;
-	CLEANUP(creation_done) struct creation c = CREATION_INIT(h, &opts, argv);
+	CLEANUP(creation_done) struct creation c = CREATION_INIT(h, options, args[0]);
 
 	return create(&c, e);
 }
+
+const struct command command_create = {
+	.name = "create",
+	.arguments = "CONTAINER",
+	.summary = "create a container from a bundle; it waits for \"start\"",
+	.options = &run_options[RUN_ALONE],
+	.options_size = sizeof(struct create_opts),
+	.least = 1,
+	.most = 1,
+	.enters_containers = true,
+	.run = create_run,
+};
 
 /* The container is ours until it ended, then it is removed, unless it was to be kept. */
 static int stay(struct hull *h, struct creation *c, struct container *made, struct error *e)
@@ -243,17 +247,15 @@ static int stay(struct hull *h, struct creation *c, struct container *made, stru
 	return status;
 }
 
-int command_run(struct hull *h, int argc, char **argv, struct error *e)
+static int run_run(struct hull *h, void *options, char **args, struct error *e)
 {
-	struct create_opts opts = { .is_run = true };
+	struct create_opts *opts = options;
 	CLEANUP(container_done) struct container made = CONTAINER_INIT;
-	int r = take_options(argc, argv, &opts, e);
+	CLEANUP(creation_done) struct creation c = CREATION_INIT(h, opts, args[0]);
+	int r;
 
-	if (r < 0)
-		return r;
-	CLEANUP(creation_done) struct creation c = CREATION_INIT(h, &opts, argv);
-
-	if (!opts.detach)
+	opts->is_run = true;
+	if (!opts->detach)
 		foreground_prepare();
 	r = create(&c, e);
 	if (r < 0)
@@ -267,5 +269,17 @@ int command_run(struct hull *h, int argc, char **argv, struct error *e)
 		(void)!container_destroy(h, &made, &ignored);
 		return r;
 	}
-	return opts.detach ? 0 : stay(h, &c, &made, e);
+	return opts->detach ? 0 : stay(h, &c, &made, e);
 }
+
+const struct command command_run = {
+	.name = "run",
+	.arguments = "CONTAINER",
+	.summary = "create and start a container, and stay with it",
+	.options = run_options,
+	.options_size = sizeof(struct create_opts),
+	.least = 1,
+	.most = 1,
+	.enters_containers = true,
+	.run = run_run,
+};

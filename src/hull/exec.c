@@ -11,48 +11,36 @@
 #include "sys/caps.h"
 
 struct exec_opts {
-	const char *console_socket, *cwd, *user, *process, *pid_file, *preserve_fds, *apparmor, *label;
+	const char *console_socket, *cwd, *user, *process, *pid_file, *apparmor, *label;
+	int preserve_fds;
 	struct strv env, caps, additional_gids;
 	bool tty, detach, no_new_privs, ignore_paused;
 };
 
-static void exec_opts_done(struct exec_opts *o)
-{
-	strv_done(&o->env);
-	strv_done(&o->caps);
-	strv_done(&o->additional_gids);
-}
-DEFINE_CLEANUP_VALUE(struct exec_opts, exec_opts_done)
-
-static int take_options(int argc, char **argv, struct exec_opts *o, struct error *e)
-{
-	const struct option_word words[] = {
-		{ .name = "console-socket", .value = &o->console_socket },
-		{ .name = "cwd", .value = &o->cwd },
-		{ .name = "env", .letter = 'e', .values = &o->env },
-		{ .name = "tty", .letter = 't', .flag = &o->tty },
-		{ .name = "user", .letter = 'u', .value = &o->user },
-		{ .name = "additional-gids", .letter = 'g', .values = &o->additional_gids },
-		{ .name = "process", .letter = 'p', .value = &o->process },
-		{ .name = "detach", .letter = 'd', .flag = &o->detach },
-		{ .name = "pid-file", .value = &o->pid_file },
-		{ .name = "process-label", .value = &o->label },
-		{ .name = "apparmor", .value = &o->apparmor },
-		{ .name = "no-new-privs", .flag = &o->no_new_privs },
-		{ .name = "cap", .letter = 'c', .values = &o->caps },
-		{ .name = "preserve-fds", .value = &o->preserve_fds },
-		{ .name = "ignore-paused", .flag = &o->ignore_paused },
-	};
-	int n = options_take(argc, argv, words, ARRAY_LEN(words), 1, e);
-
-	if (n < 0)
-		return n;
-	if (n < 1)
-		return err_new(e, ERR_INVALID, "\"hull exec\" takes a container id and a command");
-	if (n < 2 && !o->process)
-		return err_new(e, ERR_INVALID, "process args cannot be empty");
-	return 0;
-}
+static const struct option_word exec_options[] = {
+	{ "process", 'p', OPTION(struct exec_opts, process), "FILE",
+	  "what to run, as the spec's process object" },
+	{ "user", 'u', OPTION(struct exec_opts, user), "UID[:GID]", "as whom" },
+	{ "additional-gids", 'g', OPTION(struct exec_opts, additional_gids), "GID",
+	  "a supplementary group (more than once)" },
+	{ "cwd", 0, OPTION(struct exec_opts, cwd), "DIR", "the working directory in the container" },
+	{ "env", 'e', OPTION(struct exec_opts, env), "NAME=VALUE",
+	  "set in the environment (more than once)" },
+	{ "tty", 't', OPTION(struct exec_opts, tty), NULL, "give it a terminal" },
+	{ "detach", 'd', OPTION(struct exec_opts, detach), NULL, "do not stay with the process" },
+	{ "pid-file", 0, OPTION(struct exec_opts, pid_file), "FILE", "write the pid of the process there" },
+	{ "console-socket", 0, OPTION(struct exec_opts, console_socket), "SOCKET",
+	  "the program that listens there gets the terminal's master" },
+	{ "cap", 'c', OPTION(struct exec_opts, caps), "CAP", "add a capability (more than once)" },
+	{ "no-new-privs", 0, OPTION(struct exec_opts, no_new_privs), NULL, "set no_new_privs" },
+	{ "apparmor", 0, OPTION(struct exec_opts, apparmor), "PROFILE", "the AppArmor profile" },
+	{ "process-label", 0, OPTION(struct exec_opts, label), "LABEL", "the SELinux label" },
+	{ "ignore-paused", 0, OPTION(struct exec_opts, ignore_paused), NULL,
+	  "even if the container is paused" },
+	{ "preserve-fds", 0, OPTION(struct exec_opts, preserve_fds), "N",
+	  "pass the fds from 3 on to the process: N of them, after those of $LISTEN_FDS" },
+	OPTIONS_END,
+};
 
 /* "1000" or "1000:100": numbers, as runc has it. */
 static int set_user(struct oci_process *p, const char *user, struct error *e)
@@ -80,16 +68,16 @@ static int add_caps(struct oci_process *p, const struct strv *caps, struct error
 	return 0;
 }
 
-/* The container's own process, changed by the options. env, args and gids point into argv and *o. */
-static int edit_process(const struct exec_opts *o, char **argv, struct oci_process *p, struct strv *env,
+/* The container's own process, changed by the options. env, args and gids point into args and *o. */
+static int edit_process(const struct exec_opts *o, char **args, struct oci_process *p, struct strv *env,
 			uint32_t **gids, struct error *e)
 {
 	size_t n = 0;
 	int r = 0;
 
-	while (argv[2 + n])
+	while (args[1 + n])
 		n++;
-	p->args = (struct oci_strs){ (const char *const *)&argv[2], n };
+	p->args = (struct oci_strs){ (const char *const *)&args[1], n };
 	p->terminal = o->tty;
 	p->console_size.is_set = false;
 	if (o->cwd)
@@ -149,8 +137,7 @@ static int run_in(struct hull *h, struct container *c, const struct exec_opts *o
 	for (int fd = 0; fd < 3; fd++)
 		x.stdio[fd] = fd;
 	x.cgroup = cgroup;
-	if (r >= 0 && o->preserve_fds)
-		r = options_number(o->preserve_fds, "--preserve-fds", &x.preserve_fds, e);
+	x.preserve_fds = o->preserve_fds;
 	if (!o->detach)
 		foreground_prepare();
 	if (r >= 0)
@@ -164,35 +151,50 @@ static int run_in(struct hull *h, struct container *c, const struct exec_opts *o
 	return foreground_wait(made.pid_fd, o->console_socket ? -1 : made.console_fd, e);
 }
 
-int command_exec(struct hull *h, int argc, char **argv, struct error *e)
+static int exec_run(struct hull *h, void *options, char **args, struct error *e)
 {
-	CLEANUP(exec_opts_done) struct exec_opts o = { 0 };
+	struct exec_opts *o = options;
 	CLEANUP(container_done) struct container c = CONTAINER_INIT;
 	CLEANUP(oci_spec_free) struct oci_spec *spec = NULL;
 	CLEANUP(oci_process_free) struct oci_process *given = NULL;
 	cleanup_strv struct strv env = STRV_INIT;
 	cleanup_free uint32_t *gids = NULL;
 	struct oci_process p;
-	int r = take_options(argc, argv, &o, e);
+	int r;
 
-	if (r >= 0)
-		r = container_load(h, argv[1], &c, e);
+	if (!args[1] && !o->process)
+		return err_new(e, ERR_INVALID, "process args cannot be empty");
+	r = container_load(h, args[0], &c, e);
 	if (r < 0)
 		return r;
 	container_full_status(h, &c);
 	if (c.status == OCI_STOPPED)
 		return err_new(e, ERR_STATE, "cannot exec in a stopped container");
-	if (c.status == OCI_PAUSED && !o.ignore_paused)
+	if (c.status == OCI_PAUSED && !o->ignore_paused)
 		return err_new(e, ERR_STATE,
 			       "cannot exec in a paused container (use --ignore-paused to override)");
 	r = container_spec(&c, &spec, e);
-	if (r >= 0 && o.process)
-		r = load_process(o.process, &given, e);
+	if (r >= 0 && o->process)
+		r = load_process(o->process, &given, e);
 	if (r < 0)
 		return r;
 	if (given)
-		return run_in(h, &c, &o, spec, given, e);
+		return run_in(h, &c, o, spec, given, e);
 	p = spec->process;
-	r = edit_process(&o, argv, &p, &env, &gids, e);
-	return r < 0 ? r : run_in(h, &c, &o, spec, &p, e);
+	r = edit_process(o, args, &p, &env, &gids, e);
+	return r < 0 ? r : run_in(h, &c, o, spec, &p, e);
 }
+
+const struct command command_exec = {
+	.name = "exec",
+	.arguments = "CONTAINER COMMAND [ARGUMENT...]",
+	.summary = "run another process in a container",
+	.options = exec_options,
+	.options_size = sizeof(struct exec_opts),
+	.least = 1,
+	.most = ARGUMENTS_ANY,
+	.ends_at_argument = true,
+	.enters_containers = true,
+	.failed = 255,
+	.run = exec_run,
+};

@@ -8,47 +8,30 @@
 
 #include "base/error.h"
 #include "cgroup/cgroup.h"
+#include "hull/options.h"
 #include "oci/runtime.h"
 #include "oci/state.h"
 
 #define HULL_STATE_ROOT "/run/hull/oci"
 
+/* Root in its own user namespace only, as in a container or LXC: cgroup errors are passed over when nothing depends
+ * on them. */
+enum hull_rootless { HULL_ROOTLESS_AUTO, HULL_ROOTLESS_TRUE, HULL_ROOTLESS_FALSE };
+
+/* What stands before the command. */
 struct hull {
 	const char *root;
-	bool has_systemd_cgroup;
+	const char *log, *log_format;
+	const char *rootless_text;
+	const char *criu;
+	bool is_debug, has_systemd_cgroup, wants_version;
+	enum hull_rootless rootless; /* of rootless_text */
 };
 
-/* argv[0] is the command's name. Returns the exit status of the program; negative is -kind, with *e to be
- * reported. */
-typedef int (*hull_command)(struct hull *h, int argc, char **argv, struct error *e);
-int command_create(struct hull *h, int argc, char **argv, struct error *e);
-int command_run(struct hull *h, int argc, char **argv, struct error *e);
-int command_start(struct hull *h, int argc, char **argv, struct error *e);
-int command_state(struct hull *h, int argc, char **argv, struct error *e);
-int command_list(struct hull *h, int argc, char **argv, struct error *e);
-int command_kill(struct hull *h, int argc, char **argv, struct error *e);
-int command_delete(struct hull *h, int argc, char **argv, struct error *e);
-int command_exec(struct hull *h, int argc, char **argv, struct error *e);
-int command_spec(struct hull *h, int argc, char **argv, struct error *e);
-int command_pause(struct hull *h, int argc, char **argv, struct error *e);
-int command_resume(struct hull *h, int argc, char **argv, struct error *e);
-int command_ps(struct hull *h, int argc, char **argv, struct error *e);
-
-/* ---- options ------------------------------------------------------------------------------------------
- * Words as urfave/cli of runc reads them: "-b DIR", "--bundle DIR", "--bundle=DIR", "--flag", "--flag=true". */
-struct option_word {
-	const char *name; /* long, without dashes */
-	char letter;	  /* short, or 0 */
-	bool *flag;	  /* one of these two */
-	const char **value;
-	struct strv *values; /* or this: may come often */
-};
-/* Take the options out of argv[1 ..]; what remains are the arguments, from argv[1] on: returns their count.
- * With stops_at_argument nothing behind the first argument but `before` more is an option (exec, run).
- * Fails: INVALID. */
-int options_take(int argc, char **argv, const struct option_word *words, size_t count, int before,
-		 struct error *e) MUST_USE;
-int options_number(const char *text, const char *what, int *ret, struct error *e) MUST_USE;
+/* ---- help (help.c): to stdout; the short form for wrong words to stderr ---- */
+void help_hull(void);
+void help_command(const struct command *c);
+void help_usage(const struct command *c); /* NULL: of the program */
 
 /* ---- containers ---------------------------------------------------------------------------------------- */
 struct container {

@@ -9,24 +9,23 @@
 #include "base/proc.h"
 #include "hull/hull.h"
 
-static int one_id(int argc, char **argv, struct error *e)
-{
-	int n = options_take(argc, argv, NULL, 0, 0, e);
-
-	if (n < 0)
-		return n;
-	return n == 1 ? 0 : err_new(e, ERR_INVALID, "\"hull %s\" takes exactly one container id", argv[0]);
-}
-
-int command_start(struct hull *h, int argc, char **argv, struct error *e)
+static int start_run(struct hull *h, void *options, char **args, struct error *e)
 {
 	CLEANUP(container_done) struct container c = CONTAINER_INIT;
-	int r = one_id(argc, argv, e);
+	int r = container_load(h, args[0], &c, e);
 
-	if (r >= 0)
-		r = container_load(h, argv[1], &c, e);
+	(void)options;
 	return r < 0 ? r : container_start(&c, e);
 }
+
+const struct command command_start = {
+	.name = "start",
+	.arguments = "CONTAINER",
+	.summary = "start a created container",
+	.least = 1,
+	.most = 1,
+	.run = start_run,
+};
 
 /* "9", "KILL", "SIGKILL", "sigkill", "RTMIN+3" */
 static int parse_signal(const char *text, int *ret, struct error *e)
@@ -65,70 +64,97 @@ static int kill_all(struct hull *h, struct container *c, int sig, struct error *
 	return r < 0 ? r : cgroup_signal(cgroup, sig, e);
 }
 
-int command_kill(struct hull *h, int argc, char **argv, struct error *e)
-{
-	CLEANUP(container_done) struct container c = CONTAINER_INIT;
-	bool all = false;
-	const struct option_word words[] = { { .name = "all", .letter = 'a', .flag = &all } };
-	int sig = SIGTERM, n = options_take(argc, argv, words, ARRAY_LEN(words), 0, e), r;
+struct kill_opts {
+	bool all;
+};
 
-	if (n < 0)
-		return n;
-	if (n < 1 || n > 2)
-		return err_new(e, ERR_INVALID, "\"hull kill\" takes a container id and a signal");
-	r = n == 2 ? parse_signal(argv[2], &sig, e) : 0;
+static const struct option_word kill_options[] = {
+	{ "all", 'a', OPTION(struct kill_opts, all), NULL, "to all processes of the container" },
+	OPTIONS_END,
+};
+
+static int kill_run(struct hull *h, void *options, char **args, struct error *e)
+{
+	const struct kill_opts *o = options;
+	CLEANUP(container_done) struct container c = CONTAINER_INIT;
+	int sig = SIGTERM, r;
+
+	r = args[1] ? parse_signal(args[1], &sig, e) : 0;
 	if (r >= 0)
-		r = container_load(h, argv[1], &c, e);
+		r = container_load(h, args[0], &c, e);
 	if (r < 0)
 		return r;
-	if (all)
+	if (o->all)
 		return kill_all(h, &c, sig, e);
 	if (c.status == OCI_STOPPED)
 		return err_new(e, ERR_STATE, "container not running");
 	if (pidfd_send(c.pid_fd, sig) < 0)
 		return errno == ESRCH ? err_new(e, ERR_STATE, "container not running")
-				      : err_sys(e, "send signal %d to container \"%s\"", sig, argv[1]);
+				      : err_sys(e, "send signal %d to container \"%s\"", sig, args[0]);
 	return 0;
 }
 
-int command_delete(struct hull *h, int argc, char **argv, struct error *e)
-{
-	CLEANUP(container_done) struct container c = CONTAINER_INIT;
-	bool force = false;
-	const struct option_word words[] = { { .name = "force", .letter = 'f', .flag = &force } };
-	int n = options_take(argc, argv, words, ARRAY_LEN(words), 0, e), r;
+const struct command command_kill = {
+	.name = "kill",
+	.arguments = "CONTAINER [SIGNAL]",
+	.summary = "send a signal to the init of a container (SIGTERM)",
+	.options = kill_options,
+	.options_size = sizeof(struct kill_opts),
+	.least = 1,
+	.most = 2,
+	.run = kill_run,
+};
 
-	if (n < 0)
-		return n;
-	if (n != 1)
-		return err_new(e, ERR_INVALID, "\"hull delete\" takes exactly one container id");
-	r = container_load(h, argv[1], &c, e);
+struct delete_opts {
+	bool force;
+};
+
+static const struct option_word delete_options[] = {
+	{ "force", 'f', OPTION(struct delete_opts, force), NULL, "kill it first; it need not exist" },
+	OPTIONS_END,
+};
+
+static int delete_run(struct hull *h, void *options, char **args, struct error *e)
+{
+	const struct delete_opts *o = options;
+	CLEANUP(container_done) struct container c = CONTAINER_INIT;
+	int r = container_load(h, args[0], &c, e);
+
 	if (r == -ERR_NOT_FOUND) {
 		struct error ignored = ERROR_INIT;
 
 		/* A create that was killed may have left its directory without a record. */
-		if (state_check_id(argv[1], NULL) == 0)
-			(void)!state_remove_dir(h->root, argv[1], &ignored);
-		return force ? 0 : r;
+		if (state_check_id(args[0], NULL) == 0)
+			(void)!state_remove_dir(h->root, args[0], &ignored);
+		return o->force ? 0 : r;
 	}
 	if (r < 0)
 		return r;
 	container_full_status(h, &c);
-	if (!force && (c.status == OCI_RUNNING || c.status == OCI_PAUSED))
-		return err_new(e, ERR_STATE, "cannot delete container %s that is not stopped: %s", argv[1],
+	if (!o->force && (c.status == OCI_RUNNING || c.status == OCI_PAUSED))
+		return err_new(e, ERR_STATE, "cannot delete container %s that is not stopped: %s", args[0],
 			       state_status_name(c.status));
 	return container_destroy(h, &c, e);
 }
 
-static int freeze(struct hull *h, int argc, char **argv, bool on, struct error *e)
+const struct command command_delete = {
+	.name = "delete",
+	.arguments = "CONTAINER",
+	.summary = "remove a container that has ended, or any by --force",
+	.options = delete_options,
+	.options_size = sizeof(struct delete_opts),
+	.least = 1,
+	.most = 1,
+	.run = delete_run,
+};
+
+static int freeze(struct hull *h, const char *id, bool on, struct error *e)
 {
 	CLEANUP(container_done) struct container c = CONTAINER_INIT;
 	CLEANUP(cgroup_host_free) struct cgroup_host *host = NULL;
 	CLEANUP(cgroup_free) struct cgroup *cgroup = NULL;
-	int r = one_id(argc, argv, e);
+	int r = container_load(h, id, &c, e);
 
-	if (r >= 0)
-		r = container_load(h, argv[1], &c, e);
 	if (r >= 0)
 		r = container_cgroup(h, &c, &host, &cgroup, e);
 	if (r < 0)
@@ -142,12 +168,32 @@ static int freeze(struct hull *h, int argc, char **argv, bool on, struct error *
 	return on ? cgroup_freeze(cgroup, 10000, e) : cgroup_thaw(cgroup, e);
 }
 
-int command_pause(struct hull *h, int argc, char **argv, struct error *e)
+static int pause_run(struct hull *h, void *options, char **args, struct error *e)
 {
-	return freeze(h, argc, argv, true, e);
+	(void)options;
+	return freeze(h, args[0], true, e);
 }
 
-int command_resume(struct hull *h, int argc, char **argv, struct error *e)
+const struct command command_pause = {
+	.name = "pause",
+	.arguments = "CONTAINER",
+	.summary = "freeze all processes of a container",
+	.least = 1,
+	.most = 1,
+	.run = pause_run,
+};
+
+static int resume_run(struct hull *h, void *options, char **args, struct error *e)
 {
-	return freeze(h, argc, argv, false, e);
+	(void)options;
+	return freeze(h, args[0], false, e);
 }
+
+const struct command command_resume = {
+	.name = "resume",
+	.arguments = "CONTAINER",
+	.summary = "thaw a paused container",
+	.least = 1,
+	.most = 1,
+	.run = resume_run,
+};

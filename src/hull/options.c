@@ -1,72 +1,122 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "hull/options.h"
+
+#include <errno.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "base/str.h"
-#include "hull/hull.h"
+#include "base/cleanup.h"
 
-static const struct option_word *find_word(const struct option_word *words, size_t count, const char *name,
-					   size_t n)
+static const struct option_word *find_name(const struct option_word *words, const char *name, size_t n)
 {
-	for (size_t i = 0; i < count; i++) {
-		if (strlen(words[i].name) == n && strncmp(words[i].name, name, n) == 0)
-			return &words[i];
-		if (n == 1 && words[i].letter == name[0])
-			return &words[i];
-	}
+	for (const struct option_word *w = words; w && w->name; w++)
+		if ((strlen(w->name) == n && strncmp(w->name, name, n) == 0) ||
+		    (n == 1 && w->letter == name[0]))
+			return w;
 	return NULL;
 }
 
-static int set_flag(const struct option_word *w, const char *value, struct error *e)
+static bool *flag_of(const struct option_word *w, void *fields)
 {
-	if (!value || str_eq(value, "true") || str_eq(value, "1"))
-		*w->flag = true;
-	else if (str_eq(value, "false") || str_eq(value, "0"))
-		*w->flag = false;
-	else
-		return err_new(e, ERR_INVALID, "option --%s takes true or false, not \"%s\"", w->name, value);
+	return (bool *)((char *)fields + w->offset);
+}
+
+/* The words that Go's strconv.ParseBool knows. */
+static int set_flag(const struct option_word *w, const char *value, bool *flag, struct error *e)
+{
+	static const char *const yes[] = { "1", "t", "T", "true", "TRUE", "True" };
+	static const char *const no[] = { "0", "f", "F", "false", "FALSE", "False" };
+
+	for (size_t i = 0; i < ARRAY_LEN(yes); i++) {
+		if (!value || str_eq(value, yes[i])) {
+			*flag = true;
+			return 0;
+		}
+		if (str_eq(value, no[i])) {
+			*flag = false;
+			return 0;
+		}
+	}
+	return err_new(e, ERR_INVALID, "option --%s takes true or false, not \"%s\"", w->name, value);
+}
+
+static int set_value(const struct option_word *w, const char *value, void *fields, struct error *e)
+{
+	void *field = (char *)fields + w->offset;
+	int r;
+
+	switch (w->kind) {
+	case OPTION_TEXT:
+		*(const char **)field = value;
+		return 0;
+	case OPTION_LIST:
+		strv_add(field, value);
+		return 0;
+	case OPTION_NUMBER:
+		r = options_number(value, "value", field, e);
+		return r < 0 ? err_ctx(e, "option --%s", w->name) : 0;
+	case OPTION_FLAG:
+		return set_flag(w, value, field, e);
+	}
 	return 0;
 }
 
+/* "-dt": the flags -d and -t. Nothing is set unless all of the letters are such. */
+static bool take_letters(const char *letters, const struct option_word *words, void *fields)
+{
+	for (const char *l = letters; *l; l++) {
+		const struct option_word *w = find_name(words, l, 1);
+
+		if (!w || w->kind != OPTION_FLAG)
+			return false;
+	}
+	for (const char *l = letters; *l; l++)
+		*flag_of(find_name(words, l, 1), fields) = true;
+	return true;
+}
+
+static bool is_help(const char *name, size_t n)
+{
+	return (n == 1 && name[0] == 'h') || (n == 4 && strncmp(name, "help", 4) == 0);
+}
+
 /* Returns how many words were used: 1 or 2. */
-static int take_one(const char *word, const char *next, const struct option_word *words, size_t count,
-		    struct error *e)
+static int take_one(const char *word, const char *next, const struct option_word *words, void *fields,
+		    bool *ret_help, struct error *e)
 {
 	const char *name = word + 1 + (word[1] == '-'), *equals = strchr(name, '=');
-	const struct option_word *w =
-		find_word(words, count, name, equals ? (size_t)(equals - name) : strlen(name));
+	size_t n = equals ? (size_t)(equals - name) : strlen(name);
+	const struct option_word *w = n ? find_name(words, name, n) : NULL;
 	const char *value = equals ? equals + 1 : NULL;
 	int used = 1, r;
 
-	if (!w)
-		return err_new(e, ERR_INVALID, "unknown option \"%s\"", word);
-	if (w->flag) {
-		r = set_flag(w, value, e);
-		return r < 0 ? r : 1;
+	if (!w && is_help(name, n)) {
+		*ret_help = true;
+		return 1;
 	}
-	if (!value) {
+	if (!w && word[1] != '-' && !equals && take_letters(name, words, fields))
+		return 1;
+	if (!w)
+		return err_new(e, ERR_INVALID, "unknown option \"%.200s\"", word);
+	if (w->kind != OPTION_FLAG && !value) {
 		value = next;
 		used = 2;
+		if (!value)
+			return err_new(e, ERR_INVALID, "option --%s needs a value", w->name);
 	}
-	if (!value)
-		return err_new(e, ERR_INVALID, "option --%s needs a value", w->name);
-	if (w->values)
-		strv_add(w->values, value);
-	else
-		*w->value = value;
-	return used;
+	r = set_value(w, value, fields, e);
+	return r < 0 ? r : used;
 }
 
-int options_take(int argc, char **argv, const struct option_word *words, size_t count, int before,
-		 struct error *e)
+int options_take(int argc, char **argv, const struct option_word *words, bool ends_at_argument, void *fields,
+		 bool *ret_help, struct error *e)
 {
 	int kept = 0, i = 1;
 
-	while (i < argc) {
+	while (i < argc && !(ends_at_argument && kept)) {
 		int used;
 
-		if (kept >= before && before > 0)
-			break;
 		if (str_eq(argv[i], "--")) {
 			i++;
 			break;
@@ -75,7 +125,7 @@ int options_take(int argc, char **argv, const struct option_word *words, size_t 
 			argv[++kept] = argv[i++];
 			continue;
 		}
-		used = take_one(argv[i], i + 1 < argc ? argv[i + 1] : NULL, words, count, e);
+		used = take_one(argv[i], argv[i + 1], words, fields, ret_help, e);
 		if (used < 0)
 			return used;
 		i += used;
@@ -86,12 +136,22 @@ int options_take(int argc, char **argv, const struct option_word *words, size_t 
 	return kept;
 }
 
+void options_done(const struct option_word *words, void *fields)
+{
+	for (const struct option_word *w = words; w && w->name; w++)
+		if (w->kind == OPTION_LIST)
+			strv_done((struct strv *)((char *)fields + w->offset));
+}
+
 int options_number(const char *text, const char *what, int *ret, struct error *e)
 {
-	uint32_t n;
+	char *end;
+	long n;
 
-	if (str_to_u32(text, &n, NULL) < 0 || n > INT_MAX)
-		return err_new(e, ERR_INVALID, "%s \"%s\" is no number", what, text);
+	errno = 0;
+	n = strtol(text, &end, 0);
+	if (errno || end == text || *end || n < INT_MIN || n > INT_MAX)
+		return err_new(e, ERR_INVALID, "%s \"%.100s\" is no number", what, text);
 	*ret = (int)n;
 	return 0;
 }

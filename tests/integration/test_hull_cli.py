@@ -286,7 +286,7 @@ def test_spec_is_written_once(bundle):
 
 def test_version_and_unknown_words(bundle):
     assert "spec: 1." in bundle.hull("--version").stdout
-    assert bundle.hull("nonsense", check=False).returncode == 1
+    assert bundle.hull("nonsense", check=False).returncode == 3
     assert "unknown option" in bundle.hull("run", "--nonsense", "c1", check=False).stderr
 
 
