@@ -53,6 +53,10 @@ static int write_plan(const struct cgroup *cg, const struct cgroup_plan *plan, s
 			errno = ENOENT;
 		if (errno == ENOENT && w->flags & (CGROUP_WRITE_ELSE_NEXT | CGROUP_WRITE_IF_EXISTS))
 			continue;
+		/* Without access there is a user namespace, in which no node can be made that is not allowed. */
+		if (w->controller == CGROUP_DEVICES && cg->host->may_lack_access &&
+		    (errno == ENOENT || errno == EPERM || errno == EACCES))
+			continue;
 		if (errno == EINVAL && w->flags & CGROUP_WRITE_RETRY_LAST &&
 		    later_count < sizeof(later) / sizeof(*later)) {
 			later[later_count++] = i;
@@ -117,35 +121,46 @@ static uint32_t have_mask(const struct cgroup_host *host, bool only_v2)
 	return mask;
 }
 
-int cgroup_apply(struct cgroup *cg, const struct cgroup_resources *res, bool is_new, struct error *e)
+int cgroup_plan_new(const struct cgroup_host *host, const struct cgroup_resources *res,
+		    struct cgroup_plan *ret_plan, struct error *e)
+{
+	const struct cgroup_now now = CGROUP_NOW_NEW;
+
+	if (!res)
+		return 0;
+	return cgroup_plan_resources(res, &now, have_mask(host, false), have_mask(host, true), ret_plan, e);
+}
+
+int cgroup_apply_plan(const struct cgroup *cg, const struct cgroup_resources *res,
+		      const struct cgroup_plan *plan, struct error *e)
+{
+	int r = write_plan(cg, plan, e);
+
+	if (r < 0 || !plan->device_filter || cgroup_dfd_v2(cg) < 0)
+		return r;
+	r = cgroup_devices_attach(cgroup_dfd_v2(cg), res->devices, res->device_count, e);
+	if (r == -ERR_DENIED && cg->host->may_lack_access)
+		return 0;
+	return r < 0 ? err_ctx(e, "cgroup \"%s\"", cg->path) : 0;
+}
+
+int cgroup_apply(struct cgroup *cg, const struct cgroup_resources *res, struct error *e)
 {
 	CLEANUP(cgroup_plan_done) struct cgroup_plan plan = CGROUP_PLAN_INIT;
-	struct cgroup_now now = CGROUP_NOW_NEW;
+	struct cgroup_now now;
 	int r;
 
 	if (!res)
 		return 0;
-	if (!is_new) {
-		now = read_now(cg);
-		r = check_memory_use(cg, res, e);
-		if (r < 0)
-			return r;
-	}
-	r = cgroup_plan_resources(res, &now, have_mask(cg->host, false), have_mask(cg->host, true), &plan, e);
-	if (r < 0)
-		return r;
-	r = write_plan(cg, &plan, e);
-	if (r < 0)
-		return r;
-	if (plan.device_filter) {
-		r = cgroup_devices_attach(cgroup_dfd_v2(cg), res->devices, res->device_count, e);
-		if (r < 0)
-			return err_ctx(e, "cgroup \"%s\"", cg->path);
-	}
-	return 0;
+	now = read_now(cg);
+	r = check_memory_use(cg, res, e);
+	if (r >= 0)
+		r = cgroup_plan_resources(res, &now, have_mask(cg->host, false), have_mask(cg->host, true),
+					  &plan, e);
+	return r < 0 ? r : cgroup_apply_plan(cg, res, &plan, e);
 }
 
 int cgroup_update(struct cgroup *cg, const struct cgroup_resources *res, struct error *e)
 {
-	return cgroup_apply(cg, res, false, e);
+	return cgroup_apply(cg, res, e);
 }

@@ -58,6 +58,17 @@ int cgroup_host_open(enum cgroup_driver driver, struct cgroup_host **ret_host, s
 void cgroup_host_free(struct cgroup_host *host);
 DEFINE_CLEANUP(struct cgroup_host, cgroup_host_free)
 
+/* Access. A process that has no full access to cgroups (a user, or root of a child user namespace: "rootless" in one of
+ * its two meanings) may still run containers that ask for no limits. After this call, of this host:
+ * - cgroup_create() and cgroup_ensure() leave a hierarchy out that they may not write (DENIED, or read-only), or in
+ *   which a process of ours may not be moved to the new cgroup. They fail (DENIED, with the reason and the remedy) only
+ *   if the resources have a limit for a controller there. Where nothing at all could be made, they return 0 with a NULL
+ *   cgroup: the container stays in its caller's cgroups.
+ * - Device rules are applied where they can be, and are no limits in this sense: in a user namespace nobody makes
+ *   device nodes.
+ * Everything else fails as always. The caller decides when this is so. */
+void cgroup_host_may_lack_access(struct cgroup_host *host);
+
 enum cgroup_mode cgroup_host_mode(const struct cgroup_host *host);
 enum cgroup_driver cgroup_host_driver(const struct cgroup_host *host);
 bool cgroup_host_has(const struct cgroup_host *host, enum cgroup_controller c);
@@ -145,6 +156,8 @@ struct cgroup_resources {
 /* ---- life -------------------------------------------------------------------------------------- */
 
 struct cgroup;
+
+/* All below take a cgroup that is in some hierarchies only: the others do not count. */
 
 /* Make the cgroup with its missing parents (v2: with the controllers enabled down the path; v1: with the
  * cpuset filled down the path), and apply res (may be NULL). When a step fails, what was made is removed.

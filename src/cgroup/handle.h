@@ -3,6 +3,7 @@
 #ifndef HULL_CGROUP_HANDLE_H
 #define HULL_CGROUP_HANDLE_H
 
+#include "base/str.h"
 #include "cgroup/cgroup.h"
 #include "cgroup/host.h"
 
@@ -23,9 +24,21 @@ int cgroup_dfd_v2(const struct cgroup *cg);
  * values keep the kind SYS. Returns -kind. */
 int cgroup_fail(struct error *e, int sys, const char *fmt, ...) PRINTF(3, 4);
 
-/* Write res into the files of cg (apply.c). is_new: everything is still as the kernel made it. */
-int cgroup_apply(struct cgroup *cg, const struct cgroup_resources *res, bool is_new,
-		 struct error *e) MUST_USE;
+struct cgroup *cgroup_handle_new(const struct cgroup_host *host, const char *path);
+/* Walk down the first count parts from a hierarchy's root; the fd, or -1 with errno. */
+int cgroup_open_chain(int root_dfd, const struct strv *parts, size_t count);
+/* One directory: make it if needed and open it. 1: made, 0: was there, -1 with errno. */
+int cgroup_make_one(int dfd, const char *name, int *ret_dfd);
+
+struct cgroup_plan;
+/* The plan for a new cgroup: the values and the host's controllers are checked (apply.c). */
+int cgroup_plan_new(const struct cgroup_host *host, const struct cgroup_resources *res,
+		    struct cgroup_plan *ret_plan, struct error *e) MUST_USE;
+/* Write it, and attach the device filter. */
+int cgroup_apply_plan(const struct cgroup *cg, const struct cgroup_resources *res,
+		      const struct cgroup_plan *plan, struct error *e) MUST_USE;
+/* Plan by what is in force now, and write. */
+int cgroup_apply(struct cgroup *cg, const struct cgroup_resources *res, struct error *e) MUST_USE;
 /* Load and attach a device filter for the rules, in place of one that we attached before (devices.c). */
 int cgroup_devices_attach(int dfd, const struct cgroup_device *rules, size_t count, struct error *e) MUST_USE;
 /* Open the fds of oom.c. */

@@ -306,6 +306,11 @@ enum cgroup_driver cgroup_host_driver(const struct cgroup_host *host)
 	return host->driver;
 }
 
+void cgroup_host_may_lack_access(struct cgroup_host *host)
+{
+	host->may_lack_access = true;
+}
+
 bool cgroup_host_has(const struct cgroup_host *host, enum cgroup_controller c)
 {
 	return (unsigned)c < CGROUP_CONTROLLER_COUNT && host->by_controller[c] >= 0;

@@ -21,6 +21,7 @@ struct cgroup_host {
 	int v2;	    /* index of the v2 hierarchy, or -1 */
 	int anchor; /* index of the v1 hierarchy in which processes are looked for, or -1 */
 	int by_controller[CGROUP_CONTROLLER_COUNT]; /* index, or -1 */
+	bool may_lack_access;
 };
 
 /* Everything but opening: the hierarchies that a mountinfo text names; of several mounts of one hierarchy

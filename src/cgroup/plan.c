@@ -71,7 +71,8 @@ static void put(struct planner *p, enum cgroup_controller c, uint32_t flags, con
 	w = &p->plan.w[p->plan.n++];
 	*w = (struct cgroup_write){ .controller = c, .flags = flags, .value = buf_take(&value) };
 	snprintf(w->file, sizeof(w->file), "%s", file);
-	p->plan.controllers |= 1u << c;
+	if (!(flags & CGROUP_WRITE_IF_EXISTS) && c != CGROUP_DEVICES)
+		p->plan.needs |= 1u << c;
 }
 
 /* A limit where a negative number is none: v1 wants -1 and v2 "max". */
@@ -297,7 +298,8 @@ static int plan_pids(struct planner *p)
 		return 0;
 	if (need(p, CGROUP_PIDS, "a pids limit") < 0)
 		return -ERR_UNSUPPORTED;
-	put_limit(p, CGROUP_PIDS, 0, "pids.max", p->res->pids_limit > 0 ? p->res->pids_limit : -1);
+	put_limit(p, CGROUP_PIDS, p->res->pids_limit > 0 ? 0 : CGROUP_WRITE_IF_EXISTS, "pids.max",
+		  p->res->pids_limit > 0 ? p->res->pids_limit : -1);
 	return 0;
 }
 

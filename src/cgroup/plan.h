@@ -27,8 +27,8 @@ struct cgroup_write {
 struct cgroup_plan {
 	struct cgroup_write *w;
 	size_t n;
-	uint32_t controllers; /* bits: whose files are written */
-	bool device_filter;   /* the rules go into a BPF program, there is no file (v2) */
+	uint32_t needs;	    /* bits: controllers without which it cannot be carried out */
+	bool device_filter; /* the rules go into a BPF program, there is no file (v2) */
 };
 #define CGROUP_PLAN_INIT ((struct cgroup_plan){ 0 })
 void cgroup_plan_done(struct cgroup_plan *p);

@@ -134,10 +134,10 @@ static int save_state(struct creation *c, struct error *e)
 	s.rootfs = path[0] == '/' ? str_dup(path) : str_fmt("%s/%s", c->bundle, path);
 	str_set(&s.oci_version, c->spec->oci_version);
 	str_set(&s.created, created);
-	str_set(&s.cgroup_path, c->spec->linux.cgroups_path);
-	if (!s.cgroup_path)
-		s.cgroup_path = str_fmt("/hull/%s", c->id);
-	s.cgroup_parents = cgroup_made_parents(c->init.cgroup);
+	if (c->init.cgroup) {
+		str_set(&s.cgroup_path, cgroup_path(c->init.cgroup));
+		s.cgroup_parents = cgroup_made_parents(c->init.cgroup);
+	}
 	s.has_systemd_cgroup = c->h->has_systemd_cgroup;
 	s.has_late_hooks = c->spec->hooks[OCI_HOOK_POSTSTART].n || c->spec->hooks[OCI_HOOK_POSTSTOP].n;
 	s.pid = c->init.pid;

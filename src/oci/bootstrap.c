@@ -199,6 +199,9 @@ static int make_cgroup(struct build *b, struct error *e)
 	r = cgroup_resources_of(&l->resources, &res, &lists, e);
 	if (r >= 0)
 		r = cgroup_create(b->o->cgroups, b->cgroup_path, &res, &b->cgroup, e);
+	/* None: we may make none, and none is needed (cgroup_host_may_lack_access()). */
+	if (r >= 0 && !b->cgroup)
+		return 0;
 	if (r >= 0)
 		r = cgroup_enter_fds(b->cgroup, b->init.p.cgroup_fds, &b->init.p.cgroup_fd_count, e);
 	if (r < 0)

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "cgroup/handle.h"
+#include "sys/cgroupfs.h"
+int cgroup_clone_fd(const struct cgroup *cg)
+{
+	return cgroup_dfd_v2(cg);
+}
+
+int cgroup_narrow(struct cgroup *cg, const char *name, struct error *e)
+{
+	int dfd = cgroup_dfd_v2(cg), child;
+
+	if (dfd < 0)
+		return err_new(e, ERR_UNSUPPORTED, "cgroup \"%s\" is in no v2 hierarchy", cg->path);
+	if (cgroup_make_one(dfd, name, &child) < 0)
+		return cgroup_fail(e, errno, "make cgroup \"%s/%s\"", cg->path, name);
+	close(dfd);
+	cg->dfd[cg->host->v2] = child;
+	return 0;
+}
+
+int cgroup_enter_fds(struct cgroup *cg, int ret_fds[CGROUP_HIER_MAX], size_t *ret_count, struct error *e)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < cg->host->hier_count; i++) {
+		if (cg->host->hier[i].is_v2 || cg->dfd[i] < 0)
+			continue;
+		ret_fds[n] = openat(cg->dfd[i], "tasks", O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+		if (ret_fds[n] < 0) {
+			int sys = errno;
+
+			while (n > 0)
+				close(ret_fds[--n]);
+			return cgroup_fail(e, sys, "open tasks of cgroup \"%s\" in %s", cg->path,
+					   cg->host->hier[i].mount_point);
+		}
+		n++;
+	}
+	*ret_count = n;
+	return 0;
+}
+
+int cgroup_enter(const int fds[], size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (write(fds[i], "0", 1) < 0)
+			return -1;
+	return 0;
+}
+
+int cgroup_attach(struct cgroup *cg, pid_t pid, struct error *e)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%d", pid);
+	for (size_t i = 0; i < cg->host->hier_count; i++) {
+		if (cg->dfd[i] < 0 || cgroupfs_write(cg->dfd[i], "cgroup.procs", text) == 0)
+			continue;
+		if (errno == ESRCH)
+			return err_sysk(e, ERR_STATE, ESRCH, "move process %d to cgroup \"%s\"", pid,
+					cg->path);
+		if (errno == EBUSY)
+			return err_sysk(e, ERR_STATE, EBUSY,
+					"move process %d to cgroup \"%s\", which has controllers enabled for "
+					"its children",
+					pid, cg->path);
+		return cgroup_fail(e, errno, "move process %d to cgroup \"%s\" in %s", pid, cg->path,
+				   cg->host->hier[i].mount_point);
+	}
+	return 0;
+}

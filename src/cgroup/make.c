@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Making a cgroup goes hierarchy by hierarchy, each from its root downward with one directory fd after the other. On
+ * the way a directory that will have a child gets ready for it:
+ *   v2      the controllers that we use are enabled in cgroup.subtree_control. The kernel refuses that with
+ *           EBUSY where the directory (not the root) holds processes: the "no internal processes" rule of
+ *           cgroups(7). That is an error only if the resources need a controller that is then missing.
+ *   cpuset  on v1 a new directory has no cpus and no memory nodes, and takes no process until it has: they are
+ *           copied from its parent.
+ * What was made is remembered, and removed deepest first when a later step fails. Another process may remove an
+ * empty parent between our open and our mkdir (a rollback of its own, or its last pod): then the walk starts
+ * again from the root. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "cgroup/handle.h"
+#include "cgroup/path.h"
+#include "cgroup/plan.h"
+#include "sys/cgroupfs.h"
+
+#define DEPTH_MAX 64
+#define MAKE_TRIES 8
+
+/* Does this directory itself, not the root of all, hold processes? The kernel would say EBUSY for most controllers,
+ * but take cpu, cpuset and pids: then it becomes a "threaded domain", and no process can enter a child. */
+static bool has_processes(int dfd)
+{
+	char first[16];
+	int fd;
+	ssize_t n;
+
+	if (faccessat(dfd, "cgroup.type", F_OK, 0) < 0)
+		return false;
+	fd = openat(dfd, "cgroup.procs", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	n = read(fd, first, sizeof(first));
+	close(fd);
+	return n > 0;
+}
+
+/* v2: enable for the children of dfd what is available and not enabled yet; returns the bits that are enabled
+ * then, and in *ret_sys why others are not. Best effort: whether one is needed is known later. */
+static uint32_t enable_controllers(const struct cgroup_hier *h, int dfd, int *ret_sys)
+{
+	char available[512], enabled[512], line[256];
+	uint32_t on = 0, missing = 0;
+	size_t n = 0;
+
+	*ret_sys = 0;
+	if (cgroupfs_read(dfd, "cgroup.controllers", available, sizeof(available)) < 0 ||
+	    cgroupfs_read(dfd, "cgroup.subtree_control", enabled, sizeof(enabled)) < 0) {
+		*ret_sys = errno;
+		return 0;
+	}
+	for (unsigned c = 0; c < CGROUP_CONTROLLER_COUNT; c++) {
+		const char *name = cgroup_v2_name(c);
+
+		if (!name || !(h->controllers & 1u << c))
+			continue;
+		if (cgroupfs_has_word(enabled, name)) {
+			on |= 1u << c;
+		} else if (cgroupfs_has_word(available, name)) {
+			missing |= 1u << c;
+			n += (size_t)snprintf(line + n, sizeof(line) - n, "+%s ", name);
+		}
+	}
+	if (!missing)
+		return on;
+	if (has_processes(dfd)) {
+		*ret_sys = EBUSY;
+		return on;
+	}
+	if (cgroupfs_write(dfd, "cgroup.subtree_control", line) == 0)
+		return on | missing;
+	*ret_sys = errno;
+	if (errno == EBUSY)
+		return on;
+	/* All or nothing for one write; a single controller may be the one that cannot be had. */
+	for (unsigned c = 0; c < CGROUP_CONTROLLER_COUNT; c++) {
+		if (!(missing & 1u << c))
+			continue;
+		snprintf(line, sizeof(line), "+%s", cgroup_v2_name(c));
+		if (cgroupfs_write(dfd, "cgroup.subtree_control", line) == 0)
+			on |= 1u << c;
+	}
+	return on;
+}
+
+/* v1: a cpuset without cpus or nodes takes no process; fill it from its parent. */
+static int fill_cpuset(int parent_dfd, int dfd, const char **ret_file)
+{
+	static const char *const files[] = { "cpuset.cpus", "cpuset.mems" };
+	char mine[4096], parents[4096];
+
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		*ret_file = files[i];
+		if (cgroupfs_read(dfd, files[i], mine, sizeof(mine)) < 0)
+			return -1;
+		if (mine[0])
+			continue;
+		if (cgroupfs_read(parent_dfd, files[i], parents, sizeof(parents)) < 0 ||
+		    cgroupfs_write(dfd, files[i], parents) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+struct maker {
+	struct cgroup *cg;
+	const struct cgroup_host *host;
+	struct strv parts;		/* of the path */
+	unsigned made[CGROUP_HIER_MAX]; /* directories made, counted from the leaf upward */
+	uint32_t v2_on;			/* bits enabled for the leaf */
+	int v2_sys;			/* why others are not, and where */
+	char v2_where[CGROUP_PATH_MAX];
+	uint32_t out_of_reach; /* controllers whose hierarchies were left out for lack of access; and why */
+	struct error why;
+};
+
+static void maker_done(struct maker *m)
+{
+	strv_done(&m->parts);
+}
+DEFINE_CLEANUP_VALUE(struct maker, maker_done)
+
+/* The path of the first n parts. */
+static const char *path_of(const struct maker *m, size_t n, char out[CGROUP_PATH_MAX])
+{
+	size_t len = 0;
+
+	out[0] = '/';
+	out[1] = '\0';
+	for (size_t i = 0; i < n; i++)
+		len += (size_t)snprintf(out + len, CGROUP_PATH_MAX - len, "/%s", m->parts.v[i]);
+	return out;
+}
+
+int cgroup_make_one(int dfd, const char *name, int *ret_dfd)
+{
+	int made = 1;
+
+	if (mkdirat(dfd, name, 0755) < 0) {
+		if (errno != EEXIST) {
+			int sys = errno;
+
+			/* A read-only or foreign hierarchy where the directory is there already. */
+			*ret_dfd = cgroupfs_open_dir(dfd, name);
+			errno = sys;
+			return *ret_dfd >= 0 ? 0 : -1;
+		}
+		made = 0;
+	}
+	*ret_dfd = cgroupfs_open_dir(dfd, name);
+	return *ret_dfd < 0 ? -1 : made;
+}
+
+/* Before dfd (the first `at` parts) gets a child. */
+static void prepare_parent(struct maker *m, const struct cgroup_hier *h, int dfd, size_t at)
+{
+	uint32_t on;
+	int sys;
+
+	if (!h->is_v2)
+		return;
+	on = enable_controllers(h, dfd, &sys);
+	if (sys && !m->v2_sys) {
+		m->v2_sys = sys;
+		path_of(m, at, m->v2_where);
+	}
+	m->v2_on = on;
+}
+
+/* The chain of directories in hierarchy i. *made_from is the index of the first part that was made.
+ * Fails with errno kept, too (ENOENT: a parent went away under us). */
+static int make_chain(struct maker *m, size_t i, size_t *made_from, struct error *e)
+{
+	const struct cgroup_hier *h = &m->host->hier[i];
+	cleanup_close int dfd = dup(h->root_dfd);
+	char path[CGROUP_PATH_MAX];
+
+	for (size_t at = 0; at < m->parts.n; at++) {
+		cleanup_close int child = -1;
+		const char *file;
+		int made;
+
+		prepare_parent(m, h, dfd, at);
+		made = cgroup_make_one(dfd, m->parts.v[at], &child);
+		if (made < 0) {
+			int sys = errno, r;
+
+			r = cgroup_fail(e, sys, "make cgroup \"%s\" in %s", path_of(m, at + 1, path),
+					h->mount_point);
+			errno = sys;
+			return r;
+		}
+		if (made && at < *made_from)
+			*made_from = at;
+		if (!h->is_v2 && h->controllers & 1u << CGROUP_CPUSET && fill_cpuset(dfd, child, &file) < 0) {
+			int sys = errno, r;
+
+			r = cgroup_fail(e, sys, "copy %s of the parent to cgroup \"%s\"", file,
+					path_of(m, at + 1, path));
+			errno = sys;
+			return r;
+		}
+		close(dfd);
+		dfd = take_fd(child);
+	}
+	m->cg->dfd[i] = take_fd(dfd);
+	return 0;
+}
+
+/* Remove what was made in hierarchy i, deepest first; others may have put something there: then it stays. */
+static void unmake_chain(const struct maker *m, size_t i, size_t made_from)
+{
+	for (size_t last = m->parts.n; last > made_from; last--) {
+		cleanup_close int dfd = dup(m->host->hier[i].root_dfd);
+
+		for (size_t at = 0; dfd >= 0 && at + 1 < last; at++) {
+			int child = cgroupfs_open_dir(dfd, m->parts.v[at]);
+
+			close(dfd);
+			dfd = child;
+		}
+		if (dfd >= 0 && unlinkat(dfd, m->parts.v[last - 1], AT_REMOVEDIR) < 0 && errno != ENOENT)
+			return;
+	}
+}
+
+static void unmake(struct maker *m)
+{
+	int sys = errno;
+
+	for (size_t i = 0; i < m->host->hier_count; i++)
+		if (m->made[i] > 0)
+			unmake_chain(m, i, m->parts.n - m->made[i]);
+	errno = sys;
+}
+
+/* ---- without full access -------------------------------------------------------------------------- */
+
+/* cgroup.h, "Access": go on without hierarchy i, whose error is m->why if it is the first. */
+static void leave_out(struct maker *m, size_t i, const struct error *why)
+{
+	if (m->made[i] > 0)
+		unmake_chain(m, i, m->parts.n - m->made[i]);
+	m->made[i] = 0;
+	if (m->cg->dfd[i] >= 0)
+		close(m->cg->dfd[i]);
+	m->cg->dfd[i] = -1;
+	if (!m->out_of_reach)
+		m->why = *why;
+	m->out_of_reach |= m->host->hier[i].controllers;
+}
+
+/* Our own cgroup in v2: the path behind "0::" of /proc/self/cgroup. */
+static int own_path_v2(char *text, size_t size, char **ret_path)
+{
+	char *line;
+
+	if (cgroupfs_read(AT_FDCWD, "/proc/self/cgroup", text, size) < 0)
+		return -1;
+	line = str_starts(text, "0::") ? text : strstr(text, "\n0::");
+	if (!line)
+		return -1;
+	*ret_path = strstr(line, "0::") + 3;
+	(*ret_path)[strcspn(*ret_path, "\n")] = '\0';
+	return 0;
+}
+
+/* A process is moved within v2 only by one who may write cgroup.procs of the nearest common ancestor of where it is
+ * and where it goes (cgroups(7), "Delegation containment"); a clone into the cgroup counts as a move. */
+static bool can_enter_v2(const struct maker *m)
+{
+	cleanup_strv struct strv own = STRV_INIT;
+	cleanup_close int dfd = -1;
+	char text[4096], *path;
+	size_t common = 0;
+
+	if (own_path_v2(text, sizeof(text), &path) < 0)
+		return true;
+	strv_split(&own, path, "/");
+	while (common < own.n && common < m->parts.n && str_eq(own.v[common], m->parts.v[common]))
+		common++;
+	dfd = cgroup_open_chain(m->host->hier[m->host->v2].root_dfd, &m->parts, common);
+	return dfd >= 0 && faccessat(dfd, "cgroup.procs", W_OK, AT_EACCESS) == 0;
+}
+
+static void check_entrance(struct maker *m)
+{
+	struct error why = ERROR_INIT;
+
+	if (m->host->v2 < 0 || m->cg->dfd[m->host->v2] < 0 || can_enter_v2(m))
+		return;
+	err_new(&why, ERR_DENIED,
+		"enter cgroup \"%s\" from our own: the cgroup above both is not delegated to us (cgroups(7), "
+		"\"Delegation containment\")",
+		m->cg->path);
+	leave_out(m, (size_t)m->host->v2, &why);
+}
+
+/* What was left out must not be needed. */
+static int check_reach(const struct maker *m, uint32_t needed, struct error *e)
+{
+	char names[128] = "";
+	size_t n = 0;
+
+	for (unsigned c = 0; c < CGROUP_CONTROLLER_COUNT; c++)
+		if (needed & m->out_of_reach & 1u << c)
+			n += (size_t)snprintf(names + n, sizeof(names) - n, "%s%s", n ? " " : "",
+					      cgroup_controller_name(c));
+	if (n == 0)
+		return 0;
+	return err_new(
+		e, ERR_DENIED,
+		"the limits for \"%s\" need a cgroup that we may not make or enter (%s); have one delegated "
+		"(systemd: Delegate=yes), or take the limits out of linux.resources",
+		names, err_msg(&m->why));
+}
+
+static int make_in(struct maker *m, size_t i, struct error *e)
+{
+	size_t made_from = m->parts.n;
+	int r = -1;
+
+	for (int tries = 0; r < 0 && tries < MAKE_TRIES; tries++) {
+		r = make_chain(m, i, &made_from, e);
+		m->made[i] = (unsigned)(m->parts.n - made_from);
+		if (r < 0 && errno != ENOENT && errno != ENODEV)
+			break;
+	}
+	if (m->made[i] > m->cg->made_parents + 1)
+		m->cg->made_parents = m->made[i] - 1;
+	return r;
+}
+
+/* v2: are all controllers there whose files res will need? */
+static int check_enabled(const struct maker *m, uint32_t needed, struct error *e)
+{
+	const struct cgroup_hier *h;
+	char names[128] = "";
+	size_t n = 0;
+
+	if (m->host->v2 < 0)
+		return 0;
+	h = &m->host->hier[m->host->v2];
+	for (unsigned c = 0; c < CGROUP_CONTROLLER_COUNT; c++)
+		if (needed & h->controllers & ~m->v2_on & 1u << c && cgroup_v2_name(c)) {
+			n += (size_t)snprintf(names + n, sizeof(names) - n, "%s%s", n ? " " : "",
+					      cgroup_v2_name(c));
+		}
+	if (n == 0)
+		return 0;
+	if (m->v2_sys == EBUSY)
+		return err_new(
+			e, ERR_STATE,
+			"enable the controllers \"%s\" below cgroup \"%s\": it holds processes itself, and a "
+			"cgroup "
+			"with processes has no children with controllers; move them to a child of it first",
+			names, m->v2_where);
+	if (m->v2_sys)
+		return cgroup_fail(e, m->v2_sys, "enable the controllers \"%s\" below cgroup \"%s\"", names,
+				   m->v2_where);
+	return err_new(e, ERR_UNSUPPORTED,
+		       "the controllers \"%s\" are not available to cgroup \"%s\": a cgroup above it does "
+		       "not delegate them",
+		       names, m->cg->path);
+}
+
+/* A leaf that was there before is taken over only if nothing runs in it. */
+static int check_taken_over(struct cgroup *cg, struct error *e)
+{
+	cleanup_free pid_t *pids = NULL;
+	size_t count = 0;
+	int r = cgroup_procs(cg, &pids, &count, e);
+
+	if (r < 0)
+		return r;
+	if (count > 0)
+		return err_new(e, ERR_EXISTS, "cgroup \"%s\" exists and holds %zu processes, pid %d first",
+			       cg->path, count, pids[0]);
+	return cgroup_is_frozen(cg) ? cgroup_thaw(cg, e) : 0;
+}
+
+static int make_hierarchies(struct maker *m, bool *ret_is_new, struct error *e)
+{
+	bool is_new = true;
+
+	for (size_t i = 0; i < m->host->hier_count; i++) {
+		struct error why = ERROR_INIT;
+		int r = make_in(m, i, m->host->may_lack_access ? &why : e);
+
+		if (r == -ERR_DENIED && m->host->may_lack_access)
+			leave_out(m, i, &why);
+		else if (r < 0)
+			return m->host->may_lack_access && e ? (*e = why, r) : r;
+		else if (m->made[i] == 0)
+			is_new = false;
+	}
+	if (m->host->may_lack_access)
+		check_entrance(m);
+	*ret_is_new = is_new;
+	return 0;
+}
+
+static int make_all(struct maker *m, const struct cgroup_resources *res, const struct cgroup_plan *plan,
+		    bool may_exist, struct error *e)
+{
+	bool is_new = true;
+	int r = make_hierarchies(m, &is_new, e);
+
+	if (r >= 0)
+		r = check_reach(m, plan->needs, e);
+	if (r >= 0 && !is_new && !may_exist)
+		r = check_taken_over(m->cg, e);
+	if (r >= 0)
+		r = check_enabled(m, plan->needs, e);
+	if (r < 0)
+		return r;
+	return is_new ? cgroup_apply_plan(m->cg, res, plan, e) : cgroup_apply(m->cg, res, e);
+}
+
+static bool is_nowhere(const struct cgroup *cg)
+{
+	for (size_t i = 0; i < cg->host->hier_count; i++)
+		if (cg->dfd[i] >= 0)
+			return false;
+	return true;
+}
+
+static int make(const struct cgroup_host *host, const char *path, const struct cgroup_resources *res,
+		bool may_exist, struct cgroup **ret_cg, struct error *e)
+{
+	CLEANUP(cgroup_plan_done) struct cgroup_plan plan = CGROUP_PLAN_INIT;
+	CLEANUP(maker_done) struct maker m = { .host = host, .why = ERROR_INIT };
+	char resolved[CGROUP_PATH_MAX];
+	CLEANUP(cgroup_free) struct cgroup *cg = NULL;
+	int r;
+
+	r = cgroup_path_resolve(host, path, resolved, e);
+	if (r < 0)
+		return r;
+	cg = cgroup_handle_new(host, resolved);
+	m.cg = cg;
+	strv_split(&m.parts, resolved, "/");
+	if (m.parts.n > DEPTH_MAX)
+		return err_new(e, ERR_INVALID, "cgroup path \"%s\" has more than %d parts", resolved,
+			       DEPTH_MAX);
+	/* Before anything is made: what the values and this host's controllers say. */
+	r = cgroup_plan_new(host, res, &plan, e);
+	if (r < 0)
+		return r;
+	r = make_all(&m, res, &plan, may_exist, e);
+	if (r < 0) {
+		unmake(&m);
+		return err_ctx(e, "create cgroup \"%s\"", resolved);
+	}
+	if (is_nowhere(cg)) {
+		*ret_cg = NULL;
+		return 0;
+	}
+	cgroup_oom_open(cg);
+	*ret_cg = take_ptr(cg);
+	return 0;
+}
+
+int cgroup_create(const struct cgroup_host *host, const char *path, const struct cgroup_resources *res,
+		  struct cgroup **ret_cg, struct error *e)
+{
+	return make(host, path, res, false, ret_cg, e);
+}
+
+int cgroup_ensure(const struct cgroup_host *host, const char *path, const struct cgroup_resources *res,
+		  struct cgroup **ret_cg, struct error *e)
+{
+	return make(host, path, res, true, ret_cg, e);
+}
