@@ -50,6 +50,9 @@ size_t devices_list(const struct oci_spec *spec, struct device_node **ret_nodes)
 		mode_t type = d->type == 'b' ? S_IFBLK : d->type == 'p' ? S_IFIFO : S_IFCHR;
 		size_t at = 0;
 
+		/* Engines that hand on all of the host's devices list it, too: it would open the host's terminals. */
+		if (str_eq(d->path, "/dev/ptmx"))
+			continue;
 		while (at < n && !str_eq(nodes[at].path, d->path))
 			at++;
 		nodes[at] = (struct device_node){
@@ -138,8 +141,11 @@ static int make_links(int dev_fd, const struct mounts_env *env, struct error *e)
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < ARRAY_LEN(dev_links); i++) {
-		if (symlinkat(dev_links[i].target, dev_fd, dev_links[i].name) < 0)
+		if (symlinkat(dev_links[i].target, dev_fd, dev_links[i].name) < 0) {
+			if (errno == EEXIST) /* a device that the spec puts there */
+				continue;
 			return err_sys(e, "link \"/dev/%s\"", dev_links[i].name);
+		}
 		if ((uid || gid) && fchownat(dev_fd, dev_links[i].name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
 			return err_sys(e, "give \"/dev/%s\" to %u:%u", dev_links[i].name, uid, gid);
 	}
