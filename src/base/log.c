@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/log.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -15,7 +17,7 @@
 
 static struct {
 	int fd;
-	bool json;
+	enum log_format format;
 	int level;
 } config = { .fd = STDERR_FILENO, .level = LOG_LEVEL_INFO };
 
@@ -25,10 +27,10 @@ static _Thread_local struct {
 
 static const char *const names[] = { "error", "warn", "info", "debug" };
 
-void log_setup(int fd, bool json, enum log_level level)
+void log_setup(int fd, enum log_format format, enum log_level level)
 {
 	config.fd = fd;
-	config.json = json;
+	config.format = format;
 	log_set_level(level);
 }
 
@@ -126,6 +128,64 @@ static void format_text(struct buf *b, const char *time, enum log_level level, c
 	buf_addc(b, '\n');
 }
 
+/* A value that is all of these needs no quotes (logrus' rule). */
+static bool is_bare(const char *s)
+{
+	for (; *s; s++)
+		if (!isalnum((unsigned char)*s) && !strchr("-._/@^+", *s))
+			return false;
+	return true;
+}
+
+/* As Go's %q. */
+static void add_quoted(struct buf *b, const char *s)
+{
+	bool utf8 = str_is_utf8(s, strlen(s));
+
+	buf_addc(b, '"');
+	for (; *s; s++) {
+		unsigned char c = (unsigned char)*s;
+
+		if (c == '"' || c == '\\')
+			buf_addf(b, "\\%c", c);
+		else if (c == '\n')
+			buf_adds(b, "\\n");
+		else if (c == '\t')
+			buf_adds(b, "\\t");
+		else if (c == '\r')
+			buf_adds(b, "\\r");
+		else if (c < 0x20 || c == 0x7f || (c >= 0x80 && !utf8))
+			buf_addf(b, "\\x%02x", c);
+		else
+			buf_addc(b, (char)c);
+	}
+	buf_addc(b, '"');
+}
+
+static void format_logfmt(struct buf *b, enum log_level level, const char *msg)
+{
+	static const char *const words[] = { "error", "warning", "info", "debug" };
+	time_t now = (time_t)(clock_wall_ns() / 1000000000);
+	char time[32];
+	struct tm tm;
+
+	strftime(time, sizeof(time), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &tm));
+	buf_addf(b, "time=\"%s\" level=%s msg=", time, words[level]);
+	if (is_bare(msg))
+		buf_adds(b, msg);
+	else
+		add_quoted(b, msg);
+	for (unsigned i = 0; i < FIELDS_MAX; i++)
+		if (fields[i].key) {
+			buf_addf(b, " %s=", fields[i].key);
+			if (is_bare(fields[i].value))
+				buf_adds(b, fields[i].value);
+			else
+				add_quoted(b, fields[i].value);
+		}
+	buf_addc(b, '\n');
+}
+
 void log_write(enum log_level level, const char *fmt, ...)
 {
 	cleanup_buf struct buf line = BUF_INIT;
@@ -140,8 +200,10 @@ void log_write(enum log_level level, const char *fmt, ...)
 	vsnprintf(msg, sizeof(msg), fmt, ap);
 	va_end(ap);
 	clock_rfc3339(clock_wall_ns(), time);
-	if (config.json)
+	if (config.format == LOG_FORMAT_JSON)
 		format_json(&line, time, level, msg);
+	else if (config.format == LOG_FORMAT_LOGFMT)
+		format_logfmt(&line, level, msg);
 	else
 		format_text(&line, time, level, msg);
 	n = write(config.fd, line.data, line.len);

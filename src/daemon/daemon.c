@@ -262,7 +262,9 @@ int daemon_run(struct daemon_config *config, const struct config_flags *flags, s
 	keep_config(&d, mem_dup(config, sizeof(*config)));
 	*config = (struct daemon_config){ 0 };
 	server_tune_malloc();
-	log_setup(STDERR_FILENO, str_eq(d.config->node.log_format, "json"), level_of(d.config));
+	log_setup(STDERR_FILENO,
+		  str_eq(d.config->node.log_format, "json") ? LOG_FORMAT_JSON : LOG_FORMAT_TEXT,
+		  level_of(d.config));
 	umask(0077);
 	block_signals();
 	raise_fd_limit();

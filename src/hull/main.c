@@ -29,7 +29,8 @@ static int setup_log(struct hull *h, struct error *e)
 			return err_sys(e, "open the log \"%s\"", path);
 		}
 	}
-	log_setup(fd, json, h->is_debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
+	log_setup(fd, json ? LOG_FORMAT_JSON : LOG_FORMAT_LOGFMT,
+		  h->is_debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
 	return 0;
 }
 

@@ -113,7 +113,7 @@ int main(int argc, char **argv)
 		return usage(stderr, 2);
 	if (fcntl(WORKER_SOURCE, F_GETFD) < 0)
 		source_fd = -1;
-	log_setup(STDERR_FILENO, false, level);
+	log_setup(STDERR_FILENO, LOG_FORMAT_TEXT, level);
 	signal(SIGPIPE, SIG_IGN);
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, socks) < 0)
 		err_sys(&e, "make a socket pair");

@@ -66,7 +66,7 @@ int main(int argc, char **argv)
 	      "hull-pod"); /* before Linux 6.14 a program started by fd has the fd's number as its name */
 	strcpy(id, argv[1]);
 	snprintf(field, sizeof(field), "%.13s", id);
-	log_setup(STDERR_FILENO, str_eq(argv[3], "json"), level);
+	log_setup(STDERR_FILENO, str_eq(argv[3], "json") ? LOG_FORMAT_JSON : LOG_FORMAT_TEXT, level);
 	log_field("pod", field);
 	fd_close_from(MONITOR_FD_POD_DIR + 1, NULL, 0);
 	open_log();

@@ -166,7 +166,7 @@ int main(int argc, char **argv)
 	if (argc != 2)
 		return 2;
 	server_tune_malloc();
-	log_setup(STDERR_FILENO, false, LOG_LEVEL_DEBUG);
+	log_setup(STDERR_FILENO, LOG_FORMAT_TEXT, LOG_LEVEL_DEBUG);
 	if (serve(argv[1], &e) < 0) {
 		fprintf(stderr, "grpc-server: %s\n", err_msg(&e));
 		return 1;

@@ -108,7 +108,7 @@ static int setup(void **state)
 	int fd;
 
 	(void)state;
-	log_setup(STDERR_FILENO, false, LOG_LEVEL_ERROR);
+	log_setup(STDERR_FILENO, LOG_FORMAT_TEXT, LOG_LEVEL_ERROR);
 	opts.limits.drain_ns = NS_PER_S / 2;
 	opts.limits.workers.max[JOB_LONG] = 2;
 	snprintf(dir, sizeof(dir), "/tmp/hull-test-server-XXXXXX");
