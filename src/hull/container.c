@@ -35,7 +35,7 @@ int container_load(struct hull *h, const char *id, struct container *ret, struct
 	if (r >= 0)
 		r = state_read(c.dfd, &c.state, e);
 	if (r == -ERR_NOT_FOUND)
-		err_new(e, ERR_NOT_FOUND, "container \"%s\" does not exist", id);
+		err_new(e, ERR_NOT_FOUND, "container does not exist: \"%s\"", id);
 	if (r >= 0)
 		r = state_status(c.dfd, &c.state, &c.status, &c.pid_fd, e);
 	if (r < 0)

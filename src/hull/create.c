@@ -123,6 +123,7 @@ static int listen_for_start(struct creation *c, struct error *e)
 static int save_state(struct creation *c, struct error *e)
 {
 	CLEANUP(oci_state_done) struct oci_state s = OCI_STATE_INIT;
+	const struct oci_namespace *own_pids = &c->spec->linux.namespaces[OCI_NS_PID];
 	const char *path = c->spec->root.path;
 	char created[CLOCK_RFC3339_SIZE];
 	bool is_dead;
@@ -140,6 +141,7 @@ static int save_state(struct creation *c, struct error *e)
 	}
 	s.has_systemd_cgroup = c->h->has_systemd_cgroup;
 	s.has_late_hooks = c->spec->hooks[OCI_HOOK_POSTSTART].n || c->spec->hooks[OCI_HOOK_POSTSTOP].n;
+	s.shares_pids = !own_pids->is_set || own_pids->path;
 	s.pid = c->init.pid;
 	s.owner = getuid();
 	for (size_t i = 0; i < c->spec->annotations.n; i++) {

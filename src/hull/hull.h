@@ -64,6 +64,14 @@ int foreground_wait(int pid_fd, int master_fd, struct error *e) MUST_USE;
 /* Signals that are to be passed on must not kill us before we do: call before the process is made. */
 void foreground_prepare(void);
 
+/* ---- signals (signals.c) ---- */
+/* "9", "KILL", "SIGKILL", "kill", "RTMIN+3". Fails: INVALID. */
+int signal_parse(const char *text, int *ret, struct error *e) MUST_USE;
+/* Whether it ends a process that does nothing about it (signal(7)). */
+bool signal_ends(int sig);
+
+/* What --format says, "table" (or NULL) or "json". Fails: INVALID. */
+int wants_json(const char *format, bool *ret, struct error *e) MUST_USE;
 int write_pid_file(const char *path, pid_t pid, struct error *e) MUST_USE;
 
 #endif

@@ -55,8 +55,9 @@ int state_make_dir(const char *root, const char *id, int *ret_dfd, struct error 
 	if (r < 0)
 		return r;
 	if (mkdirat(root_dfd, id, 0700) < 0)
-		return errno == EEXIST ? err_new(e, ERR_EXISTS, "container with id \"%s\" already exists", id)
-				       : err_sys(e, "make \"%s/%s\"", root, id);
+		return errno == EEXIST
+			       ? err_new(e, ERR_EXISTS, "container with given ID already exists: \"%s\"", id)
+			       : err_sys(e, "make \"%s/%s\"", root, id);
 	fd = openat(root_dfd, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return err_sys(e, "open \"%s/%s\"", root, id);
@@ -80,7 +81,7 @@ int state_open_dir(const char *root, const char *id, int *ret_dfd, struct error 
 	if (open_root(root, &root_dfd) == 0)
 		fd = openat(root_dfd, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT)
-		return err_new(e, ERR_NOT_FOUND, "container \"%s\" does not exist", id);
+		return err_new(e, ERR_NOT_FOUND, "container does not exist: \"%s\"", id);
 	if (fd < 0)
 		return err_sys(e, "open \"%s/%s\"", root, id);
 	*ret_dfd = fd;
@@ -133,6 +134,7 @@ int state_write(int dfd, const struct oci_state *s, struct error *e)
 	json_put_u64(o, "cgroupParents", s->cgroup_parents);
 	json_put_bool(o, "systemdCgroup", s->has_systemd_cgroup);
 	json_put_bool(o, "lateHooks", s->has_late_hooks);
+	json_put_bool(o, "sharesPids", s->shares_pids);
 	json_put_i64(o, "pid", s->pid);
 	json_put_u64(o, "startTime", s->start_time);
 	json_put_u64(o, "owner", s->owner);
@@ -170,6 +172,8 @@ static int read_record(struct json_object *o, struct oci_state *s, struct error 
 		r = json_get_bool(o, "systemdCgroup", &s->has_systemd_cgroup, e);
 	if (r >= 0)
 		r = json_get_bool(o, "lateHooks", &s->has_late_hooks, e);
+	if (r >= 0)
+		r = json_get_bool(o, "sharesPids", &s->shares_pids, e);
 	if (r >= 0)
 		r = json_need(json_get_i64(o, "pid", &pid, e), "pid", e);
 	if (r >= 0)
@@ -267,7 +271,8 @@ int state_status(int dfd, const struct oci_state *s, enum oci_status *ret_status
 	return 0;
 }
 
-void state_json(const struct oci_state *s, enum oci_status status, struct buf *b)
+void state_json(const struct oci_state *s, enum oci_status status, const char *owner, bool is_pretty,
+		struct buf *b)
 {
 	cleanup_json struct json_object *o = json_new();
 
@@ -284,6 +289,6 @@ void state_json(const struct oci_state *s, enum oci_status status, struct buf *b
 		for (size_t i = 0; i + 1 < s->annotations.n; i += 2)
 			json_put_str(a, s->annotations.v[i], s->annotations.v[i + 1]);
 	}
-	json_put_str(o, "owner", s->owner ? "" : "root");
-	json_text(o, true, b);
+	json_put_str(o, "owner", owner);
+	json_text(o, is_pretty, b);
 }

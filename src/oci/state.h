@@ -23,6 +23,7 @@ struct oci_state {
 	unsigned int cgroup_parents; /* made with it, to be removed with it */
 	bool has_systemd_cgroup;
 	bool has_late_hooks; /* poststart or poststop: config.json need not be read for nothing */
+	bool shares_pids;    /* no pid namespace of its own: its processes do not die with its init */
 	pid_t pid;
 	uint64_t start_time;	 /* of the process, /proc/PID/stat field 22: tells a reused pid */
 	uint32_t owner;		 /* uid */
@@ -60,7 +61,9 @@ int state_status(int dfd, const struct oci_state *s, enum oci_status *ret_status
 /* Field 22 of /proc/PID/stat, and whether it is a zombie. Fails: NOT_FOUND, SYS. */
 int state_process_start(pid_t pid, uint64_t *ret_start, bool *ret_is_dead, struct error *e) MUST_USE;
 
-/* The state of OCI runtime-spec, "State", with runc's additions (rootfs, created, owner), as JSON text. */
-void state_json(const struct oci_state *s, enum oci_status status, struct buf *b);
+/* The state of OCI runtime-spec, "State", with runc's additions (rootfs, created, owner), as JSON text. owner is the
+ * name of s->owner. */
+void state_json(const struct oci_state *s, enum oci_status status, const char *owner, bool is_pretty,
+		struct buf *b);
 
 #endif

@@ -196,7 +196,7 @@ def test_exec(bundle):
     assert "USER" in bundle.hull("exec", "c1", "ps").stdout
     missing = bundle.hull("exec", "c1", "no-such", check=False)
     assert missing.returncode == 255 and "executable file not found in $PATH" in missing.stderr
-    assert len(json.loads(bundle.hull("ps", "c1").stdout)) == 1
+    assert len(json.loads(bundle.hull("ps", "-f", "json", "c1").stdout)) == 1
     # Options of the command are not ours.
     assert bundle.hull("exec", "c1", "echo", "--user", "-t").stdout == "--user -t\n"
 
@@ -219,7 +219,7 @@ def test_exec_of_a_process_file_detached(bundle):
         time.sleep(0.02)
     assert (bundle.rootfs / "tmp/uid").read_text() == "9\n"
     assert os.stat(f"/proc/{pid}").st_uid == 9
-    assert len(json.loads(bundle.hull("ps", "c1").stdout)) >= 2
+    assert len(json.loads(bundle.hull("ps", "-f", "json", "c1").stdout)) >= 2
 
 
 # ---- terminals by socket ---------------------------------------------------------------------------------------
