@@ -96,6 +96,20 @@ int fd_nonblock(int fd, struct error *e)
 	return 0;
 }
 
+int fd_fill_stdio(struct error *e)
+{
+	int fd;
+
+	/* Of all the free numbers open(2) takes the lowest. */
+	do {
+		fd = open("/dev/null", O_RDWR);
+		if (fd < 0)
+			return err_sys(e, "open /dev/null");
+	} while (fd < 3);
+	close(fd);
+	return 0;
+}
+
 int fd_send(int sock, const struct iovec *iov, int iov_count, const int *fds, size_t fd_count)
 {
 	union {

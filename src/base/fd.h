@@ -24,6 +24,9 @@ int fd_dup(int fd, int *ret_fd, struct error *e) MUST_USE;
 int fd_pipe(int ret_fds[2], struct error *e) MUST_USE;
 int fd_nonblock(int fd, struct error *e) MUST_USE;
 
+/* Where 0, 1 or 2 is closed there will be /dev/null, so that nothing else gets such a number. Fails: SYS. */
+int fd_fill_stdio(struct error *e) MUST_USE;
+
 #define FD_PASS_MAX 16
 /* Send one message with up to FD_PASS_MAX fds over a unix socket (SCM_RIGHTS, unix(7)).
  * MSG_NOSIGNAL. Returns 0, or -1 with errno. */

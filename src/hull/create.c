@@ -56,6 +56,7 @@ struct creation {
 	struct oci_spec *spec;
 	int dfd; /* of the state directory; -1 before it is made */
 	int listen_fd;
+	int console_sock;
 	struct cgroup_host *cgroups;
 	struct oci_init init;
 };
@@ -71,6 +72,8 @@ static void creation_done(struct creation *c)
 		close(c->dfd);
 	if (c->listen_fd >= 0)
 		close(c->listen_fd);
+	if (c->console_sock >= 0)
+		close(c->console_sock);
 	oci_init_done(&c->init);
 	cgroup_host_free_p(&c->cgroups);
 }
@@ -93,7 +96,7 @@ static int load_bundle(struct creation *c, struct error *e)
 	return r < 0 ? err_ctx(e, "bundle \"%s\": config.json", c->bundle) : 0;
 }
 
-static int check_terminal(const struct creation *c, struct error *e)
+static int prepare_terminal(struct creation *c, struct error *e)
 {
 	bool detached = !c->opts->is_run || c->opts->detach, terminal = c->spec->process.terminal;
 
@@ -104,6 +107,10 @@ static int check_terminal(const struct creation *c, struct error *e)
 		return err_new(e, ERR_INVALID,
 			       "--console-socket is of use only for a detached container with "
 			       "process.terminal");
+	if (c->opts->console_socket)
+		return console_connect(c->opts->console_socket, &c->console_sock, e);
+	if (!detached)
+		foreground_size(&c->spec->process);
 	return 0;
 }
 
@@ -172,8 +179,8 @@ static int make_container(struct creation *c, struct error *e)
 		r = oci_create(&o, &c->init, e);
 	if (r >= 0)
 		r = save_state(c, e);
-	if (r >= 0 && c->opts->console_socket)
-		r = console_send(c->opts->console_socket, c->init.console_fd, e);
+	if (r >= 0 && c->console_sock >= 0)
+		r = console_send(c->console_sock, c->init.console_fd, e);
 	if (r >= 0 && c->opts->pid_file)
 		r = write_pid_file(c->opts->pid_file, c->init.pid, e);
 	return r;
@@ -185,7 +192,7 @@ static int create(struct creation *c, struct error *e)
 	int r = load_bundle(c, e);
 
 	if (r >= 0)
-		r = check_terminal(c, e);
+		r = prepare_terminal(c, e);
 	if (r >= 0)
 		r = hull_cgroups(c->h, &c->cgroups, e);
 	if (r >= 0)
@@ -207,13 +214,14 @@ static int create(struct creation *c, struct error *e)
 	return r;
 }
 
-#define CREATION_INIT(h_, o_, id_)            \
-	((struct creation){ .h = (h_),        \
-			    .opts = (o_),     \
-			    .id = (id_),      \
-			    .bundle_dfd = -1, \
-			    .dfd = -1,        \
-			    .listen_fd = -1,  \
+#define CREATION_INIT(h_, o_, id_)              \
+	((struct creation){ .h = (h_),          \
+			    .opts = (o_),       \
+			    .id = (id_),        \
+			    .bundle_dfd = -1,   \
+			    .dfd = -1,          \
+			    .listen_fd = -1,    \
+			    .console_sock = -1, \
 			    .init = OCI_INIT_INIT })
 
 static int create_run(struct hull *h, void *options, char **args, struct error *e)
@@ -239,7 +247,7 @@ const struct command command_create = {
 static int stay(struct hull *h, struct creation *c, struct container *made, struct error *e)
 {
 	struct error why = ERROR_INIT;
-	int status = foreground_wait(c->init.pid_fd, c->init.console_fd, e);
+	int status = foreground_wait(&c->init, e);
 
 	if (c->opts->keep)
 		return status;
@@ -258,7 +266,7 @@ static int run_run(struct hull *h, void *options, char **args, struct error *e)
 
 	opts->is_run = true;
 	if (!opts->detach)
-		foreground_prepare();
+		foreground_prepare(!opts->no_subreaper);
 	r = create(&c, e);
 	if (r < 0)
 		return r;

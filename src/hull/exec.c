@@ -2,11 +2,13 @@
 /* hull exec. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/proc.h"
 #include "hull/hull.h"
 #include "sys/caps.h"
 
@@ -115,18 +117,33 @@ static int load_process(const char *path, struct oci_process **ret, struct error
 	return r < 0 ? err_ctx(e, "process \"%s\"", path) : 0;
 }
 
+static int prepare_terminal(const struct exec_opts *o, struct oci_process *p, int *ret_sock, struct error *e)
+{
+	if (o->detach && p->terminal && !o->console_socket)
+		return err_new(e, ERR_INVALID,
+			       "cannot allocate tty if the process detaches without --console-socket");
+	if (o->console_socket && !(o->detach && p->terminal))
+		return err_new(e, ERR_INVALID,
+			       "--console-socket is of use only for a detached process with a terminal");
+	if (o->console_socket)
+		return console_connect(o->console_socket, ret_sock, e);
+	if (!o->detach)
+		foreground_size(p);
+	return 0;
+}
+
 static int run_in(struct hull *h, struct container *c, const struct exec_opts *o, const struct oci_spec *spec,
-		  const struct oci_process *p, struct error *e)
+		  struct oci_process *p, struct error *e)
 {
 	CLEANUP(cgroup_host_free) struct cgroup_host *host = NULL;
 	CLEANUP(cgroup_free) struct cgroup *cgroup = NULL;
 	CLEANUP(oci_init_done) struct oci_init made = OCI_INIT_INIT;
 	struct oci_exec x = OCI_EXEC_INIT;
-	int r = 0;
+	cleanup_close int console_sock = -1;
+	int r = prepare_terminal(o, p, &console_sock, e);
 
-	if (o->detach && p->terminal && !o->console_socket)
-		return err_new(e, ERR_INVALID,
-			       "cannot allocate tty if the process detaches without --console-socket");
+	if (r < 0)
+		return r;
 	if (c->state.cgroup_path)
 		r = container_cgroup(h, c, &host, &cgroup, e);
 	x.id = c->state.id;
@@ -139,16 +156,16 @@ static int run_in(struct hull *h, struct container *c, const struct exec_opts *o
 	x.cgroup = cgroup;
 	x.preserve_fds = o->preserve_fds;
 	if (!o->detach)
-		foreground_prepare();
+		foreground_prepare(false);
 	if (r >= 0)
 		r = oci_exec(&x, &made, e);
 	if (r >= 0 && o->pid_file)
 		r = write_pid_file(o->pid_file, made.pid, e);
-	if (r >= 0 && o->console_socket && p->terminal)
-		r = console_send(o->console_socket, made.console_fd, e);
-	if (r < 0 || o->detach)
-		return r;
-	return foreground_wait(made.pid_fd, o->console_socket ? -1 : made.console_fd, e);
+	if (r >= 0 && console_sock >= 0)
+		r = console_send(console_sock, made.console_fd, e);
+	if (r < 0 && made.pid_fd >= 0)
+		pidfd_send(made.pid_fd, SIGKILL);
+	return r < 0 || o->detach ? r : foreground_wait(&made, e);
 }
 
 static int exec_run(struct hull *h, void *options, char **args, struct error *e)

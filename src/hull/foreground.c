@@ -1,136 +1,141 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* While a container runs in the foreground: all signals that we get go on to its process, and with a terminal our
- * own is put into raw mode and the two are joined. */
+/* While a container runs in the foreground: all signals that we get go on to its process, bytes go between its terminal
+ * and ours (relay.c), and its orphans are reaped. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/path.h"
 #include "base/proc.h"
+#include "base/str.h"
 #include "hull/hull.h"
+#include "hull/relay.h"
 
-int console_send(const char *path, int master_fd, struct error *e)
+/* ---- console socket ---------------------------------------------------------------------------------------- */
+
+int console_connect(const char *path, int *ret_sock, struct error *e)
 {
-	static char name[] = "/dev/ptmx";
+	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+	cleanup_free char *dir = slash ? str_ndup(path, (size_t)(slash - path) + 1) : str_dup(".");
+	cleanup_close int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), dfd = -1;
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	struct iovec iov = { name, sizeof(name) - 1 };
-	cleanup_close int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char dir_fd[PATH_FD_SIZE];
 
-	if (strlen(path) >= sizeof(addr.sun_path))
-		return err_new(e, ERR_INVALID, "the path of the console socket is too long: \"%s\"", path);
-	memcpy(addr.sun_path, path, strlen(path) + 1);
+	/* By way of its directory, as the path may be longer than an address can be. */
+	dfd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (dfd < 0)
+		return err_sys(e, "open the directory of the console socket \"%s\"", path);
+	if ((size_t)snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/%s", path_of_fd(dfd, dir_fd), name) >=
+	    sizeof(addr.sun_path))
+		return err_new(e, ERR_INVALID, "the name of the console socket is too long: \"%s\"", path);
 	if (sock < 0 || connect(sock, (struct sockaddr *)&addr, sizeof(addr)) < 0)
 		return err_sys(e, "connect to the console socket \"%s\"", path);
-	if (fd_send(sock, &iov, 1, &master_fd, 1) < 0)
-		return err_sys(e, "send the terminal to \"%s\"", path);
+	*ret_sock = take_fd(sock);
 	return 0;
 }
 
-/* ---- the terminal ----------------------------------------------------------------------------------------- */
-
-struct relay {
-	int master;
-	bool input_open, output_open;
-	bool is_raw;
-	struct termios saved;
-};
-
-static void copy_size(int master)
+int console_send(int sock, int master_fd, struct error *e)
 {
-	struct winsize size;
+	static char name[] = "/dev/ptmx";
+	struct iovec iov = { name, sizeof(name) - 1 };
 
-	if (ioctl(0, TIOCGWINSZ, &size) == 0)
-		ioctl(master, TIOCSWINSZ, &size);
-}
-
-static void relay_begin(struct relay *t, int master)
-{
-	struct termios mode;
-
-	*t = (struct relay){ .master = master, .input_open = master >= 0, .output_open = master >= 0 };
-	if (master < 0)
-		return;
-	/* Our own terminal adds the carriage returns; twice would be wrong (runc clears it as well). */
-	if (tcgetattr(master, &mode) == 0) {
-		mode.c_oflag &= ~(tcflag_t)ONLCR;
-		tcsetattr(master, TCSANOW, &mode);
-	}
-	copy_size(master);
-	if (tcgetattr(0, &t->saved) == 0) {
-		mode = t->saved;
-		cfmakeraw(&mode);
-		mode.c_oflag |= OPOST;
-		t->is_raw = tcsetattr(0, TCSANOW, &mode) == 0;
-	}
-}
-
-static void relay_end(struct relay *t)
-{
-	if (t->is_raw)
-		tcsetattr(0, TCSANOW, &t->saved);
-	t->is_raw = false;
-}
-
-/* Move what is there; false at the end. EIO is how a terminal says that its other side is closed by all. */
-static bool move_bytes(int from, int to)
-{
-	char data[8192];
-	ssize_t n = read(from, data, sizeof(data));
-
-	if (n < 0 && (errno == EINTR || errno == EAGAIN))
-		return true;
-	return n > 0 && fd_write_full(to, data, (size_t)n) == 0;
-}
-
-static void relay_rest(struct relay *t)
-{
-	struct pollfd p = { .fd = t->master, .events = POLLIN };
-
-	while (t->output_open && poll(&p, 1, 0) > 0 && (p.revents & POLLIN))
-		t->output_open = move_bytes(t->master, 1);
+	if (fd_send(sock, &iov, 1, &master_fd, 1) < 0)
+		return err_sys(e, "send the terminal to the console socket");
+	return 0;
 }
 
 /* ---- signals ---------------------------------------------------------------------------------------------- */
 
-static void passed_signals(sigset_t *set)
+/* All, also those that mean a fault: our own faults end us although they are blocked. SIGKILL and SIGSTOP cannot be. */
+static void block_signals(void)
 {
-	static const int ours[] = { SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGFPE,
-				    SIGILL,  SIGABRT, SIGSYS,  SIGTRAP };
+	sigset_t all;
 
-	sigfillset(set);
-	for (size_t i = 0; i < ARRAY_LEN(ours); i++)
-		sigdelset(set, ours[i]);
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, NULL);
 }
 
-void foreground_prepare(void)
+void foreground_prepare(bool is_subreaper)
 {
-	sigset_t set;
-
-	passed_signals(&set);
-	sigprocmask(SIG_BLOCK, &set, NULL);
+	block_signals();
+	if (is_subreaper)
+		prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 }
 
-static void pass_signal(int signal_fd, int pid_fd, struct relay *t)
+struct foreground {
+	pid_t pid;
+	int pid_fd, signal_fd;
+	struct relay relay;
+};
+
+/* Orphans of a container without a pid namespace are ours (PR_SET_CHILD_SUBREAPER). The container's own process is left
+ * for reap(). */
+static void reap_orphans(pid_t pid)
+{
+	for (;;) {
+		siginfo_t info = { 0 };
+
+		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) < 0 || !info.si_pid ||
+		    info.si_pid == pid)
+			return;
+		waitid(P_PID, (id_t)info.si_pid, &info, WEXITED | WNOHANG | __WALL);
+	}
+}
+
+/* What the signal would do to us were it not blocked. The kernel does not stop an orphaned process group, which nobody
+ * would continue. SIGCONT then waits for us as any other signal. */
+static void stop_ourselves(struct foreground *f, int sig)
+{
+	sigset_t set, old;
+
+	relay_suspend(&f->relay);
+	sigemptyset(&set);
+	sigaddset(&set, sig);
+	raise(sig);
+	sigprocmask(SIG_UNBLOCK, &set, &old);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	relay_resume(&f->relay);
+}
+
+/* Returns whether it was a signal that usually ends a process. */
+static bool take_signal(struct foreground *f)
 {
 	struct signalfd_siginfo info;
+	int sig;
 
-	if (read(signal_fd, &info, sizeof(info)) != sizeof(info))
-		return;
-	if (info.ssi_signo == SIGWINCH && t->master >= 0)
-		copy_size(t->master);
-	else if (info.ssi_signo != SIGCHLD && info.ssi_signo != SIGPIPE && info.ssi_signo != SIGURG)
-		pidfd_send(pid_fd, (int)info.ssi_signo);
+	if (read(f->signal_fd, &info, sizeof(info)) != sizeof(info))
+		return false;
+	sig = (int)info.ssi_signo;
+	if (sig == SIGCHLD) {
+		reap_orphans(f->pid);
+		return false;
+	}
+	/* Of our own write to a pipe that nobody reads. */
+	if (sig == SIGPIPE && info.ssi_pid == (uint32_t)getpid())
+		return false;
+	if (sig == SIGWINCH && f->relay.master >= 0) {
+		relay_resize(&f->relay);
+		return false;
+	}
+	if (sig == SIGCONT)
+		relay_resume(&f->relay);
+	pidfd_send(f->pid_fd, sig);
+	if (sig == SIGTSTP)
+		stop_ourselves(f, sig);
+	return sig == SIGINT || sig == SIGTERM || sig == SIGHUP || sig == SIGQUIT;
 }
+
+/* ---- wait --------------------------------------------------------------------------------------------------- */
 
 static int reap(int pid_fd, struct error *e)
 {
@@ -141,44 +146,58 @@ static int reap(int pid_fd, struct error *e)
 	return info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
 }
 
-static int watch(int signal_fd, int pid_fd, struct relay *t, struct error *e)
+/* Until the process has ended and what it wrote is delivered. For the latter nobody has to wait who sends a signal
+ * meanwhile. */
+static int watch(struct foreground *f, struct error *e)
 {
-	for (;;) {
-		struct pollfd p[] = {
-			{ .fd = pid_fd, .events = POLLIN },
-			{ .fd = signal_fd, .events = POLLIN },
-			{ .fd = t->output_open ? t->master : -1, .events = POLLIN },
-			{ .fd = t->input_open ? 0 : -1, .events = POLLIN },
-		};
+	int status = -1;
 
-		if (poll(p, ARRAY_LEN(p), -1) < 0 && errno != EINTR)
+	while (status < 0 || relay_has_rest(&f->relay)) {
+		struct pollfd p[2 + RELAY_POLLS] = {
+			{ .fd = status < 0 ? f->pid_fd : -1, .events = POLLIN },
+			{ .fd = f->signal_fd, .events = POLLIN },
+		};
+		int timeout_ms = relay_wants(&f->relay, p + 2);
+
+		if (poll(p, ARRAY_LEN(p), timeout_ms) < 0 && errno != EINTR)
 			return err_sys(e, "wait for the container's process");
-		if (p[1].revents)
-			pass_signal(signal_fd, pid_fd, t);
-		if (p[2].revents)
-			t->output_open = move_bytes(t->master, 1);
-		if (p[3].revents)
-			t->input_open = move_bytes(0, t->master);
+		if (p[1].revents && take_signal(f) && status >= 0)
+			break;
+		relay_move(&f->relay, p + 2);
 		if (p[0].revents) {
-			relay_rest(t);
-			return reap(pid_fd, e);
+			status = reap(f->pid_fd, e);
+			if (status < 0)
+				return status;
+			relay_last(&f->relay);
 		}
 	}
+	return status;
 }
 
-int foreground_wait(int pid_fd, int master_fd, struct error *e)
+int foreground_wait(const struct oci_init *i, struct error *e)
 {
 	cleanup_close int signal_fd = -1;
-	struct relay relay;
-	sigset_t set;
+	struct foreground f = { .pid = i->pid, .pid_fd = i->pid_fd };
+	sigset_t all;
 	int r;
 
-	passed_signals(&set);
-	signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	sigfillset(&all);
+	f.signal_fd = signal_fd = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (signal_fd < 0)
 		return err_sys(e, "watch signals");
-	relay_begin(&relay, master_fd);
-	r = watch(signal_fd, pid_fd, &relay, e);
-	relay_end(&relay);
+	relay_begin(&f.relay, i->console_fd);
+	r = watch(&f, e);
+	relay_end(&f.relay);
 	return r;
+}
+
+void foreground_size(struct oci_process *p)
+{
+	struct winsize size;
+
+	if (!p->terminal || !relay_own_size(&size))
+		return;
+	p->console_size.is_set = true;
+	p->console_size.height = size.ws_row;
+	p->console_size.width = size.ws_col;
 }

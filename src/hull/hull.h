@@ -56,13 +56,18 @@ int container_destroy(struct hull *h, struct container *c, struct error *e) MUST
 int hull_cgroups(const struct hull *h, struct cgroup_host **ret, struct error *e) MUST_USE;
 
 /* ---- terminals and signals (foreground.c) ---------------------------------------------------------------- */
-/* Hand a terminal's master to the program that listens at path (SCM_RIGHTS, as runc's --console-socket). */
-int console_send(const char *path, int master_fd, struct error *e) MUST_USE;
-/* Stay with a process until it ends: pass our signals on, and between a terminal (master_fd, or -1) and our own
+/* The program that listens at path is to get a terminal's master, with the message runc sends (SCM_RIGHTS). It is
+ * reached before anything is made. */
+int console_connect(const char *path, int *ret_sock, struct error *e) MUST_USE;
+int console_send(int sock, int master_fd, struct error *e) MUST_USE;
+/* Call before the process is made: signals that are to be passed on must not kill us before we do, and orphans that it
+ * leaves become our children. */
+void foreground_prepare(bool is_subreaper);
+/* The terminal that is made for *p begins with the size of ours. */
+void foreground_size(struct oci_process *p);
+/* Stay with a process until it ends: pass our signals on, and between its terminal (if console_fd is one) and our own
  * stdin and stdout all bytes. Returns its exit status, 128 + n for signal n. */
-int foreground_wait(int pid_fd, int master_fd, struct error *e) MUST_USE;
-/* Signals that are to be passed on must not kill us before we do: call before the process is made. */
-void foreground_prepare(void);
+int foreground_wait(const struct oci_init *i, struct error *e) MUST_USE;
 
 /* ---- signals (signals.c) ---- */
 /* "9", "KILL", "SIGKILL", "kill", "RTMIN+3". Fails: INVALID. */
@@ -72,6 +77,7 @@ bool signal_ends(int sig);
 
 /* What --format says, "table" (or NULL) or "json". Fails: INVALID. */
 int wants_json(const char *format, bool *ret, struct error *e) MUST_USE;
+
 int write_pid_file(const char *path, pid_t pid, struct error *e) MUST_USE;
 
 #endif

@@ -7,6 +7,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "hull/hull.h"
@@ -29,8 +30,12 @@ static int setup_log(struct hull *h, struct error *e)
 			return err_sys(e, "open the log \"%s\"", path);
 		}
 	}
+	/* Our stderr is also the container's. What is no error and has no log of its own stays out of it: callers save
+	 * it as the container's output. */
 	log_setup(fd, json ? LOG_FORMAT_JSON : LOG_FORMAT_LOGFMT,
-		  h->is_debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
+		  h->is_debug		 ? LOG_LEVEL_DEBUG
+		  : str_is_empty(h->log) ? LOG_LEVEL_ERROR
+					 : LOG_LEVEL_INFO);
 	return 0;
 }
 
@@ -122,8 +127,10 @@ int main(int argc, char **argv)
 	struct error e = ERROR_INIT;
 	bool wants_help = false;
 	cleanup_free char **saved = mem_dup(argv, sizeof(*argv) * ((size_t)argc + 1));
-	int n = options_take(argc, argv, hull_options, true, &h, &wants_help, &e), r;
+	int n = fd_fill_stdio(&e), r;
 
+	if (n >= 0)
+		n = options_take(argc, argv, hull_options, true, &h, &wants_help, &e);
 	if (n >= 0 && h.wants_version) {
 		printf("hull version " HULL_VERSION "\nspec: " OCI_SPEC_VERSION "\n");
 		return 0;
