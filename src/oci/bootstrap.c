@@ -43,6 +43,7 @@
 #include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -217,6 +218,7 @@ static int open_root(struct build *b, struct error *e)
 	own.path = b->o->spec->root.path;
 	own.dfd = b->o->bundle_dfd;
 	use = b->o->rootfs ? *b->o->rootfs : own;
+	use.is_slave = b->o->spec->linux.rootfs_propagation & MS_SLAVE;
 	use.readonly = false; /* mount points may have to be made in it: mounts_finish() */
 	return rootfs_open(&use, &b->root_tree, e);
 }

@@ -159,14 +159,17 @@ static int root_alone(struct init_container *c, struct error *e)
 
 static int stage_root(struct init_container *c, struct error *e)
 {
-	unsigned long propagation = c->create->spec->linux.rootfs_propagation;
-	int r = hooks_before_pivot(c->create->spec) ? root_with_hooks(c, e) : root_alone(c, e);
+	return hooks_before_pivot(c->create->spec) ? root_with_hooks(c, e) : root_alone(c, e);
+}
 
-	if (r >= 0 && propagation)
-		r = mount_change(
-			c->root_tree, propagation & MS_REC,
-			&(struct mount_change){ .propagation = propagation & ~(unsigned long)MS_REC }, e);
-	return r;
+/* Behind all that binds something of the root: what is unbindable is so for us too. */
+static int set_root_propagation(const struct init_container *c, struct error *e)
+{
+	unsigned long propagation = c->create->spec->linux.rootfs_propagation;
+	const struct mount_change change = { .propagation = propagation & ~(unsigned long)MS_REC };
+	int r = propagation ? mount_change(c->root_tree, propagation & MS_REC, &change, e) : 0;
+
+	return r < 0 ? err_ctx(e, "linux.rootfsPropagation") : 0;
 }
 
 /* ---- stage 3: the process --------------------------------------------------------------------------- */
@@ -239,6 +242,8 @@ static int run_stages(struct init_container *c, int *gate_fd, struct error *e)
 		r = mask_paths(c->mounts, c->create->spec, c->root_tree, e);
 	if (r >= 0)
 		r = process_enter_cwd(&c->p, c->root_tree, e);
+	if (r >= 0)
+		r = set_root_propagation(c, e);
 	if (r >= 0)
 		r = mounts_finish(c->mounts, c->root_tree, e);
 	if (r >= 0)

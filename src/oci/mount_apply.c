@@ -25,7 +25,7 @@
 
 /* ---- fresh file systems ------------------------------------------------------------------------- */
 
-static int set_word(int context, const char *word, struct error *e)
+int mount_set_word(int context, const char *word, struct error *e)
 {
 	cleanup_free char *key = str_dup(word);
 	char *value = strchr(key, '=');
@@ -35,17 +35,27 @@ static int set_word(int context, const char *word, struct error *e)
 	return mount_context_set(context, &MOUNT_PARAM(key, value), e);
 }
 
-static int set_sb_flags(int context, unsigned long flags, struct error *e)
+/* Those that fsconfig(2) has no name for do nothing that could be seen: silent is about the kernel's log, iversion is
+ * kept by the file systems that can, without being asked. */
+int mount_set_flags(int context, unsigned long set, unsigned long clear, struct error *e)
 {
 	static const struct {
 		unsigned long flag;
-		const char *key;
-	} names[] = { { MS_SYNCHRONOUS, "sync" }, { MS_DIRSYNC, "dirsync" }, { MS_LAZYTIME, "lazytime" } };
+		const char *on, *off;
+	} names[] = {
+		{ MS_SYNCHRONOUS, "sync", "async" },
+		{ MS_DIRSYNC, "dirsync", NULL },
+		{ MS_LAZYTIME, "lazytime", "nolazytime" },
+		{ MS_MANDLOCK, "mand", "nomand" },
+	};
 	int r = 0;
 
-	for (size_t i = 0; i < ARRAY_LEN(names) && r >= 0; i++)
-		if (flags & names[i].flag)
-			r = mount_context_set(context, &MOUNT_PARAM_FLAG(names[i].key), e);
+	for (size_t i = 0; i < ARRAY_LEN(names) && r >= 0; i++) {
+		if (set & names[i].flag)
+			r = mount_context_set(context, &MOUNT_PARAM_FLAG(names[i].on), e);
+		else if ((clear & names[i].flag) && names[i].off)
+			r = mount_context_set(context, &MOUNT_PARAM_FLAG(names[i].off), e);
+	}
 	return r;
 }
 
@@ -75,9 +85,9 @@ static int make_fresh(const struct plan_mount *pm, const struct oci_spec *spec, 
 		r = mount_context_set(context, &MOUNT_PARAM("source", pm->m->source), e);
 	for (size_t i = 0; i < opt->data_words.n && r >= 0; i++)
 		if (!without_gid || !str_starts(opt->data_words.v[i], "gid="))
-			r = set_word(context, opt->data_words.v[i], e);
+			r = mount_set_word(context, opt->data_words.v[i], e);
 	if (r >= 0)
-		r = set_sb_flags(context, opt->sb_set, e);
+		r = mount_set_flags(context, opt->sb_set, 0, e);
 	if (r >= 0)
 		r = mount_label(context, pm->type, spec, e);
 	return r < 0 ? r : mount_context_create(context, pm->set, ret_tree, e);
@@ -106,8 +116,8 @@ static int fresh_one(const struct plan_mount *pm, const struct oci_spec *spec, s
 	return r;
 }
 
-/* cgroup2 shows the container's own cgroup as its root only in a cgroup namespace; otherwise, and where a user
- * namespace does not own that, the bind of the directory shows the same. */
+/* What cgroup2 shows is what the cgroup namespace sees. Where a user namespace does not own that (EPERM), a bind shows
+ * the same. */
 static int fresh_cgroup(struct mount_set *s, const struct plan_mount *pm, struct mount_state *st,
 			struct error *e)
 {
@@ -115,20 +125,18 @@ static int fresh_cgroup(struct mount_set *s, const struct plan_mount *pm, struct
 	struct error first = ERROR_INIT;
 	int r;
 
-	if (!s->cgroup_count)
+	if (!s->cgroup_count && !s->cgroup_is_v2)
 		return mount_new("tmpfs", params, ARRAY_LEN(params), CGROUP_ATTRS | pm->set, &st->tree_fd, e);
 	if (!s->cgroup_is_v2)
 		return mount_new("tmpfs", params, ARRAY_LEN(params), CGROUP_ATTRS, &st->tree_fd, e);
-	if (s->plan->makes[OCI_NS_CGROUP]) {
-		r = mount_new("cgroup2", NULL, 0, CGROUP_ATTRS | pm->set, &st->tree_fd, &first);
-		if (r >= 0 || first.sys != EPERM) {
-			if (r < 0 && e)
-				*e = first;
-			return r;
-		}
+	r = mount_new("cgroup2", NULL, 0, CGROUP_ATTRS | pm->set, &st->tree_fd, &first);
+	if (r >= 0 || (first.sys != EPERM && first.sys != EBUSY) || st->fallback_fd < 0) {
+		if (r < 0 && e)
+			*e = first;
+		return r;
 	}
-	st->tree_fd = take_fd(s->cgroups[0].tree_fd);
-	return 0;
+	st->tree_fd = take_fd(st->fallback_fd);
+	return mount_change(st->tree_fd, false, &(struct mount_change){ .set = CGROUP_ATTRS | pm->set }, e);
 }
 
 int mounts_fresh(struct mount_set *s, const struct oci_create *o, struct error *e)
@@ -286,6 +294,22 @@ static int link_controllers(int dir_fd, const struct mount_cgroup *c, struct err
 	return 0;
 }
 
+static int attach_hierarchy(struct mount_cgroup *c, const struct plan_mount *pm, int target, struct error *e)
+{
+	const struct mount_change change = { .set = CGROUP_ATTRS | pm->set };
+	cleanup_close int again = -1;
+	int r = 0;
+
+	if (c->is_attached)
+		r = mount_clone(c->tree_fd, "", false, true, &again, e);
+	if (r >= 0)
+		r = mount_attach(c->is_attached ? again : c->tree_fd, target, e);
+	if (r >= 0)
+		r = mount_change(c->is_attached ? again : c->tree_fd, false, &change, e);
+	c->is_attached = true;
+	return r;
+}
+
 static int attach_cgroups(struct mount_set *s, const struct plan_mount *pm, int dir_fd, struct error *e)
 {
 	for (size_t i = 0; i < s->cgroup_count; i++) {
@@ -300,15 +324,61 @@ static int attach_cgroups(struct mount_set *s, const struct plan_mount *pm, int 
 		target = openat(dir_fd, c->name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (target < 0)
 			return err_sys(e, "open directory \"%s/%s\"", pm->destination, c->name);
-		r = mount_attach(c->tree_fd, target, e);
+		r = attach_hierarchy(c, pm, target, e);
 		if (r >= 0)
 			r = link_controllers(dir_fd, c, e);
 		if (r < 0)
 			return err_ctx(e, "cgroup hierarchy \"%s\"", c->name);
 	}
-	if (!s->cgroup_is_v2 && (pm->set & MOUNT_ATTR_RDONLY))
-		return mount_change(dir_fd, false, &(struct mount_change){ .set = MOUNT_ATTR_RDONLY }, e);
+	if (!s->cgroup_is_v2)
+		return mount_change(dir_fd, false, &(struct mount_change){ .set = pm->set }, e);
 	return 0;
+}
+
+/* As runc has it: a tmpfs without a mode of its own gets that of the directory that it covers. */
+static int keep_mode(const struct plan_mount *pm, int tree, int root_fd, struct error *e)
+{
+	const struct oci_strs *words = &pm->m->options.data_words;
+	struct error ignored = ERROR_INIT;
+	cleanup_close int covered = -1;
+	struct stat sb;
+
+	if (pm->kind != PLAN_FRESH || !str_eq(pm->type, "tmpfs"))
+		return 0;
+	for (size_t i = 0; i < words->n; i++)
+		if (str_starts(words->v[i], "mode="))
+			return 0;
+	if (path_open_in_root(root_fd, pm->destination, O_PATH | O_DIRECTORY, 0, &covered, &ignored) < 0)
+		return 0; /* it will be made */
+	if (fstat(covered, &sb) < 0 || fchmodat(tree, ".", sb.st_mode & 07777, 0) < 0)
+		return err_sys(e, "give the tmpfs the mode of the directory");
+	return 0;
+}
+
+/* Binds have their propagation since they were opened. */
+static int set_propagation(const struct plan_mount *pm, int tree, struct error *e)
+{
+	const struct oci_mount_options *opt = &pm->m->options;
+	int r = 0;
+
+	if (pm->kind == PLAN_BIND || pm->kind == PLAN_TREE)
+		return 0;
+	for (size_t i = 0; i < opt->propagation_count && r >= 0; i++) {
+		const struct mount_change change = { .propagation = opt->propagation[i] &
+								    ~(unsigned long)MS_REC };
+
+		r = mount_change(tree, opt->propagation[i] & MS_REC, &change, e);
+	}
+	return r;
+}
+
+static int change_one(const struct plan_mount *pm, struct mount_state *st, int root_fd, struct error *e)
+{
+	int r = remount_open(pm, root_fd, &st->tree_fd, e);
+
+	if (r >= 0)
+		r = remount(pm, st->tree_fd, e);
+	return r < 0 ? r : set_propagation(pm, st->tree_fd, e);
 }
 
 static int attach_one(struct mount_set *s, size_t i, int root_fd, struct error *e)
@@ -316,8 +386,13 @@ static int attach_one(struct mount_set *s, size_t i, int root_fd, struct error *
 	const struct plan_mount *pm = &s->plan->mounts[i];
 	struct mount_state *st = &s->state[i];
 	cleanup_close int target = -1;
-	int r = mount_target(root_fd, pm->destination, st->is_dir, &target, e);
+	int r;
 
+	if (pm->kind == PLAN_REMOUNT)
+		return change_one(pm, st, root_fd, e);
+	r = keep_mode(pm, st->tree_fd, root_fd, e);
+	if (r >= 0)
+		r = mount_target(root_fd, pm->destination, st->is_dir, &target, e);
 	if (r >= 0)
 		r = check_target(pm, root_fd, target, st->is_dir, e);
 	if (r >= 0)
@@ -328,7 +403,7 @@ static int attach_one(struct mount_set *s, size_t i, int root_fd, struct error *
 		r = mount_attach(st->tree_fd, target, e);
 	if (r >= 0 && pm->kind == PLAN_CGROUP && s->cgroup_count)
 		r = attach_cgroups(s, pm, st->tree_fd, e);
-	return r;
+	return r < 0 ? r : set_propagation(pm, st->tree_fd, e);
 }
 
 int mounts_attach(struct mount_set *s, const struct oci_create *o, int root_fd, struct error *e)
@@ -348,9 +423,16 @@ int mounts_finish(const struct mount_set *s, int root_fd, struct error *e)
 	const struct mount_change readonly = { .set = MOUNT_ATTR_RDONLY };
 	int r = 0;
 
-	for (size_t i = 0; i < s->plan->mount_count && r >= 0; i++)
-		if (s->plan->mounts[i].late_readonly)
-			r = mount_change(s->state[i].tree_fd, false, &readonly, e);
+	for (size_t i = 0; i < s->plan->mount_count && r >= 0; i++) {
+		const struct plan_mount *pm = &s->plan->mounts[i];
+
+		if (!pm->late_readonly)
+			continue;
+		r = pm->kind == PLAN_REMOUNT ? remount_readonly(pm, s->state[i].tree_fd, e)
+					     : mount_change(s->state[i].tree_fd, false, &readonly, e);
+		if (r < 0)
+			return err_ctx(e, "make \"%s\" read-only", pm->m->destination);
+	}
 	if (r >= 0 && s->plan->readonly_root)
 		r = mount_change(root_fd, false, &readonly, e);
 	return r;

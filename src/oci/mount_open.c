@@ -277,55 +277,71 @@ static int open_fallback(const struct mounts_env *env, const struct plan_mount *
 
 /* ---- cgroups ------------------------------------------------------------------------------------ */
 
-static int open_cgroup_tree(const struct mounts_env *env, const struct plan_mount *pm,
-			    const char *mount_point, const char *v1_option, struct mount_set *s,
-			    struct error *e)
+static int clone_cgroup(const char *path, int *ret_tree, struct error *e)
 {
-	struct mount_cgroup *c = &s->cgroups[s->cgroup_count];
-	cleanup_free char *path = str_fmt("%s%s", mount_point, env->cgroup ? cgroup_path(env->cgroup) : "");
-	const char *base = strrchr(mount_point, '/');
-	struct mount_change change = {
-		.set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC |
-		       (pm->set & MOUNT_ATTR_RDONLY),
+	const struct mount_change change = {
+		.set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
 		.propagation = MS_PRIVATE,
 	};
 	cleanup_close int tree = -1;
 	int r = mount_clone(AT_FDCWD, path, false, true, &tree, e);
 
-	if (r == -ERR_NOT_FOUND)
-		return 0; /* the container has no cgroup in this hierarchy */
 	if (r >= 0)
 		r = mount_change(tree, true, &change, e);
+	if (r >= 0)
+		*ret_tree = take_fd(tree);
+	return r;
+}
+
+static int open_v1_hierarchy(const struct mounts_env *env, const char *mount_point, const char *v1_option,
+			     struct mount_set *s, struct error *e)
+{
+	struct mount_cgroup *c = &s->cgroups[s->cgroup_count];
+	cleanup_free char *path = str_fmt("%s%s", mount_point, env->cgroup ? cgroup_path(env->cgroup) : "");
+	const char *base = strrchr(mount_point, '/');
+	int r = clone_cgroup(path, &c->tree_fd, e);
+
+	if (r == -ERR_NOT_FOUND)
+		return 0; /* the container has no cgroup in this hierarchy */
 	if (r < 0)
 		return r;
 	snprintf(c->name, sizeof(c->name), "%s", base ? base + 1 : mount_point);
 	snprintf(c->links, sizeof(c->links), "%s", str_starts(v1_option, "name=") ? "" : v1_option);
-	c->tree_fd = take_fd(tree);
 	s->cgroup_count++;
 	return 0;
 }
 
-/* Where there is one hierarchy, it is the mount. Otherwise a tmpfs with a directory for each, all showing the
- * container's own cgroup as their root. */
-static int open_cgroups(const struct mounts_env *env, const struct plan_mount *pm, struct mount_set *s,
-			struct mount_state *st, struct error *e)
+/* For where the container may not mount cgroup2 itself: what it would show, which without a cgroup namespace is all. */
+static int open_v2(const struct mounts_env *env, const char *mount_point, struct mount_state *st,
+		   struct error *e)
+{
+	bool has_ns = env->plan->makes[OCI_NS_CGROUP] || env->plan->joins[OCI_NS_CGROUP];
+	cleanup_free char *path =
+		str_fmt("%s%s", mount_point, has_ns && env->cgroup ? cgroup_path(env->cgroup) : "");
+	int r = env->plan->in_user_ns ? clone_cgroup(path, &st->fallback_fd, e) : 0;
+
+	return r == -ERR_NOT_FOUND ? 0 : r;
+}
+
+/* In v1 a tmpfs with a directory for each hierarchy, which show the container's own cgroup as their root. */
+static int open_cgroups(const struct mounts_env *env, struct mount_set *s, struct mount_state *st,
+			struct error *e)
 {
 	const char *mount_point, *v1_option;
+	int r = 0;
 
 	st->is_dir = true;
 	if (!env->create->cgroups || s->cgroup_count)
 		return 0;
 	s->cgroup_is_v2 = cgroup_host_mode(env->create->cgroups) == CGROUP_V2;
-	for (size_t i = 0; i < CGROUP_HIER_MAX; i++) {
-		int r;
-
+	for (size_t i = 0; i < CGROUP_HIER_MAX && r >= 0; i++) {
 		if (!cgroup_host_hierarchy(env->create->cgroups, i, &mount_point, &v1_option))
 			break;
-		r = open_cgroup_tree(env, pm, mount_point, v1_option, s, e);
-		if (r < 0)
-			return r;
+		if (s->cgroup_is_v2)
+			return open_v2(env, mount_point, st, e);
+		r = open_v1_hierarchy(env, mount_point, v1_option, s, e);
 	}
-	return 0;
+	return r;
 }
 
 /* ---- all ---------------------------------------------------------------------------------------- */
@@ -358,7 +374,9 @@ static int open_one(const struct mounts_env *env, struct mount_set *s, size_t i,
 	case PLAN_DEV:
 		return open_dev(env, pm, s, st, e);
 	case PLAN_CGROUP:
-		return open_cgroups(env, pm, s, st, e);
+		return open_cgroups(env, s, st, e);
+	case PLAN_REMOUNT:
+		return 0;
 	case PLAN_FRESH:
 		st->is_dir = true;
 		return pm->fallback ? open_fallback(env, pm, st, e) : 0;

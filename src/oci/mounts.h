@@ -22,17 +22,18 @@
 #include "oci/plan.h"
 #include "userns/idmap.h"
 
-/* The container's part of one cgroup hierarchy, for a mount of type cgroup. */
+/* The container's part of one cgroup hierarchy, for mounts of type cgroup. */
 struct mount_cgroup {
 	char name[64]; /* of the directory under the destination: "memory"; "" is the destination itself */
 	char links
 		[64]; /* v1 controllers mounted together: "cpu,cpuacct", of which name is another spelling */
 	int tree_fd;
+	bool is_attached; /* then it is cloned for one more mount */
 };
 
 struct mount_state {
-	int tree_fd;	 /* detached, -1 once attached or not yet made */
-	int fallback_fd; /* detached copy of plan_mount.fallback; -1 */
+	int tree_fd; /* the mount: detached, then attached; of PLAN_REMOUNT one of before; -1 not yet made */
+	int fallback_fd; /* detached copy of plan_mount.fallback, or of the cgroup v2 hierarchy; -1 */
 	bool is_dir;
 };
 
@@ -71,6 +72,10 @@ int mounts_finish(const struct mount_set *s, int root_fd, struct error *e) MUST_
  * missing, with its parents. A dangling symlink is followed, inside the root. */
 int mount_target(int root_fd, const char *path, bool is_dir, int *ret_fd, struct error *e) MUST_USE;
 
+/* Set an option of a file system as the spec has it ("size=1m", "newinstance"), or those MS_* that are of it. */
+int mount_set_word(int context, const char *word, struct error *e) MUST_USE;
+int mount_set_flags(int context, unsigned long set, unsigned long clear, struct error *e) MUST_USE;
+
 /* Set the spec's mountLabel (SELinux) on a new file system of a type that takes one. */
 int mount_label(int context, const char *type, const struct oci_spec *spec, struct error *e) MUST_USE;
 
@@ -89,6 +94,11 @@ size_t devices_list(const struct oci_spec *spec, struct device_node **ret_nodes)
 int devices_fill(int dev_fd, const struct mounts_env *env, struct mount_set *s, struct error *e) MUST_USE;
 /* In the init: the nodes that are not there yet: bound ones, and those outside of a /dev of ours. */
 int devices_place(struct mount_set *s, const struct oci_create *o, int root_fd, struct error *e) MUST_USE;
+
+/* remount.c, in the init: find the mount that is there; change it; make it read-only, if it shall be. */
+int remount_open(const struct plan_mount *pm, int root_fd, int *ret_fd, struct error *e) MUST_USE;
+int remount(const struct plan_mount *pm, int fd, struct error *e) MUST_USE;
+int remount_readonly(const struct plan_mount *pm, int fd, struct error *e) MUST_USE;
 
 /* mask.c. Paths that do not exist are passed over (OCI: maskedPaths, readonlyPaths). */
 int mask_paths(struct mount_set *s, const struct oci_spec *spec, int root_fd, struct error *e) MUST_USE;

@@ -143,8 +143,8 @@ static void plan_type(const struct oci_plan *p, struct plan_mount *pm)
 
 	pm->kind = PLAN_FRESH;
 	pm->type = type;
-	if (pm->m->options.is_bind) {
-		pm->kind = PLAN_BIND;
+	if (pm->m->options.is_remount || pm->m->options.is_bind) {
+		pm->kind = pm->m->options.is_remount ? PLAN_REMOUNT : PLAN_BIND;
 		return;
 	}
 	for (size_t i = 0; i < ARRAY_LEN(fs_types); i++) {
@@ -172,10 +172,53 @@ static void plan_attrs(const struct oci_plan *p, struct plan_mount *pm)
 	pm->clear = opt->attr_clr & ~keep;
 	pm->rec_set = opt->rec_attr_set;
 	pm->rec_clear = opt->rec_attr_clr & ~keep;
-	if ((pm->kind == PLAN_FRESH || pm->kind == PLAN_DEV) && (pm->set & MOUNT_ATTR_RDONLY)) {
+	/* Nothing is below what is made here: recursive is no different. */
+	if (pm->kind == PLAN_FRESH || pm->kind == PLAN_DEV || pm->kind == PLAN_CGROUP) {
+		if (!(pm->set & MOUNT_ATTR__ATIME))
+			pm->set |= pm->rec_set & MOUNT_ATTR__ATIME;
+		pm->set |= pm->rec_set & ~(uint64_t)MOUNT_ATTR__ATIME & ~pm->clear;
+	}
+	if ((pm->kind == PLAN_FRESH || pm->kind == PLAN_DEV || pm->kind == PLAN_REMOUNT) &&
+	    (pm->set & MOUNT_ATTR_RDONLY)) {
 		pm->late_readonly = true;
 		pm->set &= ~(uint64_t)MOUNT_ATTR_RDONLY;
 	}
+	/* The last word about a mount counts, also when the one before had to wait. */
+	for (size_t i = 0; pm->kind == PLAN_REMOUNT && (pm->clear & MOUNT_ATTR_RDONLY) && i < p->mount_count;
+	     i++)
+		if (str_eq(p->mounts[i].destination, pm->destination))
+			p->mounts[i].late_readonly = false;
+}
+
+static int check_mount(const struct oci_plan *p, const struct plan_mount *pm, struct error *e)
+{
+	const struct oci_mount *m = pm->m;
+	bool has_maps = m->uid_mappings.n || m->gid_mappings.n;
+
+	if (str_eq(pm->destination, "/"))
+		return err_new(e, ERR_INVALID, "mount on \"%s\": it would cover the root file system",
+			       m->destination);
+	if (is_below(pm->destination, "/proc") && !plan_may_cover_proc(pm->destination))
+		return err_new(e, ERR_INVALID, "mount on \"%s\": nothing may be mounted inside of /proc",
+			       m->destination);
+	if (pm->kind != PLAN_BIND && pm->kind != PLAN_REMOUNT &&
+	    (str_is_empty(m->type) || str_eq(m->type, "none")))
+		return err_new(e, ERR_INVALID, "mount on \"%s\" is no bind mount and has no type",
+			       m->destination);
+	if (m->options.is_bind && m->options.data_words.n)
+		return err_new(e, ERR_INVALID,
+			       "mount on \"%s\": \"%s\" is an option of a file system, and a bind mount "
+			       "shares that of its source",
+			       m->destination, m->options.data_words.v[0]);
+	if ((has_maps || m->options.idmap) && pm->kind != PLAN_BIND)
+		return err_new(e, ERR_INVALID, "mount on \"%s\": only the ids of bind mounts can be mapped",
+			       m->destination);
+	if (m->options.idmap && !has_maps && !p->in_user_ns)
+		return err_new(e, ERR_INVALID,
+			       "mount on \"%s\": idmap without uidMappings and gidMappings of the mount, and "
+			       "without a user namespace whose mappings it could take",
+			       m->destination);
+	return 0;
 }
 
 static int plan_mount(const struct oci_create *o, const struct oci_mount *m, struct oci_plan *p,
@@ -183,35 +226,30 @@ static int plan_mount(const struct oci_create *o, const struct oci_mount *m, str
 {
 	struct plan_mount *pm = &p->mounts[p->mount_count];
 	cleanup_free char *rooted = str_fmt("/%s", m->destination);
+	int r;
 
 	*pm = (struct plan_mount){ .m = m, .destination = path_clean(rooted) };
 	p->mount_count++;
-	if (str_eq(pm->destination, "/"))
-		return err_new(e, ERR_INVALID, "mount on \"%s\": it would cover the root file system",
-			       m->destination);
-	if (is_below(pm->destination, "/proc") && !plan_may_cover_proc(pm->destination))
-		return err_new(e, ERR_INVALID, "mount on \"%s\": nothing may be mounted inside of /proc",
-			       m->destination);
 	pm->on_procfs = is_below(pm->destination, "/proc");
-	if (m->options.is_remount)
-		return err_new(e, ERR_UNSUPPORTED, "mount on \"%s\": remount", m->destination);
-	if (!m->options.is_bind && (str_is_empty(m->type) || str_eq(m->type, "none")))
-		return err_new(e, ERR_INVALID, "mount on \"%s\" is no bind mount and has no type",
-			       m->destination);
 	plan_type(p, pm);
+	r = check_mount(p, pm, e);
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < o->mount_fd_count; i++) {
 		cleanup_free char *given = path_clean(o->mount_fds[i].destination);
 
-		if (str_eq(given, pm->destination)) {
+		if (str_eq(given, pm->destination) && pm->kind != PLAN_REMOUNT) {
 			pm->kind = PLAN_TREE;
 			pm->tree = i;
 		}
 	}
-	if (str_eq(pm->destination, "/proc") && pm->kind != PLAN_BIND && !str_eq(pm->type, "proc"))
+	if (str_eq(pm->destination, "/proc") && pm->kind != PLAN_BIND && pm->kind != PLAN_REMOUNT &&
+	    !str_eq(pm->type, "proc"))
 		return err_new(e, ERR_INVALID, "mount on \"/proc\": only a proc file system may be there");
 	plan_attrs(p, pm);
 	p->makes_dev |= pm->kind == PLAN_DEV;
-	p->binds_dev |= str_eq(pm->destination, "/dev") && pm->kind != PLAN_DEV;
+	p->binds_dev |= str_eq(pm->destination, "/dev") &&
+			(pm->kind == PLAN_BIND || pm->kind == PLAN_TREE || str_eq(pm->type, "devtmpfs"));
 	p->has_devpts |= pm->kind == PLAN_FRESH && str_eq(pm->type, "devpts");
 	return 0;
 }

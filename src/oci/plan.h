@@ -15,11 +15,12 @@
 
 /* Who makes the detached mount that is later attached at the destination, and of what. */
 enum plan_mount_kind {
-	PLAN_BIND,   /* the caller, with the host's privileges: a clone of the source */
-	PLAN_TREE,   /* the caller: a clone of a tree that it was given */
-	PLAN_DEV,    /* the caller: the tmpfs of /dev, with the device nodes in it */
-	PLAN_FRESH,  /* the init, inside its namespaces: proc, sysfs, devpts, mqueue, tmpfs, ... */
-	PLAN_CGROUP, /* v2 as PLAN_FRESH, or binds of the container's own cgroup in each hierarchy */
+	PLAN_BIND,    /* the caller, with the host's privileges: a clone of the source */
+	PLAN_TREE,    /* the caller: a clone of a tree that it was given */
+	PLAN_DEV,     /* the caller: the tmpfs of /dev, with the device nodes in it */
+	PLAN_FRESH,   /* the init, inside its namespaces: proc, sysfs, devpts, mqueue, tmpfs, ... */
+	PLAN_CGROUP,  /* v2 as PLAN_FRESH, or binds of the container's own cgroup in each hierarchy */
+	PLAN_REMOUNT, /* none: what an earlier one of the list has put there is changed */
 };
 
 struct plan_mount {
@@ -55,10 +56,11 @@ void oci_plan_done(struct oci_plan *p);
 DEFINE_CLEANUP_VALUE(struct oci_plan, oci_plan_done)
 
 /* Fails: INVALID      no process, no root, no new mount namespace; a mount over "/", inside of /proc, or with a
- *                     relative destination; ids that cannot be mapped; a new user namespace without maps; a
+ *                     relative destination; a bind with options of a file system; ids to be mapped of what is no
+ *                     bind, or by no mapping; ids that cannot be mapped; a new user namespace without maps; a
  *                     sysctl that is no name
  *        DENIED       a sysctl of no namespace that the container has of its own
- *        UNSUPPORTED  joining a mount namespace, remounts */
+ *        UNSUPPORTED  joining a mount namespace */
 int oci_plan_make(const struct oci_create *o, struct oci_plan *ret, struct error *e) MUST_USE;
 
 /* Whether a mount may be placed at this cleaned destination on a procfs: /proc itself, and the few files that

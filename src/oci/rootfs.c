@@ -97,9 +97,12 @@ static int open_tree_of_dir(const struct oci_rootfs *o, int *ret_fd, struct erro
 
 	if (r >= 0)
 		r = clone_dir(dir, o->path, true, o->mapping_fd, &tree, e);
-	/* What is mounted or unmounted in there, on either side, is nobody else's business. */
+	/* What is mounted or unmounted in there, on either side, is nobody else's business, unless it was asked for
+	 * to hear of it. */
 	if (r >= 0)
-		r = mount_change(tree, true, &(struct mount_change){ .propagation = MS_PRIVATE }, e);
+		r = mount_change(tree, true,
+				 &(struct mount_change){ .propagation = o->is_slave ? MS_SLAVE : MS_PRIVATE },
+				 e);
 	if (r >= 0 && o->readonly)
 		r = mount_change(tree, false, &(struct mount_change){ .set = MOUNT_ATTR_RDONLY }, e);
 	if (r >= 0)

@@ -24,6 +24,7 @@ struct oci_rootfs {
 					 * belong to the mapped root and are never idmapped. For one mount
 					 * only: it is volatile, a power cut spoils it */
 	bool readonly;
+	bool is_slave;	/* of ROOTFS_DIR: what the host mounts there later appears in it */
 	int mapping_fd; /* user namespace by which path or lowers are idmapped; -1 none */
 };
 #define OCI_ROOTFS_INIT ((struct oci_rootfs){ .dfd = -1, .mapping_fd = -1 })

@@ -64,6 +64,24 @@ int mount_context_create(int context_fd, uint64_t attrs, int *ret_tree_fd, struc
 	return 0;
 }
 
+int mount_context_of(int fd, int *ret_context_fd, struct error *e)
+{
+	int context = fspick(fd, "", FSPICK_CLOEXEC | FSPICK_EMPTY_PATH);
+
+	if (context < 0)
+		return err_sys(e, "open a context of the mounted file system");
+	*ret_context_fd = context;
+	return 0;
+}
+
+int mount_context_reconfigure(int context_fd, struct error *e)
+{
+	if (fsconfig(context_fd, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0) == 0)
+		return 0;
+	err_sys(e, "change the file system");
+	return with_context_log(context_fd, e);
+}
+
 int mount_new(const char *fs_type, const struct mount_param *params, size_t count, uint64_t attrs,
 	      int *ret_tree_fd, struct error *e)
 {

@@ -27,6 +27,9 @@ struct mount_param {
 int mount_context(const char *fs_type, int *ret_context_fd, struct error *e) MUST_USE;
 int mount_context_set(int context_fd, const struct mount_param *p, struct error *e) MUST_USE;
 int mount_context_create(int context_fd, uint64_t attrs, int *ret_tree_fd, struct error *e) MUST_USE;
+/* A context of the file system that is mounted already where fd is; what was set in it takes effect at once. */
+int mount_context_of(int fd, int *ret_context_fd, struct error *e) MUST_USE;
+int mount_context_reconfigure(int context_fd, struct error *e) MUST_USE;
 /* All of it at once. */
 int mount_new(const char *fs_type, const struct mount_param *params, size_t count, uint64_t attrs,
 	      int *ret_tree_fd, struct error *e) MUST_USE;

@@ -116,8 +116,13 @@ static void test_contradictions_are_refused(void **state)
 		{ MOUNT_NS, "", "{\"destination\":\"/proc\",\"type\":\"tmpfs\"}", "only a proc",
 		  ERR_INVALID },
 		{ MOUNT_NS, "", "{\"destination\":\"/a\",\"source\":\"/b\"}", "has no type", ERR_INVALID },
-		{ MOUNT_NS, "", "{\"destination\":\"/a\",\"options\":[\"remount\"]}", "remount",
-		  ERR_UNSUPPORTED },
+		{ MOUNT_NS, "",
+		  "{\"destination\":\"/a\",\"source\":\"/b\",\"options\":[\"bind\",\"size=1m\"]}",
+		  "option of a file system", ERR_INVALID },
+		{ MOUNT_NS, "", "{\"destination\":\"/a\",\"type\":\"tmpfs\",\"options\":[\"ridmap\"]}",
+		  "only the ids of bind mounts", ERR_INVALID },
+		{ MOUNT_NS, "", "{\"destination\":\"/a\",\"source\":\"/b\",\"options\":[\"bind\",\"idmap\"]}",
+		  "without a user namespace", ERR_INVALID },
 		{ MOUNT_NS, ",\"sysctl\":{\"net.ipv4.ip_forward\":\"1\"}", "", "linux.sysctl", ERR_DENIED },
 	};
 
@@ -133,6 +138,25 @@ static void test_contradictions_are_refused(void **state)
 	}
 }
 
+static void test_the_last_word_about_read_only_counts(void **state)
+{
+	struct planned p;
+
+	(void)state;
+	assert_int_equal(plan(&p, MOUNT_NS, "",
+			      "{\"destination\":\"/a\",\"type\":\"tmpfs\",\"options\":[\"ro\"]},"
+			      "{\"destination\":\"/b\",\"type\":\"tmpfs\",\"options\":[\"ro\"]},"
+			      "{\"destination\":\"/a\",\"options\":[\"remount\",\"rw\"]},"
+			      "{\"destination\":\"/c\",\"options\":[\"remount\",\"ro\"]}"),
+			 0);
+	assert_false(p.plan.mounts[0].late_readonly);
+	assert_true(p.plan.mounts[1].late_readonly);
+	assert_false(p.plan.mounts[2].late_readonly);
+	assert_true(p.plan.mounts[3].late_readonly);
+	assert_int_equal(p.plan.mounts[3].set, 0);
+	done(&p);
+}
+
 static void test_each_mount_gets_its_maker(void **state)
 {
 	static const struct {
@@ -142,6 +166,9 @@ static void test_each_mount_gets_its_maker(void **state)
 		{ "{\"destination\":\"/proc\",\"type\":\"proc\"}", PLAN_FRESH },
 		{ "{\"destination\":\"/dev\",\"type\":\"tmpfs\"}", PLAN_DEV },
 		{ "{\"destination\":\"/run\",\"type\":\"tmpfs\"}", PLAN_FRESH },
+		{ "{\"destination\":\"/run\",\"options\":[\"remount\",\"ro\"]}", PLAN_REMOUNT },
+		{ "{\"destination\":\"/run\",\"source\":\"x\",\"options\":[\"bind\",\"remount\"]}",
+		  PLAN_REMOUNT },
 		{ "{\"destination\":\"/a\",\"type\":\"bind\",\"source\":\"/b\"}", PLAN_BIND },
 		{ "{\"destination\":\"/a\",\"source\":\"/b\",\"options\":[\"rbind\"]}", PLAN_BIND },
 		{ "{\"destination\":\"/a\",\"type\":\"none\",\"source\":\"/b\",\"options\":[\"bind\"]}",
@@ -287,6 +314,7 @@ int main(void)
 		cmocka_unit_test(test_ipc_waits_for_the_maps_of_a_new_user_namespace),
 		cmocka_unit_test(test_a_given_fd_is_joined_whatever_the_spec_says),
 		cmocka_unit_test(test_contradictions_are_refused),
+		cmocka_unit_test(test_the_last_word_about_read_only_counts),
 		cmocka_unit_test(test_each_mount_gets_its_maker),
 		cmocka_unit_test(test_fallbacks_only_where_the_kernel_may_refuse),
 		cmocka_unit_test(test_readonly_waits_until_all_is_mounted),
