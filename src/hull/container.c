@@ -47,8 +47,12 @@ int container_load(struct hull *h, const char *id, struct container *ret, struct
 
 int hull_cgroups(const struct hull *h, struct cgroup_host **ret, struct error *e)
 {
-	return cgroup_host_open(h->has_systemd_cgroup ? CGROUP_DRIVER_SYSTEMD : CGROUP_DRIVER_CGROUPFS, ret,
-				e);
+	int r = cgroup_host_open(h->has_systemd_cgroup ? CGROUP_DRIVER_SYSTEMD : CGROUP_DRIVER_CGROUPFS, ret,
+				 e);
+
+	if (r >= 0 && h->rootless.lacks_cgroups)
+		cgroup_host_may_lack_access(*ret);
+	return r;
 }
 
 int container_cgroup(const struct hull *h, const struct container *c, struct cgroup_host **ret_host,
@@ -58,7 +62,7 @@ int container_cgroup(const struct hull *h, const struct container *c, struct cgr
 	int r;
 
 	if (!c->state.cgroup_path)
-		return err_new(e, ERR_STATE, "container \"%s\" has no cgroup of its own", c->state.id);
+		return hull_no_cgroup(h, c->state.id, e);
 	as_created.has_systemd_cgroup = c->state.has_systemd_cgroup;
 	r = hull_cgroups(&as_created, ret_host, e);
 	return r < 0 ? r : cgroup_open(*ret_host, c->state.cgroup_path, ret_cgroup, e);

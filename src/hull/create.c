@@ -156,7 +156,7 @@ static int save_state(struct creation *c, struct error *e)
 		strv_add(&s.annotations, c->spec->annotations.v[i].value);
 	}
 	r = state_process_start(s.pid, &s.start_time, &is_dead, e);
-	return r < 0 ? r : state_write(c->dfd, &s, e);
+	return r < 0 ? r : state_write(c->dfd, &s, c->h->state_sticky, e);
 }
 
 static int make_container(struct creation *c, struct error *e)
@@ -170,11 +170,13 @@ static int make_container(struct creation *c, struct error *e)
 	for (int fd = 0; fd < 3; fd++)
 		o.stdio[fd] = fd;
 	o.cgroups = c->cgroups;
+	o.needs_user_ns = c->h->rootless.needs_user_ns;
 	o.no_pivot = c->opts->no_pivot;
 	o.new_keyring = !c->opts->no_new_keyring;
 	o.gate_listen_fd = c->listen_fd;
 	o.preserve_fds = c->opts->preserve_fds;
-	r = file_write_atomic(c->dfd, STATE_CONFIG, c->config.data, c->config.len, 0600, false, e);
+	r = file_write_atomic(c->dfd, STATE_CONFIG, c->config.data, c->config.len, 0600 | c->h->state_sticky,
+			      false, e);
 	if (r >= 0)
 		r = oci_create(&o, &c->init, e);
 	if (r >= 0)
@@ -196,9 +198,9 @@ static int create(struct creation *c, struct error *e)
 	if (r >= 0)
 		r = hull_cgroups(c->h, &c->cgroups, e);
 	if (r >= 0)
-		r = state_make_dir(c->h->root, c->id, &c->dfd, e);
+		r = state_make_dir(c->h->root, c->id, c->h->state_sticky, &c->dfd, e);
 	if (r < 0)
-		return r;
+		return hull_state_error(c->h, e);
 	/* `run` starts what it made over the socket that it has anyhow; the file still says "created" until then. */
 	r = listen_for_start(c, e);
 	if (r >= 0)

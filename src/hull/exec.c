@@ -154,6 +154,7 @@ static int run_in(struct hull *h, struct container *c, const struct exec_opts *o
 	for (int fd = 0; fd < 3; fd++)
 		x.stdio[fd] = fd;
 	x.cgroup = cgroup;
+	x.needs_user_ns = h->rootless.needs_user_ns;
 	x.preserve_fds = o->preserve_fds;
 	if (!o->detach)
 		foreground_prepare(false);

@@ -11,21 +11,22 @@
 #include "hull/options.h"
 #include "oci/runtime.h"
 #include "oci/state.h"
+#include "userns/rootless.h"
 
+/* Beside hulld's own state in /run/hull. In $XDG_RUNTIME_DIR for who is not root of the host (userns/rootless.h). */
 #define HULL_STATE_ROOT "/run/hull/oci"
-
-/* Root in its own user namespace only, as in a container or LXC: cgroup errors are passed over when nothing depends
- * on them. */
-enum hull_rootless { HULL_ROOTLESS_AUTO, HULL_ROOTLESS_TRUE, HULL_ROOTLESS_FALSE };
+#define HULL_STATE_BELOW "hull/oci"
 
 /* What stands before the command. */
 struct hull {
 	const char *root;
+	char *own_root; /* root, when it is ours to free */
 	const char *log, *log_format;
 	const char *rootless_text;
 	const char *criu;
 	bool is_debug, has_systemd_cgroup, wants_version;
-	enum hull_rootless rootless; /* of rootless_text */
+	mode_t state_sticky;	  /* S_ISVTX where cleaners are about, else 0 */
+	struct rootless rootless; /* what is so here, and of it what rootless_text decides */
 };
 
 /* ---- help (help.c): to stdout; the short form for wrong words to stderr ---- */
@@ -77,6 +78,14 @@ bool signal_ends(int sig);
 
 /* What --format says, "table" (or NULL) or "json". Fails: INVALID. */
 int wants_json(const char *format, bool *ret, struct error *e) MUST_USE;
+
+/* ---- who is not root (rootless.c) --------------------------------------------------------------------------- */
+/* Fill rootless in, and root unless it was given. */
+void hull_find_state(struct hull *h, enum rootless_word word);
+/* Add the remedy to an error of the state's directory. Returns -kind. */
+int hull_state_error(const struct hull *h, struct error *e);
+/* The error of what needs a cgroup for a container that has none. Fails: STATE, always. */
+int hull_no_cgroup(const struct hull *h, const char *id, struct error *e);
 
 int write_pid_file(const char *path, pid_t pid, struct error *e) MUST_USE;
 

@@ -43,14 +43,12 @@ static int parse_rootless(struct hull *h, struct error *e)
 {
 	static const struct {
 		const char *text;
-		enum hull_rootless value;
-	} words[] = { { "auto", HULL_ROOTLESS_AUTO },
-		      { "true", HULL_ROOTLESS_TRUE },
-		      { "false", HULL_ROOTLESS_FALSE } };
+		enum rootless_word value;
+	} words[] = { { "auto", ROOTLESS_AUTO }, { "true", ROOTLESS_TRUE }, { "false", ROOTLESS_FALSE } };
 
 	for (size_t i = 0; i < ARRAY_LEN(words); i++)
 		if (str_eq(h->rootless_text, words[i].text)) {
-			h->rootless = words[i].value;
+			hull_find_state(h, words[i].value);
 			return 0;
 		}
 	return err_new(e, ERR_INVALID, "option --rootless takes auto, true or false, not \"%s\"",
@@ -121,9 +119,7 @@ static int seal(const char *name, char **argv, struct error *e)
 
 int main(int argc, char **argv)
 {
-	struct hull h = {
-		.root = HULL_STATE_ROOT, .log_format = "text", .rootless_text = "auto", .criu = "criu"
-	};
+	struct hull h = { .log_format = "text", .rootless_text = "auto", .criu = "criu" };
 	struct error e = ERROR_INIT;
 	bool wants_help = false;
 	cleanup_free char **saved = mem_dup(argv, sizeof(*argv) * ((size_t)argc + 1));
@@ -150,5 +146,6 @@ int main(int argc, char **argv)
 		return report(&h, &e, 1);
 	prctl(PR_SET_NAME, "hull");
 	r = run_command(&h, n, argv + 1);
+	free(h.own_root);
 	return fflush(stdout) == 0 ? r : 1;
 }

@@ -40,8 +40,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <linux/magic.h>
 #include <stdlib.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -58,10 +60,13 @@
 #include "oci/hooks.h"
 #include "oci/init.h"
 #include "oci/mounts.h"
+#include "oci/oom_lend.h"
 #include "oci/plan.h"
 #include "oci/setup.h"
 #include "oci/spawn.h"
+#include "oci/stage.h"
 #include "oci/sync.h"
+#include "sys/caps.h"
 #include "sys/ns.h"
 #include "sys/pidfd.h"
 #include "userns/userns.h"
@@ -94,6 +99,8 @@ struct build {
 	char *bundle, *root_path; /* only with hooks */
 	struct confine *confine;
 	int root_tree, null_fd, console_fd, sync[2];
+	bool setgroups_denied; /* in the container's user namespace, as far as is known before */
+	struct oom_lend oom;
 	struct init_container init;
 };
 
@@ -115,6 +122,7 @@ static void build_done(struct build *b)
 		close(b->null_fd);
 	if (b->console_fd >= 0)
 		close(b->console_fd);
+	oom_lend_end(&b->oom);
 	mount_set_done(&b->mounts);
 	oci_plan_done(&b->plan);
 	confine_free_p(&b->confine);
@@ -185,6 +193,82 @@ static int find_maps(struct build *b, struct error *e)
 	return r < 0 ? err_ctx(e, "linux.gidMappings") : 0;
 }
 
+static int check_id(const struct idmap *map, const char *kind, const char *field, uint32_t id,
+		    struct error *e)
+{
+	uint32_t ignored, last = 0;
+
+	for (size_t i = 0; i < map->n; i++)
+		if (map->x[i].container_id + (map->x[i].length - 1) > last)
+			last = map->x[i].container_id + (map->x[i].length - 1);
+	if (idmap_to_host(map, id, &ignored, NULL) >= 0)
+		return 0;
+	return err_new(e, ERR_INVALID,
+		       "%s: %s %u has no host %s in the container's user namespace: linux.%sMappings map "
+		       "container %ss "
+		       "%u to %u%s",
+		       field, kind, id, kind, kind, kind, map->x[0].container_id, last,
+		       map->n > 1 ? ", in part" : "");
+}
+
+/* Each id that the process gets has to be one, and groups have to be possible. */
+static int check_ids(struct build *b, struct error *e)
+{
+	const struct oci_user *u = &b->o->spec->process.user;
+	int r;
+
+	if (!b->plan.in_user_ns)
+		return 0;
+	b->setgroups_denied = b->plan.makes[OCI_NS_USER] && userns_denies_setgroups(b->gids);
+	if (b->setgroups_denied && u->additional_gid_count)
+		return err_new(
+			e, ERR_INVALID,
+			"process.user.additionalGids: the kernel forbids setgroups(2) in the container's "
+			"user "
+			"namespace, as in each one whose gids were mapped without privilege (map a range of "
+			"/etc/subgid in linux.gidMappings, or ask for no additional groups)");
+	r = check_id(b->uids, "uid", "process.user.uid", u->uid, e);
+	if (r >= 0)
+		r = check_id(b->gids, "gid", "process.user.gid", u->gid, e);
+	for (size_t i = 0; i < u->additional_gid_count && r >= 0; i++)
+		r = check_id(b->gids, "gid", "process.user.additionalGids", u->additional_gids[i], e);
+	return r;
+}
+
+/* Where the caller may mount nothing, the user namespace comes first, and all mounts are made in there. */
+static int make_user_ns(struct build *b, struct error *e)
+{
+	int r;
+
+	if (!b->o->needs_user_ns)
+		return 0;
+	if (!b->plan.in_user_ns && !caps_have(CAP_SYS_ADMIN))
+		return err_new(e, ERR_INVALID,
+			       "an ordinary user's container needs a user namespace (linux.namespaces has no "
+			       "\"user\"): "
+			       "\"hull spec --rootless\" writes a config.json that works");
+	if (!b->plan.makes[OCI_NS_USER])
+		return 0;
+	r = userns_check_maps(b->uids, b->gids, e);
+	if (r >= 0)
+		r = userns_make(b->uids, b->gids, &b->opened_ns[OCI_NS_USER], e);
+	if (r < 0)
+		return r;
+	b->spawn.join_fd[OCI_NS_USER] = b->opened_ns[OCI_NS_USER];
+	b->plan.clone_flags &= ~(uint64_t)CLONE_NEWUSER;
+	return 0;
+}
+
+/* From here on what we hold must not be reachable by ptrace(2) from a container; until here newuidmap(1) had to see
+ * that we are who we are, and oom_score_adj had to be ours. */
+static int go_dark(struct build *b, struct error *e)
+{
+	int r = b->o->needs_user_ns ? oom_lend_begin(&b->o->spec->process, &b->oom, e) : 0;
+
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	return r;
+}
+
 static int make_cgroup(struct build *b, struct error *e)
 {
 	const struct oci_linux *l = &b->o->spec->linux;
@@ -211,22 +295,23 @@ static int make_cgroup(struct build *b, struct error *e)
 	return 0;
 }
 
-static int open_root(struct build *b, struct error *e)
+static int open_root(struct build *b, int bundle_dfd, struct error *e)
 {
 	struct oci_rootfs own = OCI_ROOTFS_INIT, use;
 
 	own.path = b->o->spec->root.path;
-	own.dfd = b->o->bundle_dfd;
+	own.dfd = bundle_dfd;
 	use = b->o->rootfs ? *b->o->rootfs : own;
 	use.is_slave = b->o->spec->linux.rootfs_propagation & MS_SLAVE;
 	use.readonly = false; /* mount points may have to be made in it: mounts_finish() */
 	return rootfs_open(&use, &b->root_tree, e);
 }
 
-static int open_mounts(struct build *b, struct error *e)
+static int open_mounts(struct build *b, int bundle_dfd, struct error *e)
 {
 	const struct mounts_env env = {
 		.create = b->o,
+		.bundle_dfd = bundle_dfd,
 		.plan = &b->plan,
 		.cgroup = b->cgroup,
 		.user_fd = b->spawn.join_fd[OCI_NS_USER],
@@ -235,6 +320,23 @@ static int open_mounts(struct build *b, struct error *e)
 	};
 
 	return mounts_open(&env, &b->mounts, e);
+}
+
+static int open_trees_from(void *arg, int bundle_dfd, struct error *e)
+{
+	struct build *b = arg;
+	int r = open_root(b, bundle_dfd, e);
+
+	return r < 0 ? r : open_mounts(b, bundle_dfd, e);
+}
+
+static int open_trees(struct build *b, struct error *e)
+{
+	int bundle_dfd = b->o->bundle_dfd;
+
+	return b->o->needs_user_ns
+		       ? stage_run(b->spawn.join_fd[OCI_NS_USER], bundle_dfd, open_trees_from, b, e)
+		       : open_trees_from(b, bundle_dfd, e);
 }
 
 static int prepare_confinement(struct build *b, struct error *e)
@@ -246,6 +348,8 @@ static int prepare_confinement(struct build *b, struct error *e)
 		.personality_is_set = l->personality.is_set,
 		.personality = l->personality.domain,
 		.in_user_ns = b->plan.in_user_ns,
+		.setgroups_denied = b->setgroups_denied,
+		.by_itself = b->o->needs_user_ns,
 		.restrict_oom_score = b->o->restrict_oom_score,
 		.die_with_parent = b->o->die_with_parent,
 		.seccomp_cache_dfd = b->o->seccomp_cache_dfd,
@@ -307,7 +411,7 @@ static int write_maps(struct build *b, struct error *e)
 	cleanup_close int proc = -1;
 	int r;
 
-	if (!b->plan.makes[OCI_NS_USER])
+	if (!(b->plan.clone_flags & CLONE_NEWUSER))
 		return 0;
 	r = pidfd_proc_dir(b->spawn.pid_fd, &proc, e);
 	if (r >= 0)
@@ -398,12 +502,13 @@ static int run_init(struct build *b, struct error *e)
 	c->plan = &b->plan;
 	c->mounts = &b->mounts;
 	c->root_tree = b->root_tree;
-	c->waits_for_maps = b->plan.makes[OCI_NS_USER];
+	c->waits_for_maps = b->plan.clone_flags & CLONE_NEWUSER;
 	b->spawn.clone_flags = b->plan.clone_flags;
 	b->spawn.clone_parent = b->o->clone_parent;
 	b->spawn.main = init_container_main;
 	b->spawn.arg = c;
 	r = spawn_run(&b->spawn, e);
+	oom_lend_end(&b->oom);
 	if (r < 0)
 		return r;
 	close(take_fd(b->sync[1]));
@@ -418,7 +523,8 @@ static int run_init(struct build *b, struct error *e)
 static int build(struct build *b, struct error *e)
 {
 	static int (*const steps[])(struct build *, struct error *) = {
-		open_namespaces, find_maps, make_cgroup, open_root, open_mounts, prepare_confinement,
+		open_namespaces, find_maps,   check_ids,  make_user_ns,
+		go_dark,	 make_cgroup, open_trees, prepare_confinement,
 	};
 	int r = oci_plan_make(b->o, &b->plan, e);
 
@@ -458,12 +564,14 @@ int oci_create(const struct oci_create *o, struct oci_init *ret, struct error *e
 		.null_fd = -1,
 		.console_fd = -1,
 		.sync = { -1, -1 },
+		.oom = OOM_LEND_INIT,
 		.init.p = { .proc_dfd = -1, .cgroup_ns_pid_fd = -1 },
 	};
 	const char *warning;
 	int r;
 
-	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	if (!o->needs_user_ns)
+		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	r = build(&b, e);
 	if (r < 0) {
 		undo(&b);

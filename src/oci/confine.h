@@ -41,6 +41,9 @@ struct confine_opts {
 				 * when all capabilities are asked for (a privileged container), and a single one
 				 * that is missing is an error */
 	bool restrict_oom_score; /* an oom_score_adj below our own becomes our own, with a warning */
+	bool by_itself; /* outside has no privilege over the process: of confine_outside() only the rlimits are done
+			 * there, the scheduler and the I/O priority by confine_inside(), and the OOM score by
+			 * oom_lend.h */
 	bool die_with_parent; /* SIGKILL when the parent ends (prctl(2) PR_SET_PDEATHSIG), as far as that goes: a
 				 * set-id program loses it, and the program itself may switch it off */
 	int seccomp_cache_dfd; /* directory of compiled filters, 0700 and ours; -1: none */

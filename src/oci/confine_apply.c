@@ -108,22 +108,27 @@ static int set_oom_score(struct confine *c, pid_t pid, int proc_dfd, struct erro
 	return done < 0 ? -(int)(e ? e->kind : ERR_SYS) : 0;
 }
 
-int confine_outside(struct confine *c, pid_t pid, int proc_dfd, struct error *e)
+static int set_priorities(const struct confine *c, pid_t pid, struct error *e)
 {
-	int r = 0;
-
-	for (size_t i = 0; i < c->rlimit_count && r == 0; i++)
-		r = set_rlimit(c, pid, &c->rlimits[i], e);
-	if (r == 0)
-		r = set_oom_score(c, pid, proc_dfd, e);
-	if (r < 0)
-		return r;
 	if (c->has_ioprio && syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, pid, c->ioprio) < 0)
 		return err_sys(e, "set the I/O priority to class %d, priority %d",
 			       IOPRIO_PRIO_CLASS(c->ioprio), (int)IOPRIO_PRIO_DATA(c->ioprio));
 	if (c->has_scheduler && syscall(SYS_sched_setattr, pid, &c->scheduler, 0) < 0)
 		return err_sys(e, "set the scheduler to policy %u", c->scheduler.policy);
 	return 0;
+}
+
+int confine_outside(struct confine *c, pid_t pid, int proc_dfd, struct error *e)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < c->rlimit_count && r == 0; i++)
+		r = set_rlimit(c, pid, &c->rlimits[i], e);
+	if (c->by_itself)
+		return r;
+	if (r == 0)
+		r = set_oom_score(c, pid, proc_dfd, e);
+	return r < 0 ? r : set_priorities(c, pid, e);
 }
 
 /* ---- inside ------------------------------------------------------------------------------------- */
@@ -162,7 +167,9 @@ static int set_label(const struct confine *c, struct confine_child *child, struc
 static int set_ids(const struct confine *c, struct error *e)
 {
 	/* Not glibc's functions: they would ask other threads, of which a fresh clone knows nothing true. */
-	if (!c->skip_setgroups && syscall(SYS_setgroups, c->group_count, c->groups) < 0) {
+	if (!c->skip_setgroups && syscall(SYS_setgroups, c->group_count, c->groups) < 0 &&
+	    /* Denied in this user namespace: then we keep what we came with, and nothing else was asked for. */
+	    (c->group_count || errno != EPERM)) {
 		err_sys(e, "set %zu additional groups", c->group_count);
 		return err_hint(e, "is each mapped in the container's user namespace?");
 	}
@@ -205,9 +212,10 @@ static int set_seccomp(const struct confine *c, struct error *e)
 
 int confine_inside(const struct confine *c, struct confine_child *child, struct error *e)
 {
-	int r;
+	int r = c->by_itself ? set_priorities(c, 0, e) : 0;
 
-	r = set_label(c, child, e);
+	if (r == 0)
+		r = set_label(c, child, e);
 	if (r < 0)
 		return r;
 	if (c->personality_is_set && personality(c->personality) < 0)

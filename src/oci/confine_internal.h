@@ -35,7 +35,7 @@ struct confine {
 	struct oci_rlimit rlimits[RLIM_NLIMITS];
 	size_t rlimit_count;
 	struct oci_opt_i32 oom_score_adj;
-	bool restrict_oom_score;
+	bool restrict_oom_score, by_itself;
 	bool has_scheduler;
 	struct confine_sched scheduler;
 	bool has_ioprio;

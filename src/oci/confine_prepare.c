@@ -214,6 +214,7 @@ static int prepare(struct confine *c, const struct confine_opts *o, struct error
 	c->oom_score_adj = p->oom_score_adj;
 	c->restrict_oom_score = o->restrict_oom_score;
 	c->die_with_parent = o->die_with_parent;
+	c->by_itself = o->by_itself;
 	c->personality_is_set = o->personality_is_set;
 	c->personality = o->personality;
 	prepare_scheduling(c, p);

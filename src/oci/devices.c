@@ -132,14 +132,8 @@ static int open_host_node(const struct device_node *d, int *ret_fd, struct error
 	return 0;
 }
 
-static int make_links(int dev_fd, const struct mounts_env *env, struct error *e)
+int devices_link(int dev_fd, uint32_t uid, uint32_t gid, struct error *e)
 {
-	const struct device_node root = { .path = "/dev" };
-	uint32_t uid, gid;
-	int r = host_ids(env, &root, &uid, &gid, e);
-
-	if (r < 0)
-		return r;
 	for (size_t i = 0; i < ARRAY_LEN(dev_links); i++) {
 		if (symlinkat(dev_links[i].target, dev_fd, dev_links[i].name) < 0) {
 			if (errno == EEXIST) /* a device that the spec puts there */
@@ -164,7 +158,8 @@ static int fill_node(int dev_fd, const struct mounts_env *env, const struct devi
 			r = make_node(dev_fd, d->path + strlen("/dev/"), d, uid, gid, e);
 		if (r >= 0 || !e || e->sys != EPERM)
 			return r;
-	} else if (!env->plan->in_user_ns || (env->plan->binds_dev && is_in_dev(d->path))) {
+	} else if ((!env->plan->in_user_ns && !env->plan->dev_by_init) ||
+		   (env->plan->binds_dev && is_in_dev(d->path))) {
 		return 0;
 	}
 	return open_host_node(d, ret_bound_fd, e);
@@ -183,8 +178,14 @@ int devices_fill(int dev_fd, const struct mounts_env *env, struct mount_set *s, 
 		s->node_fds[i] = -1;
 	for (size_t i = 0; i < n && r >= 0; i++)
 		r = fill_node(dev_fd, env, &nodes[i], &s->node_fds[i], e);
-	if (r >= 0 && dev_fd >= 0)
-		r = make_links(dev_fd, env, e);
+	if (r >= 0 && dev_fd >= 0) {
+		const struct device_node root = { .path = "/dev" };
+		uint32_t uid, gid;
+
+		r = host_ids(env, &root, &uid, &gid, e);
+		if (r >= 0)
+			r = devices_link(dev_fd, uid, gid, e);
+	}
 	umask(old);
 	return r;
 }
@@ -228,7 +229,8 @@ int devices_place(struct mount_set *s, const struct oci_create *o, int root_fd, 
 	int r = 0;
 
 	for (size_t i = 0; i < n && r >= 0; i++) {
-		bool made = is_in_dev(nodes[i].path) && (s->plan->makes_dev || s->plan->binds_dev);
+		bool made = is_in_dev(nodes[i].path) &&
+			    ((s->plan->makes_dev && !s->plan->dev_by_init) || s->plan->binds_dev);
 
 		if (!made || s->node_fds[i] >= 0)
 			r = place_node(root_fd, &nodes[i], s->node_fds[i], e);

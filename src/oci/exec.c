@@ -20,6 +20,7 @@
 #include "base/str.h"
 #include "oci/confine.h"
 #include "oci/init.h"
+#include "oci/oom_lend.h"
 #include "oci/setup.h"
 #include "oci/spawn.h"
 #include "oci/sync.h"
@@ -33,6 +34,7 @@ struct exec_build {
 	struct init_process p;
 	struct spawn spawn;
 	struct confine *confine;
+	struct oom_lend oom;
 	int null_fd, console_fd, sync[2];
 };
 
@@ -49,6 +51,7 @@ static void exec_build_done(struct exec_build *b)
 		close(b->null_fd);
 	if (b->console_fd >= 0)
 		close(b->console_fd);
+	oom_lend_end(&b->oom);
 	confine_free_p(&b->confine);
 }
 DEFINE_CLEANUP_VALUE(struct exec_build, exec_build_done)
@@ -154,6 +157,7 @@ static int prepare(struct exec_build *b, struct error *e)
 		.personality_is_set = l->personality.is_set,
 		.personality = l->personality.domain,
 		.in_user_ns = b->p.in_user_ns,
+		.by_itself = b->o->needs_user_ns,
 		.restrict_oom_score = b->o->restrict_oom_score,
 		.die_with_parent = b->o->die_with_parent,
 		.seccomp_cache_dfd = b->o->seccomp_cache_dfd,
@@ -228,6 +232,7 @@ static int run_exec(struct exec_build *b, struct error *e)
 	b->spawn.main = exec_main;
 	b->spawn.arg = b;
 	r = spawn_run(&b->spawn, e);
+	oom_lend_end(&b->oom);
 	if (r < 0)
 		return r;
 	close(take_fd(b->sync[1]));
@@ -244,12 +249,15 @@ int oci_exec(const struct oci_exec *o, struct oci_init *ret, struct error *e)
 		.null_fd = -1,
 		.console_fd = -1,
 		.sync = { -1, -1 },
+		.oom = OOM_LEND_INIT,
 	};
 	const char *warning;
 	int r;
 
+	r = o->needs_user_ns ? oom_lend_begin(o->process, &b.oom, e) : 0;
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	r = run_exec(&b, e);
+	if (r >= 0)
+		r = run_exec(&b, e);
 	if (r < 0) {
 		spawn_kill(&b.spawn);
 		return err_ctx(e, "exec in container \"%s\"", o->id);

@@ -40,7 +40,7 @@ int init_container_main(void *arg);
 /* Parts that an exec's process shares (process.c). Each fails with the step's name in the message. */
 int process_begin(const struct init_process *p, struct error *e) MUST_USE; /* cgroups, session, signals */
 int process_become_root(const struct init_process *p,
-			struct error *e) MUST_USE; /* uid and gid 0 of the user ns */
+			struct error *e) MUST_USE; /* uid and gid 0 of the user ns, or process.user's */
 int process_enter_cwd(const struct init_process *p, int root_fd, struct error *e) MUST_USE;
 int process_set_stdio(const int stdio[3], int preserve_fds, struct error *e) MUST_USE;
 /* The program's path: process.args[0] itself with a '/', else found in PATH of process.env, inside the root

@@ -83,6 +83,8 @@ static int make_fresh(const struct plan_mount *pm, const struct oci_spec *spec, 
 
 	if (r >= 0 && !str_is_empty(pm->m->source))
 		r = mount_context_set(context, &MOUNT_PARAM("source", pm->m->source), e);
+	if (r >= 0 && pm->kind == PLAN_DEV)
+		r = mount_context_set(context, &MOUNT_PARAM("mode", "755"), e);
 	for (size_t i = 0; i < opt->data_words.n && r >= 0; i++)
 		if (!without_gid || !str_starts(opt->data_words.v[i], "gid="))
 			r = mount_set_word(context, opt->data_words.v[i], e);
@@ -91,6 +93,24 @@ static int make_fresh(const struct plan_mount *pm, const struct oci_spec *spec, 
 	if (r >= 0)
 		r = mount_label(context, pm->type, spec, e);
 	return r < 0 ? r : mount_context_create(context, pm->set, ret_tree, e);
+}
+
+/* sysfs shows the network namespace, and is given out to who owns that. Where we do not, the host's, which is still
+ * here, whole and recursively read-only. */
+static int bind_sys(int *ret_tree, struct error *e)
+{
+	struct mount_change change = {
+		.set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
+		.propagation = MS_SLAVE,
+	};
+	cleanup_close int tree = -1;
+	int r = mount_clone(AT_FDCWD, "/sys", true, false, &tree, e);
+
+	if (r >= 0)
+		r = mount_change(tree, true, &change, e);
+	if (r >= 0)
+		*ret_tree = take_fd(tree);
+	return r;
 }
 
 static int fresh_one(const struct plan_mount *pm, const struct oci_spec *spec, struct mount_state *st,
@@ -108,6 +128,14 @@ static int fresh_one(const struct plan_mount *pm, const struct oci_spec *spec, s
 		st->tree_fd = take_fd(st->fallback_fd);
 		return 0;
 	}
+	if (r < 0 && first.sys == EPERM && str_eq(pm->type, "sysfs"))
+		return bind_sys(&st->tree_fd, e);
+	if (r < 0 && first.sys == EPERM && str_eq(pm->type, "proc"))
+		err_hint(&first, "a user namespace gets a new proc only where one is mounted whole already, "
+				 "and parts of "
+				 "the /proc here are covered or read-only, as in a container; or it does not "
+				 "own the pid "
+				 "namespace");
 	if (r < 0) {
 		if (e)
 			*e = first;
@@ -139,6 +167,20 @@ static int fresh_cgroup(struct mount_set *s, const struct plan_mount *pm, struct
 	return mount_change(st->tree_fd, false, &(struct mount_change){ .set = CGROUP_ATTRS | pm->set }, e);
 }
 
+/* The /dev of a caller who could not make it. */
+static int fresh_dev(const struct plan_mount *pm, const struct oci_spec *spec, struct mount_state *st,
+		     struct error *e)
+{
+	struct plan_mount with_nodes = *pm;
+	int r;
+
+	with_nodes.set &= ~(uint64_t)MOUNT_ATTR_NODEV;
+	r = make_fresh(&with_nodes, spec, false, &st->tree_fd, e);
+	if (r >= 0)
+		r = devices_link(st->tree_fd, 0, 0, e);
+	return r < 0 ? err_ctx(e, "mount on \"%s\"", pm->m->destination) : 0;
+}
+
 int mounts_fresh(struct mount_set *s, const struct oci_create *o, struct error *e)
 {
 	int r = 0;
@@ -150,6 +192,8 @@ int mounts_fresh(struct mount_set *s, const struct oci_create *o, struct error *
 			r = fresh_one(pm, o->spec, &s->state[i], e);
 		else if (pm->kind == PLAN_CGROUP)
 			r = fresh_cgroup(s, pm, &s->state[i], e);
+		else if (pm->kind == PLAN_DEV && s->plan->dev_by_init)
+			r = fresh_dev(pm, o->spec, &s->state[i], e);
 	}
 	return r;
 }

@@ -153,11 +153,15 @@ static int check_proc_source(const struct plan_mount *pm, int tree, struct error
 static int open_bind(const struct mounts_env *env, const struct plan_mount *pm, struct mount_state *st,
 		     struct error *e)
 {
-	int dfd = env->create->bundle_dfd >= 0 ? env->create->bundle_dfd : AT_FDCWD, r;
+	int dfd = env->bundle_dfd >= 0 ? env->bundle_dfd : AT_FDCWD, r;
 	cleanup_close int tree = -1;
 	struct stat sb;
 
 	r = mount_clone(dfd, pm->m->source, pm->m->options.is_rbind, false, &tree, e);
+	if (r < 0 && e && e->sys == EINVAL && env->create->needs_user_ns && !pm->m->options.is_rbind)
+		return err_hint(
+			e, "what is mounted below it is shown in a user namespace, or it cannot be bound "
+			   "there: use \"rbind\"");
 	if (r < 0)
 		return r;
 	r = check_proc_source(pm, tree, e);
@@ -334,6 +338,8 @@ static int open_cgroups(const struct mounts_env *env, struct mount_set *s, struc
 	if (!env->create->cgroups || s->cgroup_count)
 		return 0;
 	s->cgroup_is_v2 = cgroup_host_mode(env->create->cgroups) == CGROUP_V2;
+	if (!env->cgroup && !s->cgroup_is_v2) /* none could be made: what is ours is not its own */
+		return 0;
 	for (size_t i = 0; i < CGROUP_HIER_MAX && r >= 0; i++) {
 		if (!cgroup_host_hierarchy(env->create->cgroups, i, &mount_point, &v1_option))
 			break;
@@ -372,7 +378,8 @@ static int open_one(const struct mounts_env *env, struct mount_set *s, size_t i,
 	case PLAN_TREE:
 		return open_given(env, pm, st, e);
 	case PLAN_DEV:
-		return open_dev(env, pm, s, st, e);
+		st->is_dir = true;
+		return env->plan->dev_by_init ? 0 : open_dev(env, pm, s, st, e);
 	case PLAN_CGROUP:
 		return open_cgroups(env, s, st, e);
 	case PLAN_REMOUNT:
@@ -400,7 +407,7 @@ int mounts_open(const struct mounts_env *env, struct mount_set *ret, struct erro
 	}
 	if (env->create->spec->linux.masked_paths.n)
 		r = open_null(&s, e);
-	if (r >= 0 && !env->plan->makes_dev)
+	if (r >= 0 && (!env->plan->makes_dev || env->plan->dev_by_init))
 		r = devices_fill(-1, env, &s, e);
 	if (r < 0)
 		return r;

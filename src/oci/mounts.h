@@ -54,6 +54,7 @@ DEFINE_CLEANUP_VALUE(struct mount_set, mount_set_done)
 
 struct mounts_env {
 	const struct oci_create *create;
+	int bundle_dfd; /* create->bundle_dfd, or the same directory in the mount namespace in which we work; -1 */
 	const struct oci_plan *plan;
 	const struct cgroup *cgroup;	 /* NULL: none */
 	int user_fd;			 /* the user namespace to be joined; -1 */
@@ -92,6 +93,8 @@ size_t devices_list(const struct oci_spec *spec, struct device_node **ret_nodes)
  * caller's user namespace, so its nodes work, and they belong to the container's root. Nodes that neither
  * the caller nor the init can make are opened to be bound. */
 int devices_fill(int dev_fd, const struct mounts_env *env, struct mount_set *s, struct error *e) MUST_USE;
+/* The symlinks of a /dev, given to uid and gid when they are not 0. */
+int devices_link(int dev_fd, uint32_t uid, uint32_t gid, struct error *e) MUST_USE;
 /* In the init: the nodes that are not there yet: bound ones, and those outside of a /dev of ours. */
 int devices_place(struct mount_set *s, const struct oci_create *o, int root_fd, struct error *e) MUST_USE;
 

@@ -65,7 +65,7 @@ static int plan_namespaces(const struct oci_create *o, struct oci_plan *p, struc
 	}
 	/* What the ipc namespace makes for itself at birth (the root of mqueue) belongs to its maker, so it has to be
 	 * the root of the user namespace, not one whose id is not mapped yet: the init unshares it. */
-	p->late_ipc = p->makes[OCI_NS_USER] && p->makes[OCI_NS_IPC];
+	p->late_ipc = (p->makes[OCI_NS_USER] || p->joins[OCI_NS_USER]) && p->makes[OCI_NS_IPC];
 	if (p->late_ipc)
 		p->clone_flags &= ~(uint64_t)CLONE_NEWIPC;
 	p->in_user_ns = p->makes[OCI_NS_USER] || p->joins[OCI_NS_USER];
@@ -166,7 +166,7 @@ static void plan_type(const struct oci_plan *p, struct plan_mount *pm)
 static void plan_attrs(const struct oci_plan *p, struct plan_mount *pm)
 {
 	const struct oci_mount_options *opt = &pm->m->options;
-	uint64_t keep = p->in_user_ns && pm->kind <= PLAN_TREE ? LOCKED_ATTRS : 0;
+	uint64_t keep = (p->in_user_ns || p->dev_by_init) && pm->kind <= PLAN_TREE ? LOCKED_ATTRS : 0;
 
 	pm->set = opt->attr_set;
 	pm->clear = opt->attr_clr & ~keep;
@@ -271,6 +271,7 @@ int oci_plan_make(const struct oci_create *o, struct oci_plan *ret, struct error
 		r = plan_sysctls(s, &p, e);
 	if (r < 0)
 		return r;
+	p.dev_by_init = o->needs_user_ns;
 	p.readonly_root = (s->has_root && s->root.readonly) || (o->rootfs && o->rootfs->readonly);
 	p.mounts = mem_array(s->mounts.n + 1, sizeof(*p.mounts));
 	for (size_t i = 0; i < s->mounts.n; i++) {

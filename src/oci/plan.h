@@ -40,12 +40,13 @@ struct plan_mount {
 struct oci_plan {
 	bool makes[OCI_NS_COUNT], joins[OCI_NS_COUNT];
 	uint64_t clone_flags; /* CLONE_NEW* of those made by the clone itself: all but cgroup and time */
-	bool late_ipc;	      /* nor the ipc namespace: the init makes it once its ids are mapped */
-	bool in_user_ns;      /* the container's user namespace is not the caller's */
+	bool late_ipc; /* nor, with a user namespace, the ipc namespace: the init makes it once its ids are mapped */
+	bool in_user_ns; /* the container's user namespace is not the caller's */
 	struct plan_mount *mounts;
 	size_t mount_count;
-	bool makes_dev; /* one of mounts is PLAN_DEV */
-	bool binds_dev; /* the spec binds a /dev: nothing is made in there */
+	bool makes_dev;	  /* one of mounts is PLAN_DEV */
+	bool dev_by_init; /* and the init makes it: the caller may mount nothing (oci_create.needs_user_ns) */
+	bool binds_dev;	  /* the spec binds a /dev: nothing is made in there */
 	bool has_devpts;
 	bool readonly_root;
 	struct sysctl_item *sysctls; /* of the spec, checked; names in dotted form, ours */

@@ -56,14 +56,22 @@ int process_begin(const struct init_process *p, struct error *e)
  * (EOVERFLOW). The capabilities are those of a full root in there already (user_namespaces(7)). */
 int process_become_root(const struct init_process *p, struct error *e)
 {
+	const struct oci_user *user = &p->process->user;
+
 	if (!p->in_user_ns)
 		return 0;
 	if (setgroups(0, NULL) < 0 && errno != EPERM)
 		return err_sys(e, "drop the host's groups");
-	if (setresgid(0, 0, 0) < 0)
-		return err_sys(e, "become group 0 of the user namespace");
-	if (setresuid(0, 0, 0) < 0)
-		return err_sys(e, "become user 0 of the user namespace");
+	/* EINVAL: the namespace maps no id 0. The one that the program will have then is as good for making files,
+	 * and the capabilities stay until execve(2). */
+	if (setresgid(0, 0, 0) < 0 && (errno != EINVAL || setresgid(user->gid, user->gid, user->gid) < 0))
+		return err_sys(e,
+			       "become a group of the user namespace: neither gid 0 nor process.user.gid %u",
+			       user->gid);
+	if (setresuid(0, 0, 0) < 0 && (errno != EINVAL || setresuid(user->uid, user->uid, user->uid) < 0))
+		return err_sys(e,
+			       "become a user of the user namespace: neither uid 0 nor process.user.uid %u",
+			       user->uid);
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	return 0;
 }

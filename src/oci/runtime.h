@@ -39,6 +39,8 @@ struct oci_create {
 	const char *cgroup_path;	   /* NULL: the spec's linux.cgroupsPath, and without that /hull/ID */
 	bool clone_parent;	 /* init is a child of the caller's parent, who reaps it; so is a helper
 					 * that joins namespaces and has exited when oci_create() returns */
+	bool needs_user_ns;	 /* we may mount nothing where we are (userns/rootless.h): all is done in the
+					 * user namespace of the spec */
 	bool no_pivot;		 /* MS_MOVE and chroot in place of pivot_root (initramfs) */
 	bool new_keyring;	 /* a session keyring of its own (runc's default) */
 	bool restrict_oom_score; /* see confine.h */
@@ -63,7 +65,7 @@ struct oci_init {
 	int start_fd;	       /* the gate: oci_start(); closed without it, init dies. -1 after oci_exec()
 				 * and with gate_listen_fd */
 	int console_fd;	       /* the terminal's master when process.terminal, else -1 */
-	struct cgroup *cgroup; /* NULL without cgroups, and after oci_exec() */
+	struct cgroup *cgroup; /* NULL without cgroups, when none could be made, and after oci_exec() */
 };
 #define OCI_INIT_INIT \
 	((struct oci_init){ .pid = 0, .pid_fd = -1, .start_fd = -1, .console_fd = -1, .cgroup = NULL })
@@ -78,7 +80,8 @@ DEFINE_CLEANUP_VALUE(struct oci_init, oci_init_done)
  * Fails: INVALID      the spec contradicts itself or the host
  *        NOT_FOUND    a bind source, namespace path or rootfs is missing
  *        UNSUPPORTED  the spec asks for what this kernel or build cannot do
- *        DENIED, SYS  the message names step, object, path */
+ *        DENIED, SYS  the message names step, object, path
+ * Ids, limits and maps are judged before anything is made. */
 int oci_create(const struct oci_create *o, struct oci_init *ret, struct error *e) MUST_USE;
 
 /* Open the gate. Returns 0 when execve(2) of the container's process succeeded. The fd stays open.
@@ -96,7 +99,8 @@ struct oci_exec {
 	const struct oci_process *process;
 	int stdio[3];	       /* as in oci_create */
 	struct cgroup *cgroup; /* entered; NULL: the caller's */
-	bool clone_parent;     /* as in oci_create */
+	bool clone_parent;     /* as in oci_create, and the next */
+	bool needs_user_ns;
 	bool restrict_oom_score;
 	bool die_with_parent;
 	int seccomp_cache_dfd;

@@ -45,16 +45,16 @@ int state_check_id(const char *id, struct error *e)
 	return 0;
 }
 
-int state_make_dir(const char *root, const char *id, int *ret_dfd, struct error *e)
+int state_make_dir(const char *root, const char *id, mode_t sticky, int *ret_dfd, struct error *e)
 {
 	cleanup_close int root_dfd = -1;
 	int r = state_check_id(id, e), fd;
 
 	if (r >= 0)
-		r = path_mkdir_all(root, 0700, &root_dfd, e);
+		r = path_mkdir_all(root, 0700 | sticky, &root_dfd, e);
 	if (r < 0)
 		return r;
-	if (mkdirat(root_dfd, id, 0700) < 0)
+	if (mkdirat(root_dfd, id, 0700 | sticky) < 0)
 		return errno == EEXIST
 			       ? err_new(e, ERR_EXISTS, "container with given ID already exists: \"%s\"", id)
 			       : err_sys(e, "make \"%s/%s\"", root, id);
@@ -120,7 +120,7 @@ int state_list(const char *root, struct strv *ret_ids, struct error *e)
 
 /* ---- the record --------------------------------------------------------------------------------------- */
 
-int state_write(int dfd, const struct oci_state *s, struct error *e)
+int state_write(int dfd, const struct oci_state *s, mode_t sticky, struct error *e)
 {
 	cleanup_json struct json_object *o = json_new();
 	cleanup_buf struct buf text = BUF_INIT;
@@ -140,7 +140,7 @@ int state_write(int dfd, const struct oci_state *s, struct error *e)
 	json_put_u64(o, "owner", s->owner);
 	json_put_strv(o, "annotations", &s->annotations);
 	json_text(o, true, &text);
-	return file_write_atomic(dfd, STATE_FILE, text.data, text.len, 0600, false, e);
+	return file_write_atomic(dfd, STATE_FILE, text.data, text.len, 0600 | sticky, false, e);
 }
 
 static int get_text(struct json_object *o, const char *key, char **ret, struct error *e)

@@ -40,15 +40,16 @@ DEFINE_CLEANUP_VALUE(struct oci_state, oci_state_done)
 /* Letters, digits and "_+-.", not "." or "..", at most 1024 bytes (runc's rule). Fails: INVALID. */
 int state_check_id(const char *id, struct error *e) MUST_USE;
 
-/* ROOT/ID. Fails: INVALID (id), EXISTS, SYS. */
-int state_make_dir(const char *root, const char *id, int *ret_dfd, struct error *e) MUST_USE;
+/* ROOT/ID. sticky is 0, or S_ISVTX for what is made, files too: who cleans a $XDG_RUNTIME_DIR passes them over then.
+ * Fails: INVALID (id), EXISTS, SYS. */
+int state_make_dir(const char *root, const char *id, mode_t sticky, int *ret_dfd, struct error *e) MUST_USE;
 /* Fails: INVALID, NOT_FOUND ("container does not exist"), SYS. */
 int state_open_dir(const char *root, const char *id, int *ret_dfd, struct error *e) MUST_USE;
 int state_remove_dir(const char *root, const char *id, struct error *e) MUST_USE;
 /* The ids there are, sorted. */
 int state_list(const char *root, struct strv *ret_ids, struct error *e) MUST_USE;
 
-int state_write(int dfd, const struct oci_state *s, struct error *e) MUST_USE;
+int state_write(int dfd, const struct oci_state *s, mode_t sticky, struct error *e) MUST_USE;
 /* Fails: NOT_FOUND (a container that is just being made), CORRUPT, SYS. */
 int state_read(int dfd, struct oci_state *ret, struct error *e) MUST_USE;
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -14,9 +15,12 @@
 
 #include "base/file.h"
 #include "base/str.h"
+#include "sys/caps.h"
 #include "sys/ns.h"
 #include "sys/pidfd.h"
 #include "userns/child.h"
+#include "userns/denied.h"
+#include "userns/subid.h"
 
 /* The initial user namespace has had this inode since Linux 3.8 (include/linux/proc_ns.h); newer headers
  * publish it (linux/nsfs.h, USER_NS_INIT_INO), so it is interface. NS_GET_PARENT can not tell: it answers
@@ -117,46 +121,129 @@ static int start_holder(char *stack, struct proc *ret_proc, struct error *e)
 		    parent, &pid_fd);
 	saved_errno = errno;
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (pid < 0)
-		return pidfd_clone_failed(saved_errno, e);
+	if (pid < 0) {
+		int r = pidfd_clone_failed(saved_errno, e);
+
+		userns_denied_hint(saved_errno, e);
+		return r;
+	}
 	*ret_proc = (struct proc){ .pid = pid, .pid_fd = pid_fd };
 	return 0;
 }
 
-static int map_and_open(int pid_fd, const struct idmap *uids, const struct idmap *gids, int *ret_fd,
-			struct error *e)
+/* What of the map can be written only by newuidmap(1) and its like: all that is not allowed without privilege
+ * (user_namespaces(7)), which is our own id alone. */
+static bool needs_helper(const struct idmap *map, unsigned int cap, uint32_t own)
 {
-	cleanup_close int dfd = -1;
-	int r = pidfd_proc_dir(pid_fd, &dfd, e);
+	return !caps_have(cap) && !(map->n == 1 && map->x[0].length == 1 && map->x[0].host_id == own);
+}
+
+/* Both maps by whatever means we have. A gid_map without privilege asks for setgroups(2) to be denied first. */
+static int map_by_any_means(int proc_dfd, pid_t pid, const struct idmap *uids, const struct idmap *gids,
+			    struct error *e)
+{
+	bool by_program = needs_helper(uids, CAP_SETUID, geteuid());
+	int r = by_program ? subid_map(SUBID_UID, pid, uids, e) : idmap_write(proc_dfd, "uid_map", uids, e);
+
+	if (r < 0)
+		return r;
+	if (needs_helper(gids, CAP_SETGID, getegid()))
+		return subid_map(SUBID_GID, pid, gids, e);
+	if (!caps_have(CAP_SETGID))
+		r = idmap_write_setgroups_deny(proc_dfd, e);
+	return r < 0 ? r : idmap_write(proc_dfd, "gid_map", gids, e);
+}
+
+int userns_check_maps(const struct idmap *uids, const struct idmap *gids, struct error *e)
+{
+	int r = idmap_check(uids, false, "uid", e);
 
 	if (r == 0)
-		r = idmap_write_both(dfd, uids, gids, e);
+		r = idmap_check(gids, false, "gid", e);
+	if (r == 0 && needs_helper(uids, CAP_SETUID, geteuid()))
+		r = subid_check_self(SUBID_UID, uids, e);
+	if (r == 0 && needs_helper(gids, CAP_SETGID, getegid()))
+		r = subid_check_self(SUBID_GID, gids, e);
+	return r;
+}
+
+bool userns_denies_setgroups(const struct idmap *gids)
+{
+	cleanup_buf struct buf text = BUF_INIT;
+	uint32_t own = getegid();
+
+	if (!caps_have(CAP_SETGID)) {
+		bool is_own_only = true;
+
+		/* newgidmap(1) leaves it alone as soon as one range is from subgid(5). */
+		for (size_t i = 0; i < gids->n; i++)
+			is_own_only &= gids->x[i].length == 1 && gids->x[i].host_id == own;
+		if (is_own_only)
+			return true;
+	}
+	/* A child namespace inherits the denial. */
+	return read_text(AT_FDCWD, "/proc/self/setgroups", &text, NULL) == 0 &&
+	       str_starts(buf_str(&text), "deny");
+}
+
+typedef int (*map_fn)(int proc_dfd, pid_t pid, const struct idmap *uids, const struct idmap *gids,
+		      struct error *e);
+
+static int map_directly(int proc_dfd, pid_t pid, const struct idmap *uids, const struct idmap *gids,
+			struct error *e)
+{
+	(void)pid;
+	return idmap_write_both(proc_dfd, uids, gids, e);
+}
+
+static int map_and_open(const struct proc *holder, map_fn map, const struct idmap *uids,
+			const struct idmap *gids, int *ret_fd, struct error *e)
+{
+	cleanup_close int dfd = -1;
+	int r = pidfd_proc_dir(holder->pid_fd, &dfd, e);
+
 	if (r == 0)
-		r = pidfd_ns(pid_fd, CLONE_NEWUSER, ret_fd, e);
+		r = map(dfd, holder->pid, uids, gids, e);
+	if (r == 0)
+		r = pidfd_ns(holder->pid_fd, CLONE_NEWUSER, ret_fd, e);
+	return r;
+}
+
+static int make_held(map_fn map, const struct idmap *uids, const struct idmap *gids, int *ret_fd,
+		     struct error *e)
+{
+	struct proc holder = PROC_INIT;
+	char *stack = mmap(NULL, HOLDER_STACK_BYTES, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+	int r;
+
+	if (stack == MAP_FAILED)
+		return err_sys(e, "map a stack");
+	r = start_holder(stack, &holder, e);
+	if (r == 0) {
+		r = map_and_open(&holder, map, uids, gids, ret_fd, e);
+		proc_kill(&holder);
+	}
+	munmap(stack, HOLDER_STACK_BYTES);
 	return r;
 }
 
 int userns_mapping_fd(const struct idmap *uids, const struct idmap *gids, int *ret_fd, struct error *e)
 {
-	struct proc holder = PROC_INIT;
-	char *stack;
 	int r = idmap_check(uids, false, "uid", e);
 
 	if (r == 0)
 		r = idmap_check(gids, false, "gid", e);
-	if (r < 0)
-		return r;
-	stack = mmap(NULL, HOLDER_STACK_BYTES, PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-	if (stack == MAP_FAILED)
-		return err_sys(e, "map a stack");
-	r = start_holder(stack, &holder, e);
-	if (r == 0) {
-		r = map_and_open(holder.pid_fd, uids, gids, ret_fd, e);
-		proc_kill(&holder);
-	}
-	munmap(stack, HOLDER_STACK_BYTES);
+	if (r == 0)
+		r = make_held(map_directly, uids, gids, ret_fd, e);
 	return r < 0 ? err_ctx(e, "make a user namespace for id maps") : 0;
+}
+
+int userns_make(const struct idmap *uids, const struct idmap *gids, int *ret_fd, struct error *e)
+{
+	int r = make_held(map_by_any_means, uids, gids, ret_fd, e);
+
+	return r < 0 ? err_ctx(e, "make a user namespace") : 0;
 }
 
 static int read_map(int proc_dfd, const char *file, struct idmap *ret, struct error *e)

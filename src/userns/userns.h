@@ -54,6 +54,17 @@ bool userns_is_initial(void);
 int userns_mapping_fd(const struct idmap *uids, const struct idmap *gids, int *ret_fd,
 		      struct error *e) MUST_USE;
 
+/* The same for who has no privilege to write any map that it likes: its own id alone is written directly (setgroups(2)
+ * is denied in there then), all else by newuidmap(1) and newgidmap(1) (userns/subid.h). Not for threaded processes.
+ * userns_check_maps() looks before whether that can succeed, and userns_denies_setgroups() whether additional groups
+ * will be possible in there; neither makes anything.
+ * We have to be dumpable: the programs take the owner of /proc/PID for the owner of the process.
+ * Fails: INVALID, EXISTS, LIMIT (maps), DENIED (ids that are not ours to map; user namespaces are not for us),
+ *        UNSUPPORTED (newuidmap is missing), SYS */
+int userns_make(const struct idmap *uids, const struct idmap *gids, int *ret_fd, struct error *e) MUST_USE;
+int userns_check_maps(const struct idmap *uids, const struct idmap *gids, struct error *e) MUST_USE;
+bool userns_denies_setgroups(const struct idmap *gids);
+
 /* The maps of a user namespace, read through a process that enters it (a child of ours).
  * Fails: STATE (not a user namespace), DENIED, SYS. */
 int userns_read_maps(int user_fd, struct idmap *ret_uids, struct idmap *ret_gids, struct error *e) MUST_USE;
