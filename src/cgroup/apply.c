@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writing a plan: the errors name file, value and cgroup. */
+/* Writing a plan: the errors name file, value and cgroup. A plan for a living cgroup is a transaction: what was
+ * written before a failure is taken back. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,68 +11,146 @@
 #include "cgroup/plan.h"
 #include "sys/cgroupfs.h"
 
+#define FILE_SIZE 8192 /* of what is read to be restored */
+
+/* What an errno means for files whose rule can be named; NULL when it says enough. */
+static const char *remedy(const struct cgroup_write *w, int sys)
+{
+	if (str_starts(w->file, "cpuset.") && (sys == EACCES || sys == EINVAL || sys == ERANGE ||
+					       sys == ENOSPC || sys == ENODEV || sys == EBUSY))
+		return "the set must be within the parent's, and not empty";
+	if (sys == EBUSY && str_starts(w->file, "memory."))
+		return "more memory is in use than the new limit allows, and it cannot be reclaimed";
+	if (sys == EINVAL && str_starts(w->file, "cpu.rt_"))
+		return "the cgroup above must have real-time runtime to give: write its cpu.rt_runtime_us";
+	if (sys == ENODEV && (str_starts(w->file, "io.") || str_starts(w->file, "blkio.")))
+		return "there is no such block device";
+	if (sys == EINVAL && (str_eq(w->file, "cpu.weight") || str_eq(w->file, "cpu.shares")))
+		return "a cgroup that is idle takes no weight: cpu.idle must be 0 first";
+	return NULL;
+}
+
 static int write_failed(const struct cgroup *cg, const struct cgroup_write *w, int sys, struct error *e)
 {
 	bool is_cpuset = str_starts(w->file, "cpuset.");
+	const char *why = remedy(w, sys);
 	int r;
 
 	if (sys == ENOENT)
 		return err_new(e, ERR_UNSUPPORTED,
 			       "write \"%s\" to %s of cgroup \"%s\": there is no such file (this kernel does "
-			       "not have it, or "
-			       "the controller \"%s\" is not enabled for the cgroup)",
-			       w->value, w->file, cg->path, cgroup_controller_name(w->controller));
+			       "not have it, or the controller \"%.*s\" is not enabled for the cgroup)",
+			       w->value, w->file, cg->path, (int)strcspn(w->file, "."), w->file);
 	r = cgroup_fail(e, is_cpuset && sys == EACCES ? EINVAL : sys, "write \"%s\" to %s of cgroup \"%s\"",
 			w->value, w->file, cg->path);
-	/* What an errno means for files whose rule can be named. */
-	if (is_cpuset &&
-	    (sys == EACCES || sys == EINVAL || sys == ERANGE || sys == ENOSPC || sys == ENODEV)) {
-		err_hint(e, "the set must be within the parent's, and not empty");
+	if (why)
+		err_hint(e, "%s", why);
+	if (sys == EINVAL || sys == ERANGE || (is_cpuset && why))
 		return err_kind(e, ERR_INVALID);
-	}
-	if (sys == EINVAL || sys == ERANGE)
-		return err_kind(e, ERR_INVALID);
-	if (sys == EBUSY && str_starts(w->file, "memory."))
-		err_hint(e, "more memory is in use than the new limit allows, and it cannot be reclaimed");
 	return r;
 }
 
-static int write_plan(const struct cgroup *cg, const struct cgroup_plan *plan, struct error *e)
+static int write_dfd(const struct cgroup *cg, const struct cgroup_write *w)
+{
+	return w->controller == CGROUP_V2_CORE ? cgroup_dfd_v2(cg) : cgroup_dfd(cg, w->controller);
+}
+
+/* ---- the writes ------------------------------------------------------------------------------------ */
+
+/* What was done, to be taken back; NULL where a failure removes the cgroup anyway. */
+struct undo {
+	struct {
+		int dfd; /* borrowed */
+		char file[64];
+		char *value;
+	} * v;
+	size_t n;
+};
+
+static void undo_done(struct undo *u)
+{
+	for (size_t i = 0; i < u->n; i++)
+		free(u->v[i].value);
+	free(u->v);
+}
+DEFINE_CLEANUP_VALUE(struct undo, undo_done)
+
+/* Last first. What the kernel refuses, for values that bound each other, is tried once more at the end. Returns how
+ * many could not be taken back. */
+static size_t undo_all(const struct undo *u)
+{
+	size_t failed = 0;
+
+	for (int round = 0; round < 2; round++) {
+		failed = 0;
+		for (size_t i = u->n; i > 0; i--)
+			if (cgroupfs_write(u->v[i - 1].dfd, u->v[i - 1].file, u->v[i - 1].value) < 0)
+				failed++;
+	}
+	return failed;
+}
+
+/* 0, or -1 with errno. */
+static int write_one(const struct cgroup *cg, const struct cgroup_write *w, struct undo *undo)
+{
+	cleanup_free char *value = NULL;
+	int dfd = write_dfd(cg, w);
+	char old[FILE_SIZE];
+
+	if (dfd < 0) {
+		errno = ENOENT;
+		return -1;
+	}
+	if (undo && cgroupfs_read(dfd, w->file, old, sizeof(old)) >= 0)
+		value = cgroup_undo_value(w, old);
+	if (cgroupfs_write(dfd, w->file, w->value) < 0)
+		return -1;
+	if (!value)
+		return 0;
+	undo->v = mem_regrow(undo->v, undo->n + 1, sizeof(*undo->v));
+	undo->v[undo->n].dfd = dfd;
+	memcpy(undo->v[undo->n].file, w->file, sizeof(w->file));
+	undo->v[undo->n++].value = take_ptr(value);
+	return 0;
+}
+
+static bool is_passed_over(const struct cgroup *cg, const struct cgroup_write *w, int sys)
+{
+	if (sys == ENOENT && w->flags & (CGROUP_WRITE_ELSE_NEXT | CGROUP_WRITE_IF_EXISTS))
+		return true;
+	/* Without access there is a user namespace, in which no node can be made that is not allowed. */
+	return w->controller == CGROUP_DEVICES && cg->host->may_lack_access &&
+	       (sys == ENOENT || sys == EPERM || sys == EACCES);
+}
+
+static int write_plan(const struct cgroup *cg, const struct cgroup_plan *plan, struct undo *undo,
+		      struct error *e)
 {
 	size_t later[8], later_count = 0;
 
 	for (size_t i = 0; i < plan->n; i++) {
 		const struct cgroup_write *w = &plan->w[i];
-		int dfd = cgroup_dfd(cg, w->controller);
 
-		if (dfd >= 0 && cgroupfs_write(dfd, w->file, w->value) == 0) {
+		if (write_one(cg, w, undo) == 0) {
 			while (plan->w[i].flags & CGROUP_WRITE_ELSE_NEXT)
 				i++;
 			continue;
 		}
-		if (dfd < 0)
-			errno = ENOENT;
-		if (errno == ENOENT && w->flags & (CGROUP_WRITE_ELSE_NEXT | CGROUP_WRITE_IF_EXISTS))
-			continue;
-		/* Without access there is a user namespace, in which no node can be made that is not allowed. */
-		if (w->controller == CGROUP_DEVICES && cg->host->may_lack_access &&
-		    (errno == ENOENT || errno == EPERM || errno == EACCES))
+		if (is_passed_over(cg, w, errno))
 			continue;
 		if (errno == EINVAL && w->flags & CGROUP_WRITE_RETRY_LAST &&
-		    later_count < sizeof(later) / sizeof(*later)) {
+		    later_count < sizeof(later) / sizeof(*later))
 			later[later_count++] = i;
-			continue;
-		}
-		return write_failed(cg, w, errno, e);
-	}
-	for (size_t i = 0; i < later_count; i++) {
-		const struct cgroup_write *w = &plan->w[later[i]];
-
-		if (cgroupfs_write(cgroup_dfd(cg, w->controller), w->file, w->value) < 0)
+		else
 			return write_failed(cg, w, errno, e);
 	}
+	for (size_t i = 0; i < later_count; i++)
+		if (write_one(cg, &plan->w[later[i]], undo) < 0)
+			return write_failed(cg, &plan->w[later[i]], errno, e);
 	return 0;
 }
+
+/* ---- the state ------------------------------------------------------------------------------------- */
 
 /* Limits that are in force; what cannot be read counts as none. */
 static struct cgroup_now read_now(const struct cgroup *cg)
@@ -95,72 +174,134 @@ static struct cgroup_now read_now(const struct cgroup *cg)
 	return now;
 }
 
+/* v1 refuses a limit below what is in use and cannot be reclaimed; v2 takes it and kills. */
 static int check_memory_use(const struct cgroup *cg, const struct cgroup_resources *res, struct error *e)
 {
 	bool v2 = cgroup_host_is_v2(cg->host, CGROUP_MEMORY);
 	int dfd = cgroup_dfd(cg, CGROUP_MEMORY);
+	const struct {
+		bool is_given;
+		int64_t limit;
+		const char *what;
+	} checks[] = { { res->has_memory_limit, res->memory_limit, "memory" },
+		       { res->has_memory_swap, res->memory_swap, "memory+swap" } };
 	uint64_t use;
 
-	if (!res->memory_check_before_update || !res->has_memory_limit || res->memory_limit < 0 || dfd < 0)
+	if (!res->memory_check_before_update || dfd < 0)
 		return 0;
 	if (cgroupfs_read_u64(dfd, v2 ? "memory.current" : "memory.usage_in_bytes", &use) < 0)
 		return cgroup_fail(e, errno, "read the memory use of cgroup \"%s\"", cg->path);
-	if (use <= (uint64_t)res->memory_limit)
-		return 0;
-	return err_new(e, ERR_LIMIT, "memory limit %lld of cgroup \"%s\" is below its present use of %llu",
-		       (long long)res->memory_limit, cg->path, (unsigned long long)use);
+	for (size_t i = 0; i < ARRAY_LEN(checks); i++)
+		if (checks[i].is_given && checks[i].limit > 0 && use > (uint64_t)checks[i].limit)
+			return err_new(e, ERR_LIMIT,
+				       "%s limit %lld of cgroup \"%s\" is below its present use of %llu",
+				       checks[i].what, (long long)checks[i].limit, cg->path,
+				       (unsigned long long)use);
+	return 0;
 }
 
-static uint32_t have_mask(const struct cgroup_host *host, bool only_v2)
+static struct cgroup_caps caps_of(const struct cgroup_host *host)
 {
-	uint32_t mask = 0;
+	struct cgroup_caps caps = { .v2_words = host->v2 < 0 ? NULL : host->v2_words };
 
-	for (unsigned c = 0; c < CGROUP_CONTROLLER_COUNT; c++)
-		if (only_v2 ? cgroup_host_is_v2(host, c) : cgroup_host_has(host, c))
-			mask |= 1u << c;
-	return mask;
+	for (unsigned c = 0; c < CGROUP_CONTROLLER_COUNT; c++) {
+		if (cgroup_host_has(host, c))
+			caps.have |= 1u << c;
+		if (cgroup_host_is_v2(host, c))
+			caps.v2 |= 1u << c;
+	}
+	return caps;
 }
 
 int cgroup_plan_new(const struct cgroup_host *host, const struct cgroup_resources *res,
 		    struct cgroup_plan *ret_plan, struct error *e)
 {
+	const struct cgroup_caps caps = caps_of(host);
 	const struct cgroup_now now = CGROUP_NOW_NEW;
 
-	if (!res)
-		return 0;
-	return cgroup_plan_resources(res, &now, have_mask(host, false), have_mask(host, true), ret_plan, e);
+	return res ? cgroup_plan_resources(res, &now, &caps, ret_plan, e) : 0;
 }
 
-int cgroup_apply_plan(const struct cgroup *cg, const struct cgroup_resources *res,
-		      const struct cgroup_plan *plan, struct error *e)
+static int attach_filter(const struct cgroup *cg, const struct cgroup_resources *res, struct error *e)
 {
-	int r = write_plan(cg, plan, e);
+	int r;
 
-	if (r < 0 || !plan->device_filter || cgroup_dfd_v2(cg) < 0)
-		return r;
+	if (cgroup_dfd_v2(cg) < 0)
+		return 0;
 	r = cgroup_devices_attach(cgroup_dfd_v2(cg), res->devices, res->device_count, e);
 	if (r == -ERR_DENIED && cg->host->may_lack_access)
 		return 0;
 	return r < 0 ? err_ctx(e, "cgroup \"%s\"", cg->path) : 0;
 }
 
+int cgroup_apply_plan(const struct cgroup *cg, const struct cgroup_resources *res,
+		      const struct cgroup_plan *plan, struct error *e)
+{
+	int r = write_plan(cg, plan, NULL, e);
+
+	return r >= 0 && plan->device_filter ? attach_filter(cg, res, e) : r;
+}
+
+static int plan_update(const struct cgroup *cg, const struct cgroup_resources *res,
+		       struct cgroup_plan *ret_plan, struct error *e)
+{
+	const struct cgroup_caps caps = caps_of(cg->host);
+	struct cgroup_now now = read_now(cg);
+	int r = check_memory_use(cg, res, e);
+
+	return r < 0 ? r : cgroup_plan_resources(res, &now, &caps, ret_plan, e);
+}
+
 int cgroup_apply(struct cgroup *cg, const struct cgroup_resources *res, struct error *e)
 {
 	CLEANUP(cgroup_plan_done) struct cgroup_plan plan = CGROUP_PLAN_INIT;
-	struct cgroup_now now;
-	int r;
+	int r = res ? plan_update(cg, res, &plan, e) : 0;
 
-	if (!res)
-		return 0;
-	now = read_now(cg);
-	r = check_memory_use(cg, res, e);
-	if (r >= 0)
-		r = cgroup_plan_resources(res, &now, have_mask(cg->host, false), have_mask(cg->host, true),
-					  &plan, e);
 	return r < 0 ? r : cgroup_apply_plan(cg, res, &plan, e);
+}
+
+/* ---- the update of a living cgroup -------------------------------------------------------------------- */
+
+static bool is_written_again(const struct cgroup_plan *plan, size_t i)
+{
+	for (size_t k = i + 1; k < plan->n; k++)
+		if (str_eq(plan->w[k].file, plan->w[i].file))
+			return true;
+	return false;
+}
+
+/* The kernel takes some numbers and makes others of them. Sizes are rounded to pages. */
+static int check_written(const struct cgroup *cg, const struct cgroup_plan *plan, struct error *e)
+{
+	for (size_t i = 0; i < plan->n; i++) {
+		const struct cgroup_write *w = &plan->w[i];
+		uint64_t asked, seen, slack = str_starts(w->file, "memory.") ? 65535 : 0;
+		int dfd = write_dfd(cg, w);
+
+		if (dfd < 0 || str_starts(w->file, "hugetlb.") || str_to_u64(w->value, &asked, NULL) < 0 ||
+		    is_written_again(plan, i) || cgroupfs_read_u64(dfd, w->file, &seen) < 0)
+			continue;
+		if (asked > seen ? asked - seen > slack : seen - asked > slack)
+			return err_new(e, ERR_INVALID,
+				       "write \"%s\" to %s of cgroup \"%s\": the kernel made %llu of it",
+				       w->value, w->file, cg->path, (unsigned long long)seen);
+	}
+	return 0;
 }
 
 int cgroup_update(struct cgroup *cg, const struct cgroup_resources *res, struct error *e)
 {
-	return cgroup_apply(cg, res, e);
+	CLEANUP(cgroup_plan_done) struct cgroup_plan plan = CGROUP_PLAN_INIT;
+	CLEANUP(undo_done) struct undo undo = { 0 };
+	int r = plan_update(cg, res, &plan, e);
+
+	if (r >= 0)
+		r = write_plan(cg, &plan, &undo, e);
+	if (r >= 0)
+		r = check_written(cg, &plan, e);
+	if (r >= 0 && plan.device_filter)
+		r = attach_filter(cg, res, e);
+	if (r < 0 && undo_all(&undo) > 0)
+		err_hint(e, "not all of the old limits could be restored");
+	return r;
 }

@@ -41,6 +41,11 @@ enum cgroup_controller {
 	CGROUP_DEVICES,
 	CGROUP_BLKIO,
 	CGROUP_HUGETLB,
+	CGROUP_RDMA,
+	CGROUP_MISC,
+	CGROUP_DMEM,	 /* v2 only (Linux 6.14) */
+	CGROUP_NET_CLS,	 /* v1 only */
+	CGROUP_NET_PRIO, /* v1 only */
 	CGROUP_CONTROLLER_COUNT
 };
 
@@ -107,16 +112,33 @@ struct cgroup_unified {
 	const char *file, *value; /* "memory.high", "max" */
 };
 /* OCI blockIO weightDevice and throttle*Device */
-enum cgroup_blkio_kind { BLKIO_WEIGHT, BLKIO_READ_BPS, BLKIO_WRITE_BPS, BLKIO_READ_IOPS, BLKIO_WRITE_IOPS };
+enum cgroup_blkio_kind {
+	BLKIO_WEIGHT,
+	BLKIO_LEAF_WEIGHT,
+	BLKIO_READ_BPS,
+	BLKIO_WRITE_BPS,
+	BLKIO_READ_IOPS,
+	BLKIO_WRITE_IOPS
+};
 struct cgroup_blkio {
 	enum cgroup_blkio_kind kind;
 	uint32_t major, minor;
 	uint64_t value;
 };
+struct cgroup_rdma {
+	const char *device;
+	bool has_handles, has_objects;
+	uint32_t handles, objects;
+};
+struct cgroup_net_priority {
+	const char *interface;
+	uint32_t priority;
+};
 
 /* What is asked for; a field without its has_ flag stays as it is. Everything pointed at is the caller's.
  * Values have the meaning of the OCI runtime spec, config-linux.md, whatever the host's version is:
- * shares are converted to a v2 weight, memory+swap to v2 swap. -1 of a limit means none. */
+ * shares are converted to a v2 weight, memory+swap to v2 swap. -1 of a limit means none; 0 of a limit of memory, cpu or
+ * block I/O is taken as not given, as kubelets and engines send it. */
 struct cgroup_resources {
 	bool has_memory_limit, has_memory_reservation, has_memory_swap, has_memory_swappiness;
 	bool has_oom_kill_disable;
@@ -127,28 +149,40 @@ struct cgroup_resources {
 	bool memory_check_before_update; /* refuse a limit that is below the present use */
 
 	bool has_cpu_shares, has_cpu_quota, has_cpu_period, has_cpu_burst, has_cpu_idle;
-	uint64_t cpu_shares;		/* 2..262144; 0 is taken as not given, as kubelets and runc do */
+	bool has_cpu_rt_runtime, has_cpu_rt_period;
+	uint64_t cpu_shares;		/* 2..262144 */
 	int64_t cpu_quota;		/* us in each period; <= 0: none */
 	uint64_t cpu_period, cpu_burst; /* us */
 	int64_t cpu_idle;		/* 0 or 1 */
+	int64_t cpu_rt_runtime;		/* us in each period; v1 only */
+	uint64_t cpu_rt_period;		/* us */
 
 	const char *cpuset_cpus, *cpuset_mems; /* NULL or "": as it is */
 
 	bool has_pids_limit;
-	int64_t pids_limit; /* <= 0: none */
+	int64_t pids_limit; /* < 0: none; 0 counts as 1: the container's init */
 
-	bool has_blkio_weight;
+	bool has_blkio_weight, has_blkio_leaf_weight;
 	uint16_t blkio_weight; /* 10..1000 */
+	uint16_t blkio_leaf_weight;
 	const struct cgroup_blkio *blkio;
 	size_t blkio_count;
 
 	const struct cgroup_hugepage *hugepages;
 	size_t hugepage_count;
 
+	const struct cgroup_rdma *rdma;
+	size_t rdma_count;
+
+	bool has_net_class_id;
+	uint32_t net_class_id;
+	const struct cgroup_net_priority *net_priorities;
+	size_t net_priority_count;
+
 	const struct cgroup_unified *unified; /* v2 only; written last, in order */
 	size_t unified_count;
 
-	/* Applied in order, later rules win. Nothing is filtered when device_count is 0. */
+	/* Applied in order to "nothing is allowed", later rules win. Nothing is filtered when device_count is 0. */
 	const struct cgroup_device *devices;
 	size_t device_count;
 };
@@ -184,8 +218,8 @@ const char *cgroup_path(const struct cgroup *cg);
 /* How many parents cgroup_create() or cgroup_ensure() made above the cgroup itself. */
 unsigned cgroup_made_parents(const struct cgroup *cg);
 
-/* Change limits of a living cgroup. Not atomic: the kernel takes one file at a time; the error names file
- * and value. */
+/* Change limits of a living cgroup. The kernel takes one file at a time; when it refuses one (the error names file and
+ * value), or makes something else of a number, the old values of those before are written again. */
 int cgroup_update(struct cgroup *cg, const struct cgroup_resources *res, struct error *e) MUST_USE;
 
 /* Remove the cgroup and all below it, deepest first, then up to `parents` parents as far as they are empty.

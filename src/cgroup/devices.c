@@ -6,8 +6,7 @@
  * backwards, the first rule that matches an access decides it. So the program goes from the last rule to the
  * first and carries the set of accesses that are asked for and not decided yet: a denying rule that has one of
  * them denies the whole, an allowing rule takes its own out, and when none is left the answer is yes. A rule of
- * type 'a' matches everything, so nothing before it matters. What no rule decides is allowed, as in a v1
- * cgroup that inherits from a parent without rules; specs deny everything first.
+ * type 'a' matches everything, so nothing before it matters. What no rule decides is denied.
  *
  *   r2 type  r3 accesses left  r4 major  r5 minor */
 #include "cgroup/devices.h"
@@ -133,7 +132,7 @@ void cgroup_bpf_generate(const struct cgroup_device *rules, size_t count, struct
 			return;
 		}
 	}
-	emit_return(&p, 1);
+	emit_return(&p, 0);
 	*ret = p;
 }
 

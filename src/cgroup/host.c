@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/vfs.h>
 
@@ -24,7 +25,9 @@ static const struct {
 	[CGROUP_CPUSET] = { "cpuset", "cpuset" }, [CGROUP_MEMORY] = { "memory", "memory" },
 	[CGROUP_PIDS] = { "pids", "pids" },	 [CGROUP_FREEZER] = { "freezer", NULL },
 	[CGROUP_DEVICES] = { "devices", NULL },	 [CGROUP_BLKIO] = { "blkio", "io" },
-	[CGROUP_HUGETLB] = { "hugetlb", "hugetlb" },
+	[CGROUP_HUGETLB] = { "hugetlb", "hugetlb" }, [CGROUP_RDMA] = { "rdma", "rdma" },
+	[CGROUP_MISC] = { "misc", "misc" },	 [CGROUP_DMEM] = { "dmem", "dmem" },
+	[CGROUP_NET_CLS] = { "net_cls", NULL },	 [CGROUP_NET_PRIO] = { "net_prio", NULL },
 };
 /* clang-format on */
 
@@ -93,9 +96,8 @@ static void v1_option(struct cgroup_hier *h, const char *super)
 				h->controllers |= 1u << c;
 				is_wanted = true;
 			}
-		/* Controllers that we do not use still name a hierarchy that is shown to containers. */
-		is_wanted = is_wanted || str_eq(w, "net_cls") || str_eq(w, "net_prio") ||
-			    str_eq(w, "perf_event") || str_eq(w, "rdma") || str_eq(w, "misc");
+		/* One that we do not use still names a hierarchy that is shown to containers. */
+		is_wanted = is_wanted || str_eq(w, "perf_event");
 		if (!is_wanted || (size_t)(out - h->option) + n + 2 > sizeof(h->option))
 			continue;
 		if (out != h->option)
@@ -197,6 +199,7 @@ void cgroup_host_decide(struct cgroup_host *host, const char *v2_controllers)
 	uint32_t v1 = 0;
 
 	host->v2 = -1;
+	snprintf(host->v2_words, sizeof(host->v2_words), "%s", v2_controllers);
 	for (size_t i = 0; i < host->hier_count; i++)
 		if (!host->hier[i].is_v2)
 			v1 |= host->hier[i].controllers;

@@ -22,6 +22,7 @@ struct cgroup_host {
 	int anchor; /* index of the v1 hierarchy in which processes are looked for, or -1 */
 	int by_controller[CGROUP_CONTROLLER_COUNT]; /* index, or -1 */
 	bool may_lack_access;
+	char v2_words[256]; /* cgroup.controllers of the v2 hierarchy */
 };
 
 /* Everything but opening: the hierarchies that a mountinfo text names; of several mounts of one hierarchy

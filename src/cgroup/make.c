@@ -42,11 +42,21 @@ static bool has_processes(int dfd)
 	return n > 0;
 }
 
+/* Which of the host's words is this; 0 for one that we have no name for. */
+static uint32_t bit_of(const char *word)
+{
+	for (unsigned c = 0; c < CGROUP_CONTROLLER_COUNT; c++)
+		if (str_eq(cgroup_v2_name(c), word))
+			return 1u << c;
+	return 0;
+}
+
 /* v2: enable for the children of dfd what is available and not enabled yet; returns the bits that are enabled
  * then, and in *ret_sys why others are not. Best effort: whether one is needed is known later. */
-static uint32_t enable_controllers(const struct cgroup_hier *h, int dfd, int *ret_sys)
+static uint32_t enable_controllers(int dfd, int *ret_sys)
 {
-	char available[512], enabled[512], line[256];
+	char available[512], enabled[512], line[600] = "";
+	cleanup_strv struct strv words = STRV_INIT;
 	uint32_t on = 0, missing = 0;
 	size_t n = 0;
 
@@ -56,19 +66,16 @@ static uint32_t enable_controllers(const struct cgroup_hier *h, int dfd, int *re
 		*ret_sys = errno;
 		return 0;
 	}
-	for (unsigned c = 0; c < CGROUP_CONTROLLER_COUNT; c++) {
-		const char *name = cgroup_v2_name(c);
-
-		if (!name || !(h->controllers & 1u << c))
+	strv_split(&words, available, " ");
+	for (size_t i = 0; i < words.n; i++) {
+		if (cgroupfs_has_word(enabled, words.v[i])) {
+			on |= bit_of(words.v[i]);
 			continue;
-		if (cgroupfs_has_word(enabled, name)) {
-			on |= 1u << c;
-		} else if (cgroupfs_has_word(available, name)) {
-			missing |= 1u << c;
-			n += (size_t)snprintf(line + n, sizeof(line) - n, "+%s ", name);
 		}
+		missing |= bit_of(words.v[i]);
+		n += (size_t)snprintf(line + n, sizeof(line) - n, "+%s ", words.v[i]);
 	}
-	if (!missing)
+	if (n == 0)
 		return on;
 	if (has_processes(dfd)) {
 		*ret_sys = EBUSY;
@@ -80,12 +87,11 @@ static uint32_t enable_controllers(const struct cgroup_hier *h, int dfd, int *re
 	if (errno == EBUSY)
 		return on;
 	/* All or nothing for one write; a single controller may be the one that cannot be had. */
-	for (unsigned c = 0; c < CGROUP_CONTROLLER_COUNT; c++) {
-		if (!(missing & 1u << c))
-			continue;
-		snprintf(line, sizeof(line), "+%s", cgroup_v2_name(c));
-		if (cgroupfs_write(dfd, "cgroup.subtree_control", line) == 0)
-			on |= 1u << c;
+	for (size_t i = 0; i < words.n; i++) {
+		snprintf(line, sizeof(line), "+%s", words.v[i]);
+		if (!cgroupfs_has_word(enabled, words.v[i]) &&
+		    cgroupfs_write(dfd, "cgroup.subtree_control", line) == 0)
+			on |= bit_of(words.v[i]);
 	}
 	return on;
 }
@@ -166,7 +172,7 @@ static void prepare_parent(struct maker *m, const struct cgroup_hier *h, int dfd
 
 	if (!h->is_v2)
 		return;
-	on = enable_controllers(h, dfd, &sys);
+	on = enable_controllers(dfd, &sys);
 	if (sys && !m->v2_sys) {
 		m->v2_sys = sys;
 		path_of(m, at, m->v2_where);

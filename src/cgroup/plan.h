@@ -17,6 +17,9 @@ enum cgroup_write_flags {
 	CGROUP_WRITE_RETRY_LAST = 4,
 };
 
+/* In place of a controller: the v2 hierarchy, for a file of the core or of a controller without a name here. */
+#define CGROUP_V2_CORE CGROUP_CONTROLLER_COUNT
+
 struct cgroup_write {
 	enum cgroup_controller controller; /* whose hierarchy the file is in */
 	uint32_t flags;
@@ -41,10 +44,19 @@ struct cgroup_now {
 };
 #define CGROUP_NOW_NEW ((struct cgroup_now){ CGROUP_NO_LIMIT, CGROUP_NO_LIMIT, -1 })
 
-/* have: bits of the controllers of the host; v2: of those that have v2's files.
- * Fails: INVALID (a value), UNSUPPORTED (a controller that is missing, a wish that v2 has no file for). */
-int cgroup_plan_resources(const struct cgroup_resources *res, const struct cgroup_now *now, uint32_t have,
-			  uint32_t v2, struct cgroup_plan *ret_plan, struct error *e) MUST_USE;
+/* What the host has. */
+struct cgroup_caps {
+	uint32_t have, v2;    /* bits of its controllers; of those that have v2's files */
+	const char *v2_words; /* cgroup.controllers of the v2 hierarchy; NULL: there is none */
+};
+
+/* Fails: INVALID (a value), UNSUPPORTED (a controller that is missing, a wish that v2 has no file for). */
+int cgroup_plan_resources(const struct cgroup_resources *res, const struct cgroup_now *now,
+			  const struct cgroup_caps *caps, struct cgroup_plan *ret_plan,
+			  struct error *e) MUST_USE;
+
+/* What takes a write back, from the text that the file had before; the caller frees it. NULL: nothing does. Pure. */
+char *cgroup_undo_value(const struct cgroup_write *w, const char *old) MUST_USE;
 
 /* 2..262144 to 1..10000; 1024 is 100. */
 uint64_t cgroup_weight_of_shares(uint64_t shares);

@@ -281,9 +281,8 @@ static int make_cgroup(struct build *b, struct error *e)
 	b->cgroup_path = b->o->cgroup_path ? b->o->cgroup_path : l->cgroups_path;
 	if (!b->cgroup_path)
 		b->cgroup_path = b->own_cgroup_path = str_fmt("/hull/%s", b->o->id);
-	r = cgroup_resources_of(&l->resources, &res, &lists, e);
-	if (r >= 0)
-		r = cgroup_create(b->o->cgroups, b->cgroup_path, &res, &b->cgroup, e);
+	cgroup_resources_of(&l->resources, &res, &lists);
+	r = cgroup_create(b->o->cgroups, b->cgroup_path, &res, &b->cgroup, e);
 	/* None: we may make none, and none is needed (cgroup_host_may_lack_access()). */
 	if (r >= 0 && !b->cgroup)
 		return 0;

@@ -14,7 +14,7 @@ struct cgroup_lists {
 /* Rates come as four lists of the same shape. */
 static size_t blkio_count(const struct oci_resources *r)
 {
-	return r->block_io.weight_device.n + r->block_io.read_bps.n + r->block_io.write_bps.n +
+	return 2 * r->block_io.weight_device.n + r->block_io.read_bps.n + r->block_io.write_bps.n +
 	       r->block_io.read_iops.n + r->block_io.write_iops.n;
 }
 
@@ -26,18 +26,25 @@ static struct cgroup_blkio *add_rates(struct cgroup_blkio *at, enum cgroup_blkio
 	return at;
 }
 
-static void fill_blkio(const struct oci_resources *r, struct cgroup_blkio *at)
+/* Returns how many there are. */
+static size_t fill_blkio(const struct oci_resources *r, struct cgroup_blkio *start)
 {
+	struct cgroup_blkio *at = start;
+
 	for (size_t i = 0; i < r->block_io.weight_device.n; i++) {
 		const struct oci_block_weight *w = &r->block_io.weight_device.v[i];
+		uint32_t major = (uint32_t)w->major, minor = (uint32_t)w->minor;
 
-		*at++ = (struct cgroup_blkio){ BLKIO_WEIGHT, (uint32_t)w->major, (uint32_t)w->minor,
-					       w->weight.v };
+		if (w->weight.is_set && w->weight.v)
+			*at++ = (struct cgroup_blkio){ BLKIO_WEIGHT, major, minor, w->weight.v };
+		if (w->leaf_weight.is_set && w->leaf_weight.v)
+			*at++ = (struct cgroup_blkio){ BLKIO_LEAF_WEIGHT, major, minor, w->leaf_weight.v };
 	}
 	at = add_rates(at, BLKIO_READ_BPS, r->block_io.read_bps.v, r->block_io.read_bps.n);
 	at = add_rates(at, BLKIO_WRITE_BPS, r->block_io.write_bps.v, r->block_io.write_bps.n);
 	at = add_rates(at, BLKIO_READ_IOPS, r->block_io.read_iops.v, r->block_io.read_iops.n);
-	add_rates(at, BLKIO_WRITE_IOPS, r->block_io.write_iops.v, r->block_io.write_iops.n);
+	at = add_rates(at, BLKIO_WRITE_IOPS, r->block_io.write_iops.v, r->block_io.write_iops.n);
+	return (size_t)(at - start);
 }
 
 /* What every container may use, whatever the rules before say (OCI "Default Devices"; runc appends the like): nodes
@@ -64,12 +71,12 @@ static bool has_rule(const struct cgroup_device *list, size_t n, const struct cg
 	return found;
 }
 
-/* Behind the n rules of the spec; without any, nothing is filtered. Returns how many there are then. */
+/* Behind the n rules of the spec. Returns how many there are then. */
 static size_t add_default_rules(struct cgroup_device *list, size_t n)
 {
 	size_t all = n;
 
-	for (size_t i = 0; n && i < ARRAY_LEN(default_rules); i++)
+	for (size_t i = 0; i < ARRAY_LEN(default_rules); i++)
 		if (!has_rule(list, n, &default_rules[i]))
 			list[all++] = default_rules[i];
 	return all;
@@ -117,57 +124,90 @@ static void fill_numbers(const struct oci_resources *r, struct cgroup_resources 
 	c->cpu_burst = r->cpu.burst.v;
 	c->has_cpu_idle = r->cpu.idle.is_set;
 	c->cpu_idle = r->cpu.idle.v;
+	c->has_cpu_rt_runtime = r->cpu.realtime_runtime.is_set;
+	c->cpu_rt_runtime = r->cpu.realtime_runtime.v;
+	c->has_cpu_rt_period = r->cpu.realtime_period.is_set;
+	c->cpu_rt_period = r->cpu.realtime_period.v;
 	c->cpuset_cpus = r->cpu.cpus;
 	c->cpuset_mems = r->cpu.mems;
 	c->has_pids_limit = r->pids_limit.is_set;
 	c->pids_limit = r->pids_limit.v;
 	c->has_blkio_weight = r->block_io.weight.is_set;
-	c->blkio_weight = (uint16_t)(r->block_io.weight.v > UINT16_MAX ? UINT16_MAX : r->block_io.weight.v);
+	c->blkio_weight = (uint16_t)r->block_io.weight.v; /* the parser has checked the range */
+	c->has_blkio_leaf_weight = r->block_io.leaf_weight.is_set;
+	c->blkio_leaf_weight = (uint16_t)r->block_io.leaf_weight.v;
+	c->has_net_class_id = r->net_class_id.is_set;
+	c->net_class_id = r->net_class_id.v;
 }
 
-int cgroup_resources_of(const struct oci_resources *r, struct cgroup_resources *ret,
-			struct cgroup_lists **ret_lists, struct error *e)
-{
-	size_t devices = r->devices.n + ARRAY_LEN(default_rules), blkio = blkio_count(r),
-	       huge = r->hugepage_limits.n, unified = r->unified.n;
-	struct cgroup_device *d;
-	struct cgroup_blkio *b;
-	struct cgroup_hugepage *h;
-	struct cgroup_unified *u;
+/* The arrays within the one block, widest alignment first. */
+struct arrays {
+	struct cgroup_blkio *blkio;
+	struct cgroup_device *devices;
+	struct cgroup_hugepage *hugepages;
+	struct cgroup_unified *unified;
+	struct cgroup_rdma *rdma;
+	struct cgroup_net_priority *priorities;
+};
 
-	if ((r->cpu.realtime_runtime.is_set && r->cpu.realtime_runtime.v) ||
-	    (r->cpu.realtime_period.is_set && r->cpu.realtime_period.v))
-		return err_new(e, ERR_UNSUPPORTED, "linux.resources.cpu: real-time runtime and period");
-	if (r->rdma.n)
-		return err_new(e, ERR_UNSUPPORTED, "linux.resources.rdma");
-	if ((r->net_class_id.is_set && r->net_class_id.v) || r->net_priorities.n)
-		return err_new(e, ERR_UNSUPPORTED, "linux.resources.network");
-	/* Widest alignment first. */
-	b = mem_zalloc(blkio * sizeof(*b) + devices * sizeof(*d) + huge * sizeof(*h) + unified * sizeof(*u) +
-		       sizeof(struct cgroup_lists));
-	d = (struct cgroup_device *)(void *)(b + blkio);
-	h = (struct cgroup_hugepage *)(void *)(d + devices);
-	u = (struct cgroup_unified *)(void *)(h + huge);
-	fill_blkio(r, b);
+static struct cgroup_lists *allocate(const struct oci_resources *r, struct arrays *a)
+{
+	size_t blkio = blkio_count(r), devices = r->devices.n + ARRAY_LEN(default_rules);
+	struct cgroup_lists *block = mem_zalloc(
+		blkio * sizeof(*a->blkio) + devices * sizeof(*a->devices) +
+		r->hugepage_limits.n * sizeof(*a->hugepages) + r->unified.n * sizeof(*a->unified) +
+		r->rdma.n * sizeof(*a->rdma) + r->net_priorities.n * sizeof(*a->priorities) + sizeof(*block));
+
+	a->blkio = (struct cgroup_blkio *)(void *)block;
+	a->devices = (struct cgroup_device *)(void *)(a->blkio + blkio);
+	a->hugepages = (struct cgroup_hugepage *)(void *)(a->devices + devices);
+	a->unified = (struct cgroup_unified *)(void *)(a->hugepages + r->hugepage_limits.n);
+	a->rdma = (struct cgroup_rdma *)(void *)(a->unified + r->unified.n);
+	a->priorities = (struct cgroup_net_priority *)(void *)(a->rdma + r->rdma.n);
+	return block;
+}
+
+static void fill_lists(const struct oci_resources *r, struct arrays *a)
+{
 	for (size_t i = 0; i < r->devices.n; i++)
-		fill_device(&r->devices.v[i], &d[i]);
-	devices = add_default_rules(d, r->devices.n);
-	for (size_t i = 0; i < huge; i++)
-		h[i] = (struct cgroup_hugepage){ r->hugepage_limits.v[i].page_size,
-						 r->hugepage_limits.v[i].limit };
-	for (size_t i = 0; i < unified; i++)
-		u[i] = (struct cgroup_unified){ r->unified.v[i].key, r->unified.v[i].value };
+		fill_device(&r->devices.v[i], &a->devices[i]);
+	for (size_t i = 0; i < r->hugepage_limits.n; i++)
+		a->hugepages[i] = (struct cgroup_hugepage){ r->hugepage_limits.v[i].page_size,
+							    r->hugepage_limits.v[i].limit };
+	for (size_t i = 0; i < r->unified.n; i++)
+		a->unified[i] = (struct cgroup_unified){ r->unified.v[i].key, r->unified.v[i].value };
+	for (size_t i = 0; i < r->rdma.n; i++) {
+		const struct oci_rdma_limit *l = &r->rdma.v[i];
+
+		a->rdma[i] = (struct cgroup_rdma){ l->name, l->handles.is_set, l->objects.is_set,
+						   l->handles.v, l->objects.v };
+	}
+	for (size_t i = 0; i < r->net_priorities.n; i++)
+		a->priorities[i] = (struct cgroup_net_priority){ r->net_priorities.v[i].name,
+								 r->net_priorities.v[i].priority };
+}
+
+void cgroup_resources_of(const struct oci_resources *r, struct cgroup_resources *ret,
+			 struct cgroup_lists **ret_lists)
+{
+	struct arrays a;
+	struct cgroup_lists *block = allocate(r, &a);
+
+	fill_lists(r, &a);
 	*ret = (struct cgroup_resources){
-		.blkio = b,
-		.blkio_count = blkio,
-		.devices = d,
-		.device_count = devices,
-		.hugepages = h,
-		.hugepage_count = huge,
-		.unified = u,
-		.unified_count = unified,
+		.blkio = a.blkio,
+		.blkio_count = fill_blkio(r, a.blkio),
+		.devices = a.devices,
+		.device_count = add_default_rules(a.devices, r->devices.n),
+		.hugepages = a.hugepages,
+		.hugepage_count = r->hugepage_limits.n,
+		.unified = a.unified,
+		.unified_count = r->unified.n,
+		.rdma = a.rdma,
+		.rdma_count = r->rdma.n,
+		.net_priorities = a.priorities,
+		.net_priority_count = r->net_priorities.n,
 	};
 	fill_numbers(r, ret);
-	*ret_lists = (struct cgroup_lists *)(void *)b;
-	return 0;
+	*ret_lists = block;
 }

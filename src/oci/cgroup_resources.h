@@ -8,8 +8,8 @@
 
 /* The arrays that *ret points into: freed by the caller after use. Strings stay the spec's. */
 struct cgroup_lists;
-/* Fails: UNSUPPORTED (real-time, network and RDMA limits, leaf weights: nothing that cgroup v2 or pods have). */
-int cgroup_resources_of(const struct oci_resources *r, struct cgroup_resources *ret,
-			struct cgroup_lists **ret_lists, struct error *e) MUST_USE;
+/* The device rules are those of r, and behind them what every container may use. */
+void cgroup_resources_of(const struct oci_resources *r, struct cgroup_resources *ret,
+			 struct cgroup_lists **ret_lists);
 
 #endif

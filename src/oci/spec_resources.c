@@ -84,7 +84,7 @@ static const struct field cpu_fields[] = {
 	FIELDS_END,
 };
 static const struct field pids_fields[] = {
-	NEEDED(R, pids_limit, "limit", read_opt_i64, NULL),
+	FIELD(R, pids_limit, "limit", read_opt_i64, NULL),
 	FIELDS_END,
 };
 

@@ -19,10 +19,11 @@ static const char *plan_text(const struct cgroup_resources *res, const struct cg
 			     uint32_t v2)
 {
 	CLEANUP(cgroup_plan_done) struct cgroup_plan plan = CGROUP_PLAN_INIT;
+	const struct cgroup_caps caps = { have, v2, v2 ? "cpu memory newctl" : NULL };
 	static char text[4096];
 	size_t n = 0;
 
-	if (cgroup_plan_resources(res, now, have, v2, &plan, &err) < 0) {
+	if (cgroup_plan_resources(res, now, &caps, &plan, &err) < 0) {
 		snprintf(text, sizeof(text), "%s", err_kind_name(err.kind));
 		return text;
 	}
@@ -175,8 +176,11 @@ static void pids(void **state)
 	assert_string_equal(v2(RES(.has_pids_limit = true, .pids_limit = -1)), "pids.max=max;");
 	assert_string_equal(plan_text(&RES(.has_pids_limit = true, .pids_limit = 7), &CGROUP_NOW_NEW, 0, 0),
 			    "unsupported");
-	assert_string_equal(plan_text(&RES(.has_pids_limit = true, .pids_limit = 0), &CGROUP_NOW_NEW, 0, 0),
+	assert_string_equal(plan_text(&RES(.has_pids_limit = true, .pids_limit = -1), &CGROUP_NOW_NEW, 0, 0),
 			    "");
+	/* A limit, not "none": the least there is with an init. */
+	assert_string_equal(v1(RES(.has_pids_limit = true, .pids_limit = 0)), "pids.max=1;");
+	assert_string_equal(v2(RES(.has_pids_limit = true, .pids_limit = 0)), "pids.max=1;");
 }
 
 static void cpuset_is_checked_for_foreign_bytes(void **state)
@@ -224,8 +228,8 @@ static void block_io(void **state)
 
 static void unified_is_for_v2_and_for_resources_only(void **state)
 {
-	static const char *const bad[] = { "cgroup.procs", "memory/../x", "../memory.max", "memory.", "",
-					   "foo.bar",	   "memory high" };
+	static const char *const bad[] = { "cgroup.procs", "memory/../x", "../memory.max", "memory.",	 "",
+					   "memory",	   "cgroup.kill", ".max",	   "memory high" };
 	struct cgroup_unified u = { "memory.high", "max" };
 
 	(void)state;
@@ -236,6 +240,21 @@ static void unified_is_for_v2_and_for_resources_only(void **state)
 		u.file = bad[i];
 		assert_string_equal(v2(RES(.unified = &u, .unified_count = 1)), "invalid");
 	}
+}
+
+static void unified_knows_the_hosts_controllers(void **state)
+{
+	struct cgroup_unified unknown = { "newctl.max", "5" }, missing = { "foo.max", "5" },
+			      depth = { "cgroup.max.depth", "3" },
+			      lines = { "io.max", "8:0 rbps=1\n8:16 wiops=2\n" };
+
+	(void)state;
+	assert_string_equal(v2(RES(.unified = &unknown, .unified_count = 1)), "newctl.max=5;");
+	assert_string_equal(v2(RES(.unified = &missing, .unified_count = 1)), "unsupported");
+	assert_non_null(strstr(err_msg(&err), "controller \"foo\" is not available"));
+	assert_string_equal(v2(RES(.unified = &depth, .unified_count = 1)), "cgroup.max.depth=3;");
+	assert_string_equal(v2(RES(.unified = &lines, .unified_count = 1)),
+			    "io.max=8:0 rbps=1;io.max=8:16 wiops=2;");
 }
 
 static void unified_overrides_the_structured_fields(void **state)
@@ -263,6 +282,174 @@ static void device_rules_of_v1(void **state)
 	assert_string_equal(v2(RES(.devices = d, .device_count = 3)), ""); /* a program, no file */
 	assert_string_equal(v2(RES(.devices = &bad_type, .device_count = 1)), "invalid");
 	assert_string_equal(v1(RES(.devices = &bad_access, .device_count = 1)), "invalid");
+}
+
+static const char *devices_v1(const struct cgroup_device *d, size_t n)
+{
+	return v1(RES(.devices = d, .device_count = n));
+}
+
+/* Nothing is allowed before the first rule; what only looks like a change is none. */
+static void device_rules_of_v1_are_a_history(void **state)
+{
+	struct cgroup_device taken_back[] = { { true, 'c', "rwm", 1, 3 }, { false, 'c', "w", 1, 3 } };
+	struct cgroup_device wider_takes[] = { { true, 'c', "rw", 1, 3 },
+					       { true, 'c', "rw", 1, 5 },
+					       { false, 'c', "rwm", 1, -1 } };
+	struct cgroup_device reset[] = { { true, 'c', "rw", 1, 3 },
+					 { true, 'a', "rwm", -1, -1 },
+					 { false, 'b', "rwm", 8, 0 } };
+	struct cgroup_device merged[] = { { true, 'c', "r", 1, 3 }, { true, 'c', "w", 1, 3 } };
+	struct cgroup_device given_by_wider[] = { { true, 'c', "r", 1, -1 }, { true, 'c', "w", 1, 3 } };
+
+	(void)state;
+	assert_string_equal(devices_v1(taken_back, 2), "devices.deny=a;devices.allow=c 1:3 rm;");
+	assert_string_equal(devices_v1(wider_takes, 3), "devices.deny=a;");
+	assert_string_equal(devices_v1(reset, 3), "devices.allow=a;devices.deny=b 8:0 rwm;");
+	assert_string_equal(devices_v1(merged, 2), "devices.deny=a;devices.allow=c 1:3 rw;");
+	assert_string_equal(devices_v1(given_by_wider, 2),
+			    "devices.deny=a;devices.allow=c 1:* r;devices.allow=c 1:3 rw;");
+}
+
+/* v1 would silently leave the device open. */
+static void a_hole_in_a_wider_rule_is_refused_on_v1(void **state)
+{
+	struct cgroup_device hole[] = { { true, 'c', "rwm", 1, -1 }, { false, 'c', "rw", 1, 3 } };
+	struct cgroup_device across[] = { { true, 'c', "r", -1, 3 }, { false, 'c', "r", 1, -1 } };
+	struct cgroup_device other_access[] = { { true, 'c', "m", -1, -1 }, { false, 'c', "rw", 1, 3 } };
+
+	(void)state;
+	assert_string_equal(devices_v1(hole, 2), "unsupported");
+	assert_non_null(
+		strstr(err_msg(&err), "\"deny c 1:3 rw\" makes an exception from \"allow c 1:* rwm\""));
+	assert_string_equal(devices_v1(across, 2), "unsupported");
+	assert_string_equal(devices_v1(other_access, 2), "devices.deny=a;devices.allow=c *:* m;");
+	assert_string_equal(v2(RES(.devices = hole, .device_count = 2)), "");
+}
+
+static void zero_is_not_given(void **state)
+{
+	struct cgroup_resources r =
+		RES(.has_memory_limit = true, .has_memory_reservation = true, .has_memory_swap = true,
+		    .has_cpu_shares = true, .has_cpu_quota = true, .has_cpu_period = true,
+		    .has_blkio_weight = true, .has_cpu_rt_period = true, .has_cpu_rt_runtime = true);
+
+	(void)state;
+	assert_string_equal(v1(r), "");
+	assert_string_equal(v2(r), "");
+	assert_string_equal(plan_text(&r, &CGROUP_NOW_NEW, 0, 0), "");
+}
+
+static void real_time_is_of_v1_only(void **state)
+{
+	struct cgroup_resources r = RES(.has_cpu_rt_period = true, .cpu_rt_period = 1000000,
+					.has_cpu_rt_runtime = true, .cpu_rt_runtime = 950000);
+
+	(void)state;
+	assert_string_equal(v1(r), "cpu.rt_period_us=1000000;cpu.rt_runtime_us=950000;");
+	assert_string_equal(v2(r), "unsupported");
+}
+
+static void burst_stays_below_the_quota(void **state)
+{
+	struct cgroup_resources r =
+		RES(.has_cpu_quota = true, .cpu_quota = 10000, .has_cpu_burst = true, .cpu_burst = 5000);
+
+	(void)state;
+	assert_string_equal(v1(r), "cpu.cfs_quota_us=10000;cpu.cfs_burst_us=5000;");
+	assert_string_equal(v2(r), "cpu.max=10000;cpu.max.burst=5000;");
+	r.cpu_burst = 10001;
+	assert_string_equal(v1(r), "invalid");
+	assert_string_equal(v2(r), "invalid");
+}
+
+static void shares_that_v1_would_change_are_refused(void **state)
+{
+	(void)state;
+	assert_string_equal(v1(RES(.has_cpu_shares = true, .cpu_shares = 1)), "invalid");
+	assert_non_null(strstr(err_msg(&err), "minimum"));
+	assert_string_equal(v1(RES(.has_cpu_shares = true, .cpu_shares = 262145)), "invalid");
+	assert_string_equal(v2(RES(.has_cpu_shares = true, .cpu_shares = 1)), "cpu.weight=1;");
+}
+
+static void swap_alone_is_bounded_beside_unlimited_memory_on_v2(void **state)
+{
+	struct cgroup_resources r = RES(.has_memory_limit = true, .memory_limit = -1, .has_memory_swap = true,
+					.memory_swap = 4096);
+
+	(void)state;
+	assert_string_equal(v2(r), "memory.swap.max=4096;memory.max=max;");
+	assert_string_equal(v1(r), "invalid");
+}
+
+static void weights_of_block_devices(void **state)
+{
+	struct cgroup_blkio w[] = { { BLKIO_WEIGHT, 8, 0, 1000 } },
+			    leaf[] = { { BLKIO_LEAF_WEIGHT, 8, 0, 300 } };
+
+	(void)state;
+	assert_string_equal(v1(RES(.blkio = w, .blkio_count = 1)),
+			    "blkio.weight_device=8:0 1000;blkio.bfq.weight_device=8:0 1000;");
+	assert_string_equal(v2(RES(.blkio = w, .blkio_count = 1)),
+			    "io.bfq.weight=8:0 1000;io.weight=8:0 10000;");
+	assert_string_equal(v1(RES(.blkio = leaf, .blkio_count = 1)), "blkio.leaf_weight_device=8:0 300;");
+	assert_string_equal(v2(RES(.blkio = leaf, .blkio_count = 1)), "unsupported");
+	assert_string_equal(v1(RES(.has_blkio_leaf_weight = true, .blkio_leaf_weight = 10)),
+			    "blkio.leaf_weight=10;");
+	assert_string_equal(v2(RES(.has_blkio_leaf_weight = true, .blkio_leaf_weight = 10)), "unsupported");
+	w[0].value = 1;
+	assert_string_equal(v1(RES(.blkio = w, .blkio_count = 1)), "invalid");
+}
+
+static void network_is_of_v1_only(void **state)
+{
+	struct cgroup_net_priority prio = { "eth0", 500 }, bad = { "eth 0", 1 };
+	struct cgroup_resources r = RES(.has_net_class_id = true, .net_class_id = 0x100001,
+					.net_priorities = &prio, .net_priority_count = 1);
+	const uint32_t without = ALL & ~(1u << CGROUP_NET_CLS | 1u << CGROUP_NET_PRIO);
+
+	(void)state;
+	assert_string_equal(v1(r), "net_cls.classid=1048577;net_prio.ifpriomap=eth0 500;");
+	assert_string_equal(plan_text(&r, &CGROUP_NOW_NEW, without, without), "unsupported");
+	assert_non_null(strstr(err_msg(&err), "cgroup v2"));
+	assert_string_equal(v1(RES(.net_priorities = &bad, .net_priority_count = 1)), "invalid");
+	assert_string_equal(plan_text(&RES(.has_net_class_id = true), &CGROUP_NOW_NEW, 0, 0), "");
+}
+
+static void rdma(void **state)
+{
+	struct cgroup_rdma d[] = { { "mlx5_1", true, true, 3, 10000 }, { "rxe3", false, true, 0, 7 } };
+
+	(void)state;
+	assert_string_equal(v1(RES(.rdma = d, .rdma_count = 2)),
+			    "rdma.max=mlx5_1 hca_handle=3 hca_object=10000;rdma.max=rxe3 hca_object=7;");
+	assert_string_equal(plan_text(&RES(.rdma = d, .rdma_count = 2), &CGROUP_NOW_NEW, 0, 0),
+			    "unsupported");
+	d[0].has_handles = d[0].has_objects = false;
+	assert_string_equal(v2(RES(.rdma = d, .rdma_count = 1)), "invalid");
+}
+
+/* What a plan cannot do without decides whether lack of access is an error. */
+static void needs_are_the_limits(void **state)
+{
+	CLEANUP(cgroup_plan_done) struct cgroup_plan plan = CGROUP_PLAN_INIT;
+	const struct cgroup_caps caps = { ALL, 0, NULL };
+	const struct cgroup_device d = { false, 'a', "", -1, -1 };
+	const struct cgroup_hugepage none = { "2MB", 0 };
+	const struct cgroup_resources r = {
+		.has_pids_limit = true,
+		.pids_limit = -1,
+		.devices = &d,
+		.device_count = 1,
+		.hugepages = &none,
+		.hugepage_count = 1,
+		.has_cpu_shares = true,
+		.cpu_shares = 2,
+	};
+
+	(void)state;
+	assert_int_equal(cgroup_plan_resources(&r, &CGROUP_NOW_NEW, &caps, &plan, &err), 0);
+	assert_int_equal(plan.needs, 1u << CGROUP_CPU);
 }
 
 static void controllers_are_judged_one_by_one(void **state)
@@ -303,6 +490,18 @@ int main(void)
 		cmocka_unit_test(unified_is_for_v2_and_for_resources_only),
 		cmocka_unit_test(unified_overrides_the_structured_fields),
 		cmocka_unit_test(device_rules_of_v1),
+		cmocka_unit_test(device_rules_of_v1_are_a_history),
+		cmocka_unit_test(a_hole_in_a_wider_rule_is_refused_on_v1),
+		cmocka_unit_test(zero_is_not_given),
+		cmocka_unit_test(real_time_is_of_v1_only),
+		cmocka_unit_test(burst_stays_below_the_quota),
+		cmocka_unit_test(shares_that_v1_would_change_are_refused),
+		cmocka_unit_test(swap_alone_is_bounded_beside_unlimited_memory_on_v2),
+		cmocka_unit_test(weights_of_block_devices),
+		cmocka_unit_test(network_is_of_v1_only),
+		cmocka_unit_test(rdma),
+		cmocka_unit_test(needs_are_the_limits),
+		cmocka_unit_test(unified_knows_the_hosts_controllers),
 		cmocka_unit_test(controllers_are_judged_one_by_one),
 		cmocka_unit_test(lists_are_bounded),
 	};
