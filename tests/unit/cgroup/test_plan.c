@@ -452,6 +452,46 @@ static void needs_are_the_limits(void **state)
 	assert_int_equal(plan.needs, 1u << CGROUP_CPU);
 }
 
+/* "file", what was written to it, what the file said before, and what is written to take it back. */
+static void each_write_can_be_taken_back(void **state)
+{
+	static const struct {
+		const char *file, *value, *old, *undo;
+	} known[] = {
+		{ "memory.max", "5", "max", "max" },
+		{ "memory.limit_in_bytes", "5", "9223372036854771712", "9223372036854771712" },
+		{ "memory.oom_control", "1", "oom_kill_disable 0\nunder_oom 0", "0" },
+		{ "cpu.max", "7 20", "max 100000", "max 100000" },
+		{ "cpuset.cpus", "0", "", "\n" },
+		{ "io.weight", "5", "default 100\n8:0 50", "100" },
+		{ "io.weight", "8:0 5", "default 100\n8:0 50", "8:0 50" },
+		{ "io.weight", "8:16 5", "default 100\n8:0 50", "8:16 default" },
+		{ "io.bfq.weight", "5", "100", "100" },
+		{ "io.max", "8:0 rbps=5", "8:0 rbps=1 wbps=max riops=max wiops=2",
+		  "8:0 rbps=1 wbps=max riops=max wiops=2" },
+		{ "io.max", "8:0 rbps=5", "8:16 rbps=1", "8:0 rbps=max wbps=max riops=max wiops=max" },
+		{ "blkio.throttle.read_bps_device", "8:0 5", "", "8:0 0" },
+		{ "blkio.throttle.read_bps_device", "8:0 5", "8:0 9", "8:0 9" },
+		{ "rdma.max", "mlx hca_handle=1", "mlx hca_handle=max hca_object=4",
+		  "mlx hca_handle=max hca_object=4" },
+		{ "net_prio.ifpriomap", "eth0 5", "lo 0\neth0 3", "eth0 3" },
+		{ "misc.max", "res 5", "", NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+		struct cgroup_write w = { .value = (char *)(uintptr_t)known[i].value };
+		cleanup_free char *undo = NULL;
+
+		snprintf(w.file, sizeof(w.file), "%s", known[i].file);
+		undo = cgroup_undo_value(&w, known[i].old);
+		if (known[i].undo)
+			assert_string_equal(undo, known[i].undo);
+		else
+			assert_null(undo);
+	}
+}
+
 static void controllers_are_judged_one_by_one(void **state)
 {
 	struct cgroup_resources r =
@@ -501,6 +541,7 @@ int main(void)
 		cmocka_unit_test(network_is_of_v1_only),
 		cmocka_unit_test(rdma),
 		cmocka_unit_test(needs_are_the_limits),
+		cmocka_unit_test(each_write_can_be_taken_back),
 		cmocka_unit_test(unified_knows_the_hosts_controllers),
 		cmocka_unit_test(controllers_are_judged_one_by_one),
 		cmocka_unit_test(lists_are_bounded),

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Live: making and removing. */
+#include "live.h"
+
+static void a_cgroup_is_made_in_every_hierarchy_and_removed_with_its_parents(void **state)
+{
+	struct cgroup *cg;
+
+	(void)state;
+	skip_if_denied();
+	cg = make("a/b", NULL);
+	assert_int_equal(cgroup_made_parents(cg), 2);
+	assert_int_equal(count_dirs(cgroup_path(cg)), (int)host->hier_count);
+	ok(cgroup_remove(host, cgroup_path(cg), cgroup_made_parents(cg), &err));
+	assert_int_equal(count_dirs(base), 0);
+	/* Once more: gone already. */
+	ok(cgroup_remove(host, cgroup_path(cg), 2, &err));
+	cgroup_free(cg);
+}
+
+static void opening_what_is_not_there_is_not_found(void **state)
+{
+	struct cgroup *cg = NULL;
+
+	(void)state;
+	assert_int_equal(cgroup_open(host, below("none"), &cg, &err), -ERR_NOT_FOUND);
+	assert_null(cg);
+}
+
+static void a_failed_creation_leaves_nothing(void **state)
+{
+	struct cgroup_resources res = { .cpuset_cpus = "4000" };
+	struct cgroup *cg = NULL;
+
+	(void)state;
+	need(CGROUP_CPUSET);
+	assert_int_equal(cgroup_create(host, below("x/y"), &res, &cg, &err), -ERR_INVALID);
+	assert_non_null(strstr(err_msg(&err), "cpuset.cpus"));
+	assert_null(cg);
+	assert_int_equal(count_dirs(base), 0);
+}
+
+static void a_rollback_keeps_parents_that_others_use(void **state)
+{
+	struct cgroup_resources res = { .cpuset_cpus = "4000" };
+	struct cgroup *sibling, *cg = NULL;
+
+	(void)state;
+	need(CGROUP_CPUSET);
+	sibling = make("sibling", NULL);
+	assert_int_equal(cgroup_create(host, below("x/y"), &res, &cg, &err), -ERR_INVALID);
+	assert_int_equal(count_dirs(below("x")), 0);
+	assert_int_equal(count_dirs(cgroup_path(sibling)), (int)host->hier_count);
+	unmake(sibling);
+}
+
+static void children_are_removed_deepest_first(void **state)
+{
+	struct cgroup *cg, *deep = NULL;
+	char path[1024];
+
+	(void)state;
+	skip_if_denied();
+	cg = make("top", NULL);
+	snprintf(path, sizeof(path), "%s/1/2/3/4/5/6/7/8/9/10", cgroup_path(cg));
+	ok(cgroup_create(host, path, NULL, &deep, &err));
+	snprintf(path, sizeof(path), "%s/1/2/other", cgroup_path(cg));
+	cgroup_free(deep);
+	ok(cgroup_create(host, path, NULL, &deep, &err));
+	cgroup_free(deep);
+	unmake(cg);
+	assert_int_equal(count_dirs(base), 0);
+}
+
+static void a_cgroup_in_use_is_neither_taken_over_nor_removed(void **state)
+{
+	struct cgroup *cg, *second = NULL;
+	char number[16];
+	pid_t pid;
+
+	(void)state;
+	skip_if_denied();
+	cg = make("used", NULL);
+	pid = start(cg, sleep_long, NULL);
+	assert_int_equal(cgroup_create(host, cgroup_path(cg), NULL, &second, &err), -ERR_EXISTS);
+	assert_null(second);
+	ok(cgroup_ensure(host, cgroup_path(cg), NULL, &second, &err));
+	assert_int_equal(cgroup_remove(host, cgroup_path(cg), 0, &err), -ERR_STATE);
+	snprintf(number, sizeof(number), "pid %d", pid);
+	assert_non_null(strstr(err_msg(&err), number));
+	cgroup_free(second);
+	unmake(cg);
+	assert_int_equal(count_dirs(base), 0);
+}
+
+static void an_empty_leftover_is_taken_over(void **state)
+{
+	struct cgroup *cg, *second;
+
+	(void)state;
+	skip_if_denied();
+	cg = make("left", NULL);
+	ok(cgroup_freeze(cg, 1000, &err));
+	second = make("left", NULL);
+	assert_false(cgroup_is_frozen(second));
+	cgroup_free(cg);
+	unmake(second);
+}
+
+static const struct CMUnitTest life_tests[] = {
+	cmocka_unit_test_teardown(a_cgroup_is_made_in_every_hierarchy_and_removed_with_its_parents, sweep),
+	cmocka_unit_test_teardown(opening_what_is_not_there_is_not_found, sweep),
+	cmocka_unit_test_teardown(a_failed_creation_leaves_nothing, sweep),
+	cmocka_unit_test_teardown(a_rollback_keeps_parents_that_others_use, sweep),
+	cmocka_unit_test_teardown(children_are_removed_deepest_first, sweep),
+	cmocka_unit_test_teardown(a_cgroup_in_use_is_neither_taken_over_nor_removed, sweep),
+	cmocka_unit_test_teardown(an_empty_leftover_is_taken_over, sweep),
+};
+LIVE_TESTS(life);
