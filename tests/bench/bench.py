@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 
+import oci
 import servers
 from servers import harness
 import imagekit
@@ -203,39 +204,6 @@ def memory(pods, api, count, samples):
     clear(pods, ids)
 
 
-# --- the OCI command line ---------------------------------------------------------------------------
-
-
-def oci_runs(directory, busybox, rounds, samples, progress):
-    """`run` of a bundle with runc's own default config.json, the program a static true."""
-    import json
-    bundle = directory / "bundle"
-    (bundle / "rootfs/bin").mkdir(parents=True)
-    for d in ("proc", "dev", "sys"):
-        (bundle / "rootfs" / d).mkdir()
-    (bundle / "rootfs/bin/busybox").write_bytes(busybox)
-    (bundle / "rootfs/bin/busybox").chmod(0o755)
-    subprocess.run(["runc", "spec"], cwd=bundle, check=True)
-    config = json.loads((bundle / "config.json").read_text())
-    config["process"].update(terminal=False, args=["/bin/busybox", "true"])
-    config["linux"]["cgroupsPath"] = f"/{directory.name}-oci"
-    (bundle / "config.json").write_text(json.dumps(config))
-    commands = {}
-    for name, argv in (("hull", [BUILD / "src/hull/hull"]), ("runc", ["runc"]), ("crun", ["crun"])):
-        argv = [str(a) for a in (*argv, "--root", directory / name, "run", "--bundle", bundle, "bench")]
-        tried = subprocess.run(argv, capture_output=True, text=True, check=False)
-        if tried.returncode == 0:
-            commands[name] = argv
-        else:
-            progress(f"{name} run: {tried.stderr.strip()[-200:]}")
-    for _ in range(rounds):
-        for name, argv in commands.items():
-            done = samples.timed("`run` of a static true", name, lambda a=argv: subprocess.run(
-                a, check=False, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE))
-            if done.returncode != 0:
-                raise RuntimeError(f"{name} run: {done.stderr.decode(errors='replace')}")
-
-
 # --- the table --------------------------------------------------------------------------------------
 
 
@@ -323,7 +291,7 @@ def measure(api, directory, made, options, progress):
         imagekit.file("bin/busybox", busybox, mode=0o755)))
     pause_image = imagekit.Image(imagekit.tar(imagekit.file("pause", static_pause(directory), mode=0o755)),
                                  config={"Entrypoint": ["/pause"]})
-    times, sizes, runs = Samples(), Samples(), Samples()
+    times, sizes = Samples(), Samples()
     with imagekit.Registry() as registry:
         ref = registry.push("bench/busybox", image)
         pause = registry.push("bench/pause", pause_image)
@@ -346,21 +314,17 @@ def measure(api, directory, made, options, progress):
     for pods in all_pods:
         memory(pods, api, 20, sizes)
     progress("sizes")
-    oci_runs(directory, busybox, 3 * options.rounds, runs, progress)
-    return times, sizes, runs
+    return times, sizes
 
 
-def report(results, made, load_line):
-    times, sizes, runs = results
+def report(results, made):
+    times, sizes = results
     names = [s.name for s in made if s.name in next(iter(times.of.values()))]
     versions = [x for x in (first_line("containerd", "--version"), first_line("runc", "--version"),
                             first_line("crun", "--version")) if x]
-    ordered = sorted(runs.of.get("`run` of a static true", {}), key=lambda n: n != "hull")
     return "\n\n".join([
-        f"Measured {datetime.date.today()} on {load_line}. Beside: {'; '.join(versions)}.",
-        "Times in ms, p50 and in brackets p90; a ratio is of the p50.",
-        table(times, names, "hulld", ""), "Memory in KiB.", table(sizes, names, "hulld", ""),
-        "The OCI command line, ms.", table(runs, ordered, "hull", "")]) + "\n"
+        f"Beside hulld: {'; '.join(versions)}. Times in ms, p50 and in brackets p90; a ratio is of the p50.",
+        table(times, names, "hulld", ""), "Memory in KiB.", table(sizes, names, "hulld", "")])
 
 
 def ask_for_short_slices():
@@ -377,7 +341,11 @@ def main():
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--output", type=pathlib.Path, help="write the table there too")
     parser.add_argument("--containerd", default="containerd", help="the containerd to compare with")
-    parser.add_argument("--only-hull", action="store_true", help="without the peers")
+    parser.add_argument("--only-hull", action="store_true", help="hulld without the peers")
+    parser.add_argument("--only-oci", action="store_true", help="only the OCI command line")
+    parser.add_argument("--oci-rounds", type=int, default=40)
+    parser.add_argument("--crun", action="append", default=[], help="another crun to compare with (may come often)")
+    parser.add_argument("--runc", action="append", default=[], help="another runc")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     directory = pathlib.Path(tempfile.mkdtemp(prefix="hull-bench-"))
@@ -392,9 +360,13 @@ def main():
     try:
         if own_group:
             (own_group / "cgroup.procs").write_text(str(os.getpid()))
-        api = harness.load_api(directory)
-        results = measure(api, directory, made, options, progress)
-        text = report(results, made, machine_before.format(load=os.getloadavg()[0]))
+        parts = []
+        if not options.only_oci:
+            api = harness.load_api(directory)
+            parts.append(report(measure(api, directory, made, options, progress), made))
+        parts.append(oci.measure(directory, options.oci_rounds, options.crun, options.runc, progress))
+        load_line = machine_before.format(load=os.getloadavg()[0])
+        text = "\n\n".join([f"Measured {datetime.date.today()} on {load_line}.", *parts]) + "\n"
     except BaseException:
         for s in made:
             print(f"--- {s.name} ---\n{s.log()[-1000:]}", file=sys.stderr)
