@@ -218,6 +218,9 @@ const char *cgroup_path(const struct cgroup *cg);
 /* How many parents cgroup_create() or cgroup_ensure() made above the cgroup itself. */
 unsigned cgroup_made_parents(const struct cgroup *cg);
 
+/* The same before it is made, for a journal: how many parents are missing in the hierarchy that lacks most. */
+unsigned cgroup_missing_parents(const struct cgroup_host *host, const char *path);
+
 /* Change limits of a living cgroup. The kernel takes one file at a time; when it refuses one (the error names file and
  * value), or makes something else of a number, the old values of those before are written again. */
 int cgroup_update(struct cgroup *cg, const struct cgroup_resources *res, struct error *e) MUST_USE;
@@ -238,6 +241,11 @@ int cgroup_clone_fd(const struct cgroup *cg);
  * killed as one, at the price of a mkdir. Whoever made it removes it, or cgroup_remove() of the whole does.
  * Fails: UNSUPPORTED (v1), DENIED, SYS. */
 int cgroup_narrow(struct cgroup *cg, const char *name, struct error *e) MUST_USE;
+
+/* From now on cg means what is at path below it, in the v1 hierarchy of one controller, or with NULL in all
+ * hierarchies. It must be there.
+ * Fails: NOT_FOUND, UNSUPPORTED (no such hierarchy), DENIED, SYS. */
+int cgroup_descend(struct cgroup *cg, const char *controller, const char *path, struct error *e) MUST_USE;
 
 /* v1 and hybrid: open files into each of which a single-threaded child writes "0" to move itself
  * (cgroup_enter()); on v2 none (*ret_count is 0: the clone fd does it all). The caller closes them.

@@ -2,8 +2,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "base/path.h"
 #include "cgroup/handle.h"
 #include "sys/cgroupfs.h"
 int cgroup_clone_fd(const struct cgroup *cg)
@@ -21,6 +23,49 @@ int cgroup_narrow(struct cgroup *cg, const char *name, struct error *e)
 		return cgroup_fail(e, errno, "make cgroup \"%s/%s\"", cg->path, name);
 	close(dfd);
 	cg->dfd[cg->host->v2] = child;
+	return 0;
+}
+
+static bool has_word(const char *list, const char *word)
+{
+	cleanup_strv struct strv words = STRV_INIT;
+
+	strv_split(&words, list, ",");
+	return strv_has(&words, word);
+}
+
+int cgroup_descend(struct cgroup *cg, const char *controller, const char *path, struct error *e)
+{
+	const char *below = path + strspn(path, "/");
+	size_t n = 0;
+
+	if (!*below)
+		below = ".";
+	for (size_t i = 0; i < cg->host->hier_count; i++) {
+		const struct cgroup_hier *h = &cg->host->hier[i];
+		struct error why = ERROR_INIT;
+		int child = -1;
+
+		if (cg->dfd[i] < 0 || (controller && (h->is_v2 || !has_word(h->option, controller))))
+			continue;
+		n++;
+		if (path_open_beneath(cg->dfd[i], below, O_RDONLY | O_DIRECTORY, 0, true, &child, &why) >=
+		    0) {
+			close(cg->dfd[i]);
+			cg->dfd[i] = child;
+		} else if (why.sys == ENOENT && h->is_v2 && cg->host->mode == CGROUP_HYBRID) {
+			/* Whoever made it knew nothing of this hierarchy, which controls nothing. */
+		} else if (why.sys == ENOENT || why.sys == ENOTDIR || why.sys == EXDEV || why.sys == ELOOP) {
+			return err_new(e, ERR_NOT_FOUND, "\"%s\" is not a sub cgroup path of \"%s\" in %s",
+				       path, cg->path, h->mount_point);
+		} else {
+			return cgroup_fail(e, why.sys, "open cgroup \"%s\" below \"%s\" in %s", path,
+					   cg->path, h->mount_point);
+		}
+	}
+	if (!n)
+		return err_new(e, ERR_UNSUPPORTED, "cgroup \"%s\" is in no v1 hierarchy of \"%s\"", cg->path,
+			       controller ? controller : "any controller");
 	return 0;
 }
 

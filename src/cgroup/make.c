@@ -485,3 +485,27 @@ int cgroup_ensure(const struct cgroup_host *host, const char *path, const struct
 {
 	return make(host, path, res, true, ret_cg, e);
 }
+
+unsigned cgroup_missing_parents(const struct cgroup_host *host, const char *path)
+{
+	cleanup_strv struct strv parts = STRV_INIT;
+	char resolved[CGROUP_PATH_MAX];
+	unsigned most = 0;
+
+	if (cgroup_path_resolve(host, path, resolved, NULL) < 0)
+		return 0;
+	strv_split(&parts, resolved, "/");
+	for (size_t i = 0; i < host->hier_count; i++) {
+		unsigned missing = 0;
+
+		for (size_t n = parts.n - 1; n > 0; n--) {
+			cleanup_close int dfd = cgroup_open_chain(host->hier[i].root_dfd, &parts, n);
+
+			if (dfd >= 0 || errno != ENOENT)
+				break;
+			missing++;
+		}
+		most = missing > most ? missing : most;
+	}
+	return most;
+}

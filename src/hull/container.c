@@ -33,7 +33,7 @@ int container_load(struct hull *h, const char *id, struct container *ret, struct
 	int r = state_open_dir(h->root, id, &c.dfd, e);
 
 	if (r >= 0)
-		r = state_read(c.dfd, &c.state, e);
+		r = state_read(c.dfd, STATE_FILE, &c.state, e);
 	if (r == -ERR_NOT_FOUND)
 		err_new(e, ERR_NOT_FOUND, "container does not exist: \"%s\"", id);
 	if (r >= 0)
@@ -137,7 +137,7 @@ int container_start(struct container *c, struct error *e)
 }
 
 /* SIGKILL to the init takes its pid namespace along; without one of its own, the cgroup is what it left behind. */
-int container_destroy(struct hull *h, struct container *c, struct error *e)
+int container_end(struct hull *h, struct container *c, struct error *e)
 {
 	CLEANUP(cgroup_host_free) struct cgroup_host *host = NULL;
 	CLEANUP(cgroup_free) struct cgroup *cgroup = NULL;
@@ -161,7 +161,14 @@ int container_destroy(struct hull *h, struct container *c, struct error *e)
 			return err_new(e, ERR_TIMEOUT, "container \"%s\" does not die", c->state.id);
 	}
 	container_hooks(c, OCI_HOOK_POSTSTOP, "stopped");
-	return state_remove_dir(h->root, c->state.id, e);
+	return 0;
+}
+
+int container_destroy(struct hull *h, struct container *c, struct error *e)
+{
+	int r = container_end(h, c, e);
+
+	return r < 0 ? r : state_remove_dir(h->root, c->state.id, e);
 }
 
 int write_pid_file(const char *path, pid_t pid, struct error *e)

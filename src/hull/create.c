@@ -6,7 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -19,7 +21,7 @@
 #include "hull/hull.h"
 
 struct create_opts {
-	const char *bundle, *console_socket, *pid_file;
+	const char *bundle, *console_socket, *pidfd_socket, *pid_file;
 	int preserve_fds;
 	bool no_pivot, no_new_keyring, detach, keep, no_subreaper;
 	bool is_run;
@@ -36,6 +38,8 @@ static const struct option_word run_options[] = {
 	  "where config.json is (the current directory)" },
 	{ "console-socket", 0, OPTION(struct create_opts, console_socket), "SOCKET",
 	  "the program that listens there gets the terminal's master" },
+	{ "pidfd-socket", 0, OPTION(struct create_opts, pidfd_socket), "SOCKET",
+	  "the program that listens there gets a pidfd of the init" },
 	{ "pid-file", 0, OPTION(struct create_opts, pid_file), "FILE", "write the pid of the init there" },
 	{ "no-pivot", 0, OPTION(struct create_opts, no_pivot), NULL,
 	  "move the root instead of pivot_root(2): for a root on an initramfs" },
@@ -55,8 +59,9 @@ struct creation {
 	struct buf config;
 	struct oci_spec *spec;
 	int dfd; /* of the state directory; -1 before it is made */
-	int listen_fd;
-	int console_sock;
+	int listen_fd, console_sock, pidfd_sock;
+	struct strv env; /* with the fds of socket activation */
+	int passed_fds;	 /* from fd 3 on, to the container */
 	struct cgroup_host *cgroups;
 	struct oci_init init;
 };
@@ -74,6 +79,9 @@ static void creation_done(struct creation *c)
 		close(c->listen_fd);
 	if (c->console_sock >= 0)
 		close(c->console_sock);
+	if (c->pidfd_sock >= 0)
+		close(c->pidfd_sock);
+	strv_done(&c->env);
 	oci_init_done(&c->init);
 	cgroup_host_free_p(&c->cgroups);
 }
@@ -114,6 +122,21 @@ static int prepare_terminal(struct creation *c, struct error *e)
 	return 0;
 }
 
+static int check_fds(struct creation *c, struct error *e)
+{
+	int listen_fds = listen_fds_count(), r;
+
+	r = preserved_fds_check(c->opts->preserve_fds, e);
+	c->passed_fds = c->opts->preserve_fds + listen_fds;
+	if (r >= 0)
+		r = preserved_fds_check(c->passed_fds, e);
+	if (r < 0 || !listen_fds)
+		return r;
+	listen_fds_tell(listen_fds, &c->spec->process.env, &c->env);
+	c->spec->process.env = (struct oci_strs){ (const char *const *)c->env.v, c->env.n };
+	return 0;
+}
+
 static int listen_for_start(struct creation *c, struct error *e)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
@@ -127,36 +150,66 @@ static int listen_for_start(struct creation *c, struct error *e)
 	return 0;
 }
 
+/* All of the record but the process and the cgroup. */
+static void describe(const struct creation *c, struct oci_state *s)
+{
+	const struct oci_spec *spec = c->spec;
+	const struct oci_namespace *own_pids = &spec->linux.namespaces[OCI_NS_PID];
+	const char *path = spec->root.path;
+	char created[CLOCK_RFC3339_SIZE];
+
+	clock_rfc3339(clock_wall_ns(), created);
+	str_set(&s->id, c->id);
+	str_set(&s->bundle, c->bundle);
+	s->rootfs = path[0] == '/' ? str_dup(path) : str_fmt("%s/%s", c->bundle, path);
+	str_set(&s->oci_version, spec->oci_version);
+	str_set(&s->created, created);
+	s->has_systemd_cgroup = c->h->has_systemd_cgroup;
+	s->has_late_hooks = spec->hooks[OCI_HOOK_POSTSTART].n || spec->hooks[OCI_HOOK_POSTSTOP].n;
+	s->shares_pids = !own_pids->is_set || own_pids->path;
+	s->owner = getuid();
+	for (size_t i = 0; i < spec->annotations.n; i++) {
+		strv_add(&s->annotations, spec->annotations.v[i].key);
+		strv_add(&s->annotations, spec->annotations.v[i].value);
+	}
+}
+
+static int write_record(struct creation *c, const char *name, struct oci_state *s, struct error *e)
+{
+	bool is_dead;
+	int r = state_process_start(s->pid, &s->start_time, &is_dead, e);
+
+	return r < 0 ? r : state_write(c->dfd, name, s, c->h->state_sticky, e);
+}
+
+/* Should we be killed at any moment from now on, "delete" finds what to remove. The init dies with us until
+ * oci_keep(). */
+static int save_intent(struct creation *c, struct error *e)
+{
+	CLEANUP(oci_state_done) struct oci_state s = OCI_STATE_INIT;
+
+	describe(c, &s);
+	if (c->cgroups) {
+		str_set(&s.cgroup_path, c->spec->linux.cgroups_path);
+		if (!s.cgroup_path)
+			s.cgroup_path = str_fmt("/hull/%s", c->id);
+		s.cgroup_parents = cgroup_missing_parents(c->cgroups, s.cgroup_path);
+	}
+	s.pid = getpid();
+	return write_record(c, STATE_INTENT, &s, e);
+}
+
 static int save_state(struct creation *c, struct error *e)
 {
 	CLEANUP(oci_state_done) struct oci_state s = OCI_STATE_INIT;
-	const struct oci_namespace *own_pids = &c->spec->linux.namespaces[OCI_NS_PID];
-	const char *path = c->spec->root.path;
-	char created[CLOCK_RFC3339_SIZE];
-	bool is_dead;
-	int r;
 
-	clock_rfc3339(clock_wall_ns(), created);
-	str_set(&s.id, c->id);
-	str_set(&s.bundle, c->bundle);
-	s.rootfs = path[0] == '/' ? str_dup(path) : str_fmt("%s/%s", c->bundle, path);
-	str_set(&s.oci_version, c->spec->oci_version);
-	str_set(&s.created, created);
+	describe(c, &s);
 	if (c->init.cgroup) {
 		str_set(&s.cgroup_path, cgroup_path(c->init.cgroup));
 		s.cgroup_parents = cgroup_made_parents(c->init.cgroup);
 	}
-	s.has_systemd_cgroup = c->h->has_systemd_cgroup;
-	s.has_late_hooks = c->spec->hooks[OCI_HOOK_POSTSTART].n || c->spec->hooks[OCI_HOOK_POSTSTOP].n;
-	s.shares_pids = !own_pids->is_set || own_pids->path;
 	s.pid = c->init.pid;
-	s.owner = getuid();
-	for (size_t i = 0; i < c->spec->annotations.n; i++) {
-		strv_add(&s.annotations, c->spec->annotations.v[i].key);
-		strv_add(&s.annotations, c->spec->annotations.v[i].value);
-	}
-	r = state_process_start(s.pid, &s.start_time, &is_dead, e);
-	return r < 0 ? r : state_write(c->dfd, &s, c->h->state_sticky, e);
+	return write_record(c, STATE_FILE, &s, e);
 }
 
 static int make_container(struct creation *c, struct error *e)
@@ -174,13 +227,19 @@ static int make_container(struct creation *c, struct error *e)
 	o.no_pivot = c->opts->no_pivot;
 	o.new_keyring = !c->opts->no_new_keyring;
 	o.gate_listen_fd = c->listen_fd;
-	o.preserve_fds = c->opts->preserve_fds;
-	r = file_write_atomic(c->dfd, STATE_CONFIG, c->config.data, c->config.len, 0600 | c->h->state_sticky,
-			      false, e);
+	o.preserve_fds = c->passed_fds;
+	r = save_intent(c, e);
+	if (r >= 0)
+		r = file_write_atomic(c->dfd, STATE_CONFIG, c->config.data, c->config.len,
+				      0600 | c->h->state_sticky, false, e);
 	if (r >= 0)
 		r = oci_create(&o, &c->init, e);
 	if (r >= 0)
 		r = save_state(c, e);
+	if (r >= 0)
+		oci_keep(c->init.start_fd);
+	if (r >= 0 && c->pidfd_sock >= 0)
+		r = handover_send(c->pidfd_sock, "pidfd-socket", "standard", c->init.pid_fd, e);
 	if (r >= 0 && c->console_sock >= 0)
 		r = console_send(c->console_sock, c->init.console_fd, e);
 	if (r >= 0 && c->opts->pid_file)
@@ -188,31 +247,65 @@ static int make_container(struct creation *c, struct error *e)
 	return r;
 }
 
-/* Everything but the start. When it fails, nothing is left. */
-static int create(struct creation *c, struct error *e)
+/* Take back what make_container() made; our own word decides, not the record, which may not be there. */
+static void undo(struct creation *c)
 {
-	int r = load_bundle(c, e);
+	CLEANUP(container_done) struct container made = CONTAINER_INIT;
+	struct error e = ERROR_INIT;
+	struct stat sb;
+	bool is_gone = fstat(c->dfd, &sb) == 0 && sb.st_nlink == 0;
+	int r = 0;
 
+	if (c->init.pid_fd >= 0) {
+		describe(c, &made.state);
+		if (c->init.cgroup) {
+			str_set(&made.state.cgroup_path, cgroup_path(c->init.cgroup));
+			made.state.cgroup_parents = cgroup_made_parents(c->init.cgroup);
+		}
+		made.dfd = take_fd(c->dfd);
+		made.pid_fd = take_fd(c->init.pid_fd);
+		r = container_end(c->h, &made, &e);
+	}
+	/* What "delete --force" removed under our hands may be another's by now. */
+	if (r >= 0 && !is_gone)
+		r = state_remove_dir(c->h->root, c->id, &e);
+	if (r < 0)
+		log_warn("take back container \"%s\": %s", c->id, err_msg(&e));
+}
+
+static int check(struct creation *c, struct error *e)
+{
+	int r = state_check_id(c->id, e);
+
+	if (r >= 0)
+		r = load_bundle(c, e);
 	if (r >= 0)
 		r = prepare_terminal(c, e);
 	if (r >= 0)
-		r = hull_cgroups(c->h, &c->cgroups, e);
+		r = check_fds(c, e);
+	if (r >= 0 && c->opts->pidfd_socket)
+		r = handover_connect(c->opts->pidfd_socket, "pidfd-socket", &c->pidfd_sock, e);
 	if (r >= 0)
-		r = state_make_dir(c->h->root, c->id, c->h->state_sticky, &c->dfd, e);
+		r = hull_cgroups(c->h, &c->cgroups, e);
+	return r;
+}
+
+/* Everything but the start. When it fails, nothing is left. */
+static int create(struct creation *c, struct error *e)
+{
+	int r = check(c, e);
+
+	if (r < 0)
+		return r;
+	r = state_make_dir(c->h->root, c->id, c->h->state_sticky, &c->dfd, e);
 	if (r < 0)
 		return hull_state_error(c->h, e);
 	/* `run` starts what it made over the socket that it has anyhow; the file still says "created" until then. */
 	r = listen_for_start(c, e);
 	if (r >= 0)
 		r = make_container(c, e);
-	if (r < 0) {
-		CLEANUP(container_done) struct container made = CONTAINER_INIT;
-		struct error ignored = ERROR_INIT;
-
-		if (c->init.pid_fd < 0 || container_load(c->h, c->id, &made, &ignored) < 0 ||
-		    container_destroy(c->h, &made, &ignored) < 0)
-			(void)!state_remove_dir(c->h->root, c->id, &ignored);
-	}
+	if (r < 0)
+		undo(c);
 	return r;
 }
 
@@ -224,6 +317,7 @@ static int create(struct creation *c, struct error *e)
 			    .dfd = -1,          \
 			    .listen_fd = -1,    \
 			    .console_sock = -1, \
+			    .pidfd_sock = -1,   \
 			    .init = OCI_INIT_INIT })
 
 static int create_run(struct hull *h, void *options, char **args, struct error *e)

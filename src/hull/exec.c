@@ -7,16 +7,18 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/proc.h"
 #include "hull/hull.h"
 #include "sys/caps.h"
 
 struct exec_opts {
-	const char *console_socket, *cwd, *user, *process, *pid_file, *apparmor, *label;
+	const char *console_socket, *pidfd_socket, *cwd, *user, *process, *pid_file, *apparmor, *label;
 	int preserve_fds;
-	struct strv env, caps, additional_gids;
-	bool tty, detach, no_new_privs, ignore_paused;
+	struct strv env, caps, additional_gids, cgroups;
+	enum option_switch no_new_privs;
+	bool tty, detach, ignore_paused;
 };
 
 static const struct option_word exec_options[] = {
@@ -33,14 +35,18 @@ static const struct option_word exec_options[] = {
 	{ "pid-file", 0, OPTION(struct exec_opts, pid_file), "FILE", "write the pid of the process there" },
 	{ "console-socket", 0, OPTION(struct exec_opts, console_socket), "SOCKET",
 	  "the program that listens there gets the terminal's master" },
+	{ "pidfd-socket", 0, OPTION(struct exec_opts, pidfd_socket), "SOCKET",
+	  "the program that listens there gets a pidfd of the process" },
 	{ "cap", 'c', OPTION(struct exec_opts, caps), "CAP", "add a capability (more than once)" },
 	{ "no-new-privs", 0, OPTION(struct exec_opts, no_new_privs), NULL, "set no_new_privs" },
 	{ "apparmor", 0, OPTION(struct exec_opts, apparmor), "PROFILE", "the AppArmor profile" },
 	{ "process-label", 0, OPTION(struct exec_opts, label), "LABEL", "the SELinux label" },
 	{ "ignore-paused", 0, OPTION(struct exec_opts, ignore_paused), NULL,
 	  "even if the container is paused" },
+	{ "cgroup", 0, OPTION(struct exec_opts, cgroups), "[CONTROLLER:]PATH",
+	  "in that sub-cgroup of the container's; on v1 more than once" },
 	{ "preserve-fds", 0, OPTION(struct exec_opts, preserve_fds), "N",
-	  "pass the fds from 3 on to the process: N of them, after those of $LISTEN_FDS" },
+	  "pass the fds from 3 on to the process: N of them" },
 	OPTIONS_END,
 };
 
@@ -56,18 +62,43 @@ static int set_user(struct oci_process *p, const char *user, struct error *e)
 	return r < 0 ? err_ctx(e, "--user") : 0;
 }
 
-static int add_caps(struct oci_process *p, const struct strv *caps, struct error *e)
+/* Those that this kernel does not know are left out, as the OCI runtime spec wants it (config.md, "capabilities"). */
+static void add_caps(struct oci_process *p, const struct strv *caps)
 {
+	uint64_t *set = p->capabilities.set;
+
 	for (size_t i = 0; i < caps->n; i++) {
 		int cap = caps_from_name(caps->v[i]);
 
-		if (cap < 0)
-			return err_new(e, ERR_INVALID, "unknown capability \"%s\"", caps->v[i]);
-		p->capabilities.set[OCI_CAP_BOUNDING] |= CAP_BIT(cap);
-		p->capabilities.set[OCI_CAP_EFFECTIVE] |= CAP_BIT(cap);
-		p->capabilities.set[OCI_CAP_PERMITTED] |= CAP_BIT(cap);
+		if (cap < 0) {
+			log_warn("ignoring unknown capability \"%s\"", caps->v[i]);
+			continue;
+		}
+		set[OCI_CAP_BOUNDING] |= CAP_BIT(cap);
+		set[OCI_CAP_EFFECTIVE] |= CAP_BIT(cap);
+		set[OCI_CAP_PERMITTED] |= CAP_BIT(cap);
+		/* Ambient ones must be inheritable, which we do not make them. */
+		if (set[OCI_CAP_INHERITABLE] & CAP_BIT(cap))
+			set[OCI_CAP_AMBIENT] |= CAP_BIT(cap);
 	}
-	return 0;
+}
+
+/* The container's own, and those asked for. */
+static int add_gids(struct oci_process *p, const struct strv *more, uint32_t **gids, struct error *e)
+{
+	size_t n = p->user.additional_gid_count;
+	int r = 0;
+
+	if (!more->n)
+		return 0;
+	*gids = mem_array(n + more->n, sizeof(**gids));
+	for (size_t i = 0; i < n; i++)
+		(*gids)[i] = p->user.additional_gids[i];
+	for (size_t i = 0; i < more->n && r >= 0; i++)
+		r = str_to_u32(more->v[i], &(*gids)[n + i], e);
+	p->user.additional_gids = *gids;
+	p->user.additional_gid_count = n + more->n;
+	return r < 0 ? err_ctx(e, "--additional-gids") : 0;
 }
 
 /* The container's own process, changed by the options. env, args and gids point into args and *o. */
@@ -90,21 +121,16 @@ static int edit_process(const struct exec_opts *o, char **args, struct oci_proce
 		strv_add(env, o->env.v[i]);
 	if (env->n)
 		p->env = (struct oci_strs){ (const char *const *)env->v, env->n };
-	if (o->user)
-		r = set_user(p, o->user, e);
-	if (o->additional_gids.n) {
-		*gids = mem_array(o->additional_gids.n, sizeof(**gids));
-		for (size_t i = 0; i < o->additional_gids.n && r >= 0; i++)
-			r = str_to_u32(o->additional_gids.v[i], &(*gids)[i], e);
-		p->user.additional_gids = *gids;
-		p->user.additional_gid_count = o->additional_gids.n;
-	}
-	p->no_new_privileges |= o->no_new_privs;
+	if (o->no_new_privs != SWITCH_UNSET)
+		p->no_new_privileges = o->no_new_privs == SWITCH_ON;
 	if (o->apparmor)
 		p->apparmor_profile = o->apparmor;
 	if (o->label)
 		p->selinux_label = o->label;
-	return r < 0 ? r : add_caps(p, &o->caps, e);
+	add_caps(p, &o->caps);
+	if (o->user)
+		r = set_user(p, o->user, e);
+	return r < 0 ? r : add_gids(p, &o->additional_gids, gids, e);
 }
 
 static int load_process(const char *path, struct oci_process **ret, struct error *e)
@@ -132,20 +158,74 @@ static int prepare_terminal(const struct exec_opts *o, struct oci_process *p, in
 	return 0;
 }
 
+/* "PATH", or "CONTROLLER[,CONTROLLER...]:PATH". */
+static int descend(struct cgroup *cgroup, const char *below, bool is_only, struct error *e)
+{
+	const char *colon = strchr(below, ':');
+	cleanup_free char *names = colon ? str_ndup(below, (size_t)(colon - below)) : NULL;
+	cleanup_strv struct strv controllers = STRV_INIT;
+	int r = 0;
+
+	if (!colon && is_only)
+		return cgroup_descend(cgroup, NULL, below, e);
+	if (colon)
+		strv_split(&controllers, names, ",");
+	if (!controllers.n)
+		return err_new(e, ERR_INVALID,
+			       "invalid --cgroup argument: \"%s\" (CONTROLLER:PATH is needed)", below);
+	for (size_t i = 0; i < controllers.n && r >= 0; i++)
+		r = cgroup_descend(cgroup, controllers.v[i], colon + 1, e);
+	return r < 0 ? err_ctx(e, "--cgroup") : 0;
+}
+
+/* The container's cgroup, or the one below it that --cgroup names. */
+static int open_cgroup(struct hull *h, struct container *c, const struct strv *below,
+		       struct cgroup_host **ret_host, struct cgroup **ret, struct error *e)
+{
+	int r;
+
+	if (!c->state.cgroup_path && !below->n)
+		return 0;
+	r = container_cgroup(h, c, ret_host, ret, e);
+	for (size_t i = 0; i < below->n && r >= 0; i++)
+		r = descend(*ret, below->v[i], below->n == 1, e);
+	return r;
+}
+
+/* What callers are promised about a process that has begun. */
+static int hand_over(const struct exec_opts *o, int console_sock, int pidfd_sock, const struct oci_init *made,
+		     struct error *e)
+{
+	int r = 0;
+
+	if (pidfd_sock >= 0)
+		r = handover_send(pidfd_sock, "pidfd-socket", "setns", made->pid_fd, e);
+	if (r >= 0 && console_sock >= 0)
+		r = console_send(console_sock, made->console_fd, e);
+	if (r >= 0 && o->pid_file)
+		r = write_pid_file(o->pid_file, made->pid, e);
+	if (r < 0)
+		pidfd_send(made->pid_fd, SIGKILL);
+	return r;
+}
+
 static int run_in(struct hull *h, struct container *c, const struct exec_opts *o, const struct oci_spec *spec,
 		  struct oci_process *p, struct error *e)
 {
 	CLEANUP(cgroup_host_free) struct cgroup_host *host = NULL;
 	CLEANUP(cgroup_free) struct cgroup *cgroup = NULL;
 	CLEANUP(oci_init_done) struct oci_init made = OCI_INIT_INIT;
+	cleanup_close int pidfd_sock = -1;
 	struct oci_exec x = OCI_EXEC_INIT;
 	cleanup_close int console_sock = -1;
 	int r = prepare_terminal(o, p, &console_sock, e);
 
-	if (r < 0)
-		return r;
-	if (c->state.cgroup_path)
-		r = container_cgroup(h, c, &host, &cgroup, e);
+	if (r >= 0)
+		r = preserved_fds_check(o->preserve_fds, e);
+	if (r >= 0 && o->pidfd_socket)
+		r = handover_connect(o->pidfd_socket, "pidfd-socket", &pidfd_sock, e);
+	if (r >= 0)
+		r = open_cgroup(h, c, &o->cgroups, &host, &cgroup, e);
 	x.id = c->state.id;
 	x.pid = c->state.pid;
 	x.pid_fd = c->pid_fd;
@@ -160,12 +240,8 @@ static int run_in(struct hull *h, struct container *c, const struct exec_opts *o
 		foreground_prepare(false);
 	if (r >= 0)
 		r = oci_exec(&x, &made, e);
-	if (r >= 0 && o->pid_file)
-		r = write_pid_file(o->pid_file, made.pid, e);
-	if (r >= 0 && console_sock >= 0)
-		r = console_send(console_sock, made.console_fd, e);
-	if (r < 0 && made.pid_fd >= 0)
-		pidfd_send(made.pid_fd, SIGKILL);
+	if (r >= 0)
+		r = hand_over(o, console_sock, pidfd_sock, &made, e);
 	return r < 0 || o->detach ? r : foreground_wait(&made, e);
 }
 

@@ -52,7 +52,9 @@ int container_cgroup(const struct hull *h, const struct container *c, struct cgr
 int container_spec(const struct container *c, struct oci_spec **ret, struct error *e) MUST_USE;
 /* Open the gate of a created container. */
 int container_start(struct container *c, struct error *e) MUST_USE;
-/* Kill what lives of it and remove all traces. */
+/* Kill what lives of it, remove its cgroup, run its poststop hooks. */
+int container_end(struct hull *h, struct container *c, struct error *e) MUST_USE;
+/* And forget it. */
 int container_destroy(struct hull *h, struct container *c, struct error *e) MUST_USE;
 int hull_cgroups(const struct hull *h, struct cgroup_host **ret, struct error *e) MUST_USE;
 
@@ -75,6 +77,17 @@ int foreground_wait(const struct oci_init *i, struct error *e) MUST_USE;
 int signal_parse(const char *text, int *ret, struct error *e) MUST_USE;
 /* Whether it ends a process that does nothing about it (signal(7)). */
 bool signal_ends(int sig);
+
+/* ---- fds (fds.c) ---- */
+/* Whether the fds 3 .. 3 + count - 1 are such that we were given. Fails: INVALID. */
+int preserved_fds_check(int count, struct error *e) MUST_USE;
+/* How many fds socket activation gave us (LISTEN_FDS, when LISTEN_PID is us). */
+int listen_fds_count(void);
+/* The environment with them told to the container's init. */
+void listen_fds_tell(int count, const struct oci_strs *env, struct strv *ret_env);
+/* A program that listens at a unix socket gets an fd of ours (SCM_RIGHTS). option is for messages. */
+int handover_connect(const char *path, const char *option, int *ret_sock, struct error *e) MUST_USE;
+int handover_send(int sock, const char *option, const char *name, int fd, struct error *e) MUST_USE;
 
 /* What --format says, "table" (or NULL) or "json". Fails: INVALID. */
 int wants_json(const char *format, bool *ret, struct error *e) MUST_USE;

@@ -34,21 +34,48 @@ static const struct option_word delete_options[] = {
 	OPTIONS_END,
 };
 
+/* What a create that was killed has left: no record, but what it was about to make. One that goes on is let alone,
+ * unless by force; then it finds its directory gone, and takes all back itself. The container does not exist in any
+ * case, which is what we say. */
+static int delete_remains(struct hull *h, const char *id, bool force, struct error *e)
+{
+	CLEANUP(container_done) struct container c = CONTAINER_INIT;
+	struct error ignored = ERROR_INIT, why = ERROR_INIT;
+	enum oci_status creator;
+	int r = state_open_dir(h->root, id, &c.dfd, &ignored);
+
+	if (r < 0)
+		return -ERR_NOT_FOUND;
+	r = state_read(c.dfd, STATE_INTENT, &c.state, &ignored);
+	if (r < 0) {
+		/* It died before it made anything, or while it wrote. */
+		if (force && state_remove_dir(h->root, id, &why) < 0)
+			goto failed;
+		return -ERR_NOT_FOUND;
+	}
+	r = state_status(c.dfd, &c.state, &creator, NULL, &why);
+	if (r >= 0 && creator != OCI_STOPPED && !force)
+		return -ERR_NOT_FOUND;
+	if (r >= 0)
+		r = container_destroy(h, &c, &why);
+	if (r >= 0)
+		return -ERR_NOT_FOUND;
+failed:
+	*e = why;
+	return -(int)why.kind;
+}
+
 static int delete_run(struct hull *h, void *options, char **args, struct error *e)
 {
 	const struct delete_opts *o = options;
 	CLEANUP(container_done) struct container c = CONTAINER_INIT;
 	int r = container_load(h, args[0], &c, e);
 
-	if (r == -ERR_NOT_FOUND) {
-		struct error ignored = ERROR_INIT;
-
-		/* A create that was killed may have left its directory without a record. */
-		if (state_check_id(args[0], NULL) == 0)
-			(void)!state_remove_dir(h->root, args[0], &ignored);
-		return o->force ? 0 : r;
-	}
-	if (r < 0)
+	if (r == -ERR_NOT_FOUND)
+		r = delete_remains(h, args[0], o->force, e);
+	if (r == -ERR_NOT_FOUND && o->force)
+		return 0;
+	if (r < 0 || !c.state.id)
 		return r;
 	container_full_status(h, &c);
 	if (!o->force && (c.status == OCI_RUNNING || c.status == OCI_PAUSED))

@@ -17,9 +17,9 @@ static const struct option_word *find_name(const struct option_word *words, cons
 	return NULL;
 }
 
-static bool *flag_of(const struct option_word *w, void *fields)
+static bool takes_value(const struct option_word *w)
 {
-	return (bool *)((char *)fields + w->offset);
+	return w->kind != OPTION_FLAG && w->kind != OPTION_SWITCH;
 }
 
 /* The words that Go's strconv.ParseBool knows. */
@@ -44,6 +44,7 @@ static int set_flag(const struct option_word *w, const char *value, bool *flag, 
 static int set_value(const struct option_word *w, const char *value, void *fields, struct error *e)
 {
 	void *field = (char *)fields + w->offset;
+	bool is_on = false;
 	int r;
 
 	switch (w->kind) {
@@ -58,6 +59,10 @@ static int set_value(const struct option_word *w, const char *value, void *field
 		return r < 0 ? err_ctx(e, "option --%s", w->name) : 0;
 	case OPTION_FLAG:
 		return set_flag(w, value, field, e);
+	case OPTION_SWITCH:
+		r = set_flag(w, value, &is_on, e);
+		*(enum option_switch *)field = is_on ? SWITCH_ON : SWITCH_OFF;
+		return r;
 	}
 	return 0;
 }
@@ -68,11 +73,11 @@ static bool take_letters(const char *letters, const struct option_word *words, v
 	for (const char *l = letters; *l; l++) {
 		const struct option_word *w = find_name(words, l, 1);
 
-		if (!w || w->kind != OPTION_FLAG)
+		if (!w || takes_value(w))
 			return false;
 	}
 	for (const char *l = letters; *l; l++)
-		*flag_of(find_name(words, l, 1), fields) = true;
+		(void)!set_value(find_name(words, l, 1), NULL, fields, NULL);
 	return true;
 }
 
@@ -99,7 +104,7 @@ static int take_one(const char *word, const char *next, const struct option_word
 		return 1;
 	if (!w)
 		return err_new(e, ERR_INVALID, "unknown option \"%.200s\"", word);
-	if (w->kind != OPTION_FLAG && !value) {
+	if (takes_value(w) && !value) {
 		value = next;
 		used = 2;
 		if (!value)

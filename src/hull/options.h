@@ -15,10 +15,13 @@
 
 enum option_kind {
 	OPTION_FLAG,   /* bool */
+	OPTION_SWITCH, /* enum option_switch: a flag of which it counts whether it was given */
 	OPTION_TEXT,   /* const char *, borrowed from argv; the last one counts */
 	OPTION_NUMBER, /* int; "0x10" and "-1" too */
 	OPTION_LIST,   /* struct strv: may come often */
 };
+
+enum option_switch { SWITCH_UNSET, SWITCH_ON, SWITCH_OFF };
 
 struct option_word {
 	const char *name; /* long, without dashes; NULL ends a table */
@@ -34,6 +37,7 @@ struct option_word {
 #define OPTION(type, field) \
 	_Generic(((type *)0)->field,         \
 		bool: OPTION_FLAG,           \
+		enum option_switch: OPTION_SWITCH, \
 		const char *: OPTION_TEXT,   \
 		int: OPTION_NUMBER,          \
 		struct strv: OPTION_LIST),   \

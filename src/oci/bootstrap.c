@@ -19,6 +19,7 @@
  *   prestart and createRuntime hooks         <--->  createContainer hooks, then the pivot)
  *                                                  masked and read-only paths; working directory; read-only root
  *   READY                                    <---  program found; waits at the gate
+ *   oci_keep(), when others will start it    --->  the caller may go
  *   rlimits, OOM score, scheduler on its pid
  *   ... oci_start(): start byte              --->  startContainer hooks; close-on-exec for all; capabilities, ids, seccomp
  *   EXEC, then the end of the connection     <---  execve
@@ -581,11 +582,16 @@ int oci_create(const struct oci_create *o, struct oci_init *ret, struct error *e
 	*ret = (struct oci_init){
 		.pid = b.spawn.pid,
 		.pid_fd = take_fd(b.spawn.pid_fd),
-		.start_fd = o->gate_listen_fd < 0 ? take_fd(b.sync[0]) : -1,
+		.start_fd = take_fd(b.sync[0]),
 		.console_fd = take_fd(b.console_fd),
 		.cgroup = take_ptr(b.cgroup),
 	};
 	return 0;
+}
+
+void oci_keep(int start_fd)
+{
+	sync_send_byte(start_fd, SYNC_GO);
 }
 
 int oci_start(int start_fd, struct error *e)

@@ -200,7 +200,9 @@ static int wait_at_gate(struct init_container *c, int *gate_fd, struct error *e)
 
 	if (listen_fd < 0)
 		return sync_wait_byte(c->p.sync_fd, SYNC_START, e);
-	/* The caller goes away; its end of the pair is nothing to wait for. */
+	/* A caller that dies before it has noted that we exist must not leave us behind. */
+	if (sync_wait_byte(c->p.sync_fd, SYNC_GO, e) < 0)
+		_exit(127);
 	close(c->p.sync_fd);
 	*gate_fd = -1;
 	for (;;) {

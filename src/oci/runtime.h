@@ -48,7 +48,8 @@ struct oci_create {
 	int seccomp_cache_dfd;	 /* see confine.h; -1: none. Borrowed */
 	int preserve_fds;	 /* fds 3 .. 3 + n - 1 of the caller go to the container's process */
 	int gate_listen_fd;	 /* a listening SOCK_SEQPACKET socket at which init waits for its
-					 * start, for callers that exit before; -1: start_fd. Borrowed */
+					 * start after oci_keep(), for callers that exit before; -1:
+					 * start_fd. Borrowed */
 };
 #define OCI_CREATE_INIT                                     \
 	((struct oci_create){                               \
@@ -62,8 +63,8 @@ struct oci_create {
 struct oci_init {
 	pid_t pid; /* as the caller sees it */
 	int pid_fd;
-	int start_fd;	       /* the gate: oci_start(); closed without it, init dies. -1 after oci_exec()
-				 * and with gate_listen_fd */
+	int start_fd;	       /* the gate: oci_start(), or oci_keep() with gate_listen_fd; closed without it,
+				 * init dies. -1 after oci_exec() */
 	int console_fd;	       /* the terminal's master when process.terminal, else -1 */
 	struct cgroup *cgroup; /* NULL without cgroups, when none could be made, and after oci_exec() */
 };
@@ -83,6 +84,9 @@ DEFINE_CLEANUP_VALUE(struct oci_init, oci_init_done)
  *        DENIED, SYS  the message names step, object, path
  * Ids, limits and maps are judged before anything is made. */
 int oci_create(const struct oci_create *o, struct oci_init *ret, struct error *e) MUST_USE;
+
+/* With gate_listen_fd: the init shall outlive the caller, who has noted by now that it exists. */
+void oci_keep(int start_fd);
 
 /* Open the gate. Returns 0 when execve(2) of the container's process succeeded. The fd stays open.
  * Fails: NOT_FOUND  the program does not exist (a shell's exit code 127)

@@ -120,7 +120,7 @@ int state_list(const char *root, struct strv *ret_ids, struct error *e)
 
 /* ---- the record --------------------------------------------------------------------------------------- */
 
-int state_write(int dfd, const struct oci_state *s, mode_t sticky, struct error *e)
+int state_write(int dfd, const char *name, const struct oci_state *s, mode_t sticky, struct error *e)
 {
 	cleanup_json struct json_object *o = json_new();
 	cleanup_buf struct buf text = BUF_INIT;
@@ -140,7 +140,7 @@ int state_write(int dfd, const struct oci_state *s, mode_t sticky, struct error 
 	json_put_u64(o, "owner", s->owner);
 	json_put_strv(o, "annotations", &s->annotations);
 	json_text(o, true, &text);
-	return file_write_atomic(dfd, STATE_FILE, text.data, text.len, 0600 | sticky, false, e);
+	return file_write_atomic(dfd, name, text.data, text.len, 0600 | sticky, false, e);
 }
 
 static int get_text(struct json_object *o, const char *key, char **ret, struct error *e)
@@ -188,12 +188,12 @@ static int read_record(struct json_object *o, struct oci_state *s, struct error 
 	return r < 0 ? r : 0;
 }
 
-int state_read(int dfd, struct oci_state *ret, struct error *e)
+int state_read(int dfd, const char *name, struct oci_state *ret, struct error *e)
 {
 	CLEANUP(oci_state_done) struct oci_state s = OCI_STATE_INIT;
 	cleanup_json struct json_object *o = NULL;
 	cleanup_buf struct buf text = BUF_INIT;
-	int r = file_read(dfd, STATE_FILE, STATE_BYTES_MAX, &text, e);
+	int r = file_read(dfd, name, STATE_BYTES_MAX, &text, e);
 
 	if (r < 0)
 		return r;
@@ -202,7 +202,7 @@ int state_read(int dfd, struct oci_state *ret, struct error *e)
 		r = read_record(o, &s, e);
 	if (r < 0) {
 		err_kind(e, ERR_CORRUPT);
-		err_ctx(e, STATE_FILE);
+		err_ctx(e, "%s", name);
 		return -ERR_CORRUPT;
 	}
 	*ret = s;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the `hull` command remembers of a container between its calls: a directory ROOT/ID (0700) with
  *	state.json	the record below
+ *	creating.json	what a create is about to make, should it not come to state.json: the same record, with the
+ *			pid of the one who creates
  *	config.json	the spec as it was at create
  *	start.sock	the gate, until the container was started
  * hull-pod does not use it: it is a process that remembers. */
@@ -35,6 +37,7 @@ DEFINE_CLEANUP_VALUE(struct oci_state, oci_state_done)
 
 #define STATE_FILE "state.json"
 #define STATE_CONFIG "config.json"
+#define STATE_INTENT "creating.json"
 #define STATE_SOCKET "start.sock"
 
 /* Letters, digits and "_+-.", not "." or "..", at most 1024 bytes (runc's rule). Fails: INVALID. */
@@ -49,9 +52,11 @@ int state_remove_dir(const char *root, const char *id, struct error *e) MUST_USE
 /* The ids there are, sorted. */
 int state_list(const char *root, struct strv *ret_ids, struct error *e) MUST_USE;
 
-int state_write(int dfd, const struct oci_state *s, mode_t sticky, struct error *e) MUST_USE;
+/* name: STATE_FILE or STATE_INTENT. */
+int state_write(int dfd, const char *name, const struct oci_state *s, mode_t sticky,
+		struct error *e) MUST_USE;
 /* Fails: NOT_FOUND (a container that is just being made), CORRUPT, SYS. */
-int state_read(int dfd, struct oci_state *ret, struct error *e) MUST_USE;
+int state_read(int dfd, const char *name, struct oci_state *ret, struct error *e) MUST_USE;
 
 enum oci_status { OCI_CREATED, OCI_RUNNING, OCI_PAUSED, OCI_STOPPED };
 const char *state_status_name(enum oci_status status);
