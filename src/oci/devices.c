@@ -22,9 +22,11 @@
 
 static const struct {
 	const char *name, *target;
+	const char *needs; /* only when this exists; NULL: always */
 } dev_links[] = {
-	{ "fd", "/proc/self/fd" },	 { "stdin", "/proc/self/fd/0" }, { "stdout", "/proc/self/fd/1" },
-	{ "stderr", "/proc/self/fd/2" }, { "ptmx", "pts/ptmx" },
+	{ "fd", "/proc/self/fd", NULL },       { "stdin", "/proc/self/fd/0", NULL },
+	{ "stdout", "/proc/self/fd/1", NULL }, { "stderr", "/proc/self/fd/2", NULL },
+	{ "ptmx", "pts/ptmx", NULL },	       { "core", "/proc/kcore", "/proc/kcore" },
 };
 
 size_t devices_list(const struct oci_spec *spec, struct device_node **ret_nodes)
@@ -87,7 +89,7 @@ static int make_node(int dir_fd, const char *rel, const struct device_node *d, u
 		int r = path_mkdir_in_root(dir_fd, parent_path, 0755, uid, gid, &parent, e);
 
 		if (r < 0)
-			return r;
+			return err_ctx(e, "make the directory of device \"%s\"", d->path);
 		dfd = parent;
 	}
 	if (mknodat(dfd, name, d->mode, makedev(d->major, d->minor)) < 0)
@@ -132,23 +134,64 @@ static int open_host_node(const struct device_node *d, int *ret_fd, struct error
 	return 0;
 }
 
+/* In place of what an image has at /dev/ptmx, which would be that of the host; all else that is there stays. */
 int devices_link(int dev_fd, uint32_t uid, uint32_t gid, struct error *e)
 {
 	for (size_t i = 0; i < ARRAY_LEN(dev_links); i++) {
-		if (symlinkat(dev_links[i].target, dev_fd, dev_links[i].name) < 0) {
-			if (errno == EEXIST) /* a device that the spec puts there */
+		const char *name = dev_links[i].name;
+
+		if (dev_links[i].needs && access(dev_links[i].needs, F_OK) < 0)
+			continue;
+		if (str_eq(name, "ptmx") && unlinkat(dev_fd, name, 0) < 0 && errno != ENOENT)
+			return err_sys(e, "remove \"/dev/ptmx\"");
+		if (symlinkat(dev_links[i].target, dev_fd, name) < 0) {
+			if (errno == EEXIST)
 				continue;
-			return err_sys(e, "link \"/dev/%s\"", dev_links[i].name);
+			return err_sys(e, "link \"/dev/%s\"", name);
 		}
-		if ((uid || gid) && fchownat(dev_fd, dev_links[i].name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
-			return err_sys(e, "give \"/dev/%s\" to %u:%u", dev_links[i].name, uid, gid);
+		if ((uid || gid) && fchownat(dev_fd, name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
+			return err_sys(e, "give \"/dev/%s\" to %u:%u", name, uid, gid);
 	}
 	return 0;
 }
 
-static int fill_node(int dev_fd, const struct mounts_env *env, const struct device_node *d, int *ret_bound_fd,
-		     struct error *e)
+static int make_own_links(int dev_fd, const struct mounts_env *env, struct error *e)
 {
+	const struct device_node root = { .path = "/dev" };
+	uint32_t uid, gid;
+	int r = host_ids(env, &root, &uid, &gid, e);
+
+	return r < 0 ? r : devices_link(dev_fd, uid, gid, e);
+}
+
+/* A node that is the container's own, to be bound on a place where its root may make none. Fails (then there is the
+ * host's): EPERM where the caller may not make nodes either, EINVAL where the kernel does not clone detached mounts
+ * (before Linux 6.15). */
+static int make_to_bind(int *scratch_fd, const struct device_node *d, uint32_t uid, uint32_t gid, int *ret_fd,
+			struct error *e)
+{
+	const struct mount_param params[] = { MOUNT_PARAM("mode", "755") };
+	cleanup_free char *name = NULL;
+	int r = 0;
+
+	if (*scratch_fd < 0)
+		r = mount_new("tmpfs", params, ARRAY_LEN(params), MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
+			      scratch_fd, e);
+	if (r < 0)
+		return r;
+	name = str_fmt("%c-%u-%u-%u-%u-%o", S_ISBLK(d->mode) ? 'b' : 'c', d->major, d->minor, uid, gid,
+		       d->mode);
+	r = make_node(*scratch_fd, name, d, uid, gid, e);
+	if (r < 0 && (!e || e->sys != EEXIST))
+		return r;
+	err_clear(e);
+	return mount_clone(*scratch_fd, name, false, true, ret_fd, e);
+}
+
+static int fill_node(int dev_fd, const struct mounts_env *env, const struct device_node *d, int *scratch_fd,
+		     int *ret_bound_fd, struct error *e)
+{
+	struct error first = ERROR_INIT;
 	uint32_t uid, gid;
 	int r;
 
@@ -158,9 +201,16 @@ static int fill_node(int dev_fd, const struct mounts_env *env, const struct devi
 			r = make_node(dev_fd, d->path + strlen("/dev/"), d, uid, gid, e);
 		if (r >= 0 || !e || e->sys != EPERM)
 			return r;
-	} else if ((!env->plan->in_user_ns && !env->plan->dev_by_init) ||
+	} else if ((!env->plan->in_user_ns && !env->plan->dev_by_init) || S_ISFIFO(d->mode) ||
 		   (env->plan->binds_dev && is_in_dev(d->path))) {
 		return 0;
+	} else if (!env->plan->dev_by_init) {
+		r = host_ids(env, d, &uid, &gid, e);
+		if (r < 0)
+			return r;
+		r = make_to_bind(scratch_fd, d, uid, gid, ret_bound_fd, &first);
+		if (r >= 0)
+			return 0;
 	}
 	return open_host_node(d, ret_bound_fd, e);
 }
@@ -170,6 +220,7 @@ int devices_fill(int dev_fd, const struct mounts_env *env, struct mount_set *s, 
 	cleanup_free struct device_node *nodes = NULL;
 	size_t n = devices_list(env->create->spec, &nodes);
 	mode_t old = umask(0);
+	cleanup_close int scratch = -1;
 	int r = 0;
 
 	s->node_fds = mem_array(n + 1, sizeof(*s->node_fds));
@@ -177,30 +228,32 @@ int devices_fill(int dev_fd, const struct mounts_env *env, struct mount_set *s, 
 	for (size_t i = 0; i < n; i++)
 		s->node_fds[i] = -1;
 	for (size_t i = 0; i < n && r >= 0; i++)
-		r = fill_node(dev_fd, env, &nodes[i], &s->node_fds[i], e);
-	if (r >= 0 && dev_fd >= 0) {
-		const struct device_node root = { .path = "/dev" };
-		uint32_t uid, gid;
-
-		r = host_ids(env, &root, &uid, &gid, e);
-		if (r >= 0)
-			r = devices_link(dev_fd, uid, gid, e);
-	}
+		r = fill_node(dev_fd, env, &nodes[i], &scratch, &s->node_fds[i], e);
+	if (r >= 0 && dev_fd >= 0)
+		r = make_own_links(dev_fd, env, e);
 	umask(old);
 	return r;
 }
 
 /* ---- in the init -------------------------------------------------------------------------------- */
 
-static bool is_there(int root_fd, const struct device_node *d)
+/* 1: the device is there. 0: nothing is, or, when it will be bound, a file to bind it on. What is there and is another
+ * thing is an error (config-linux.md, "Devices"). */
+static int look_at_place(int root_fd, const struct device_node *d, bool is_bound, struct error *e)
 {
 	cleanup_close int fd = -1;
-	struct error ignored = ERROR_INIT;
+	struct error first = ERROR_INIT;
 	struct stat sb;
 
-	return path_open_in_root(root_fd, d->path, O_PATH | O_NOFOLLOW, 0, &fd, &ignored) >= 0 &&
-	       fstat(fd, &sb) == 0 && (sb.st_mode & S_IFMT) == (d->mode & S_IFMT) &&
-	       sb.st_rdev == makedev(d->major, d->minor);
+	if (path_open_in_root(root_fd, d->path, O_PATH | O_NOFOLLOW, 0, &fd, &first) < 0)
+		return 0; /* who makes it says why it cannot be */
+	if (fstat(fd, &sb) < 0)
+		return err_sys(e, "look at what is there");
+	if ((sb.st_mode & S_IFMT) == (d->mode & S_IFMT) && sb.st_rdev == makedev(d->major, d->minor))
+		return 1;
+	if (is_bound && S_ISREG(sb.st_mode))
+		return 0;
+	return err_new(e, ERR_INVALID, "the image has something else there (of mode 0%o)", sb.st_mode);
 }
 
 static int place_node(int root_fd, const struct device_node *d, int bound_fd, struct error *e)
@@ -208,17 +261,26 @@ static int place_node(int root_fd, const struct device_node *d, int bound_fd, st
 	cleanup_close int target = -1, parent = -1;
 	cleanup_free char *dir = NULL;
 	const char *slash = strrchr(d->path, '/');
-	int r;
+	int r = look_at_place(root_fd, d, bound_fd >= 0, e);
 
+	if (r < 0 || (r && bound_fd < 0))
+		return r;
 	if (bound_fd >= 0) {
 		r = mount_target(root_fd, d->path, false, &target, e);
 		return r < 0 ? r : mount_attach(bound_fd, target, e);
 	}
-	if (is_there(root_fd, d))
-		return 0;
 	dir = str_ndup(d->path, (size_t)(slash - d->path));
 	r = mount_target(root_fd, *dir ? dir : "/", true, &parent, e);
 	return r < 0 ? r : make_node(parent, slash + 1, d, d->uid, d->gid, e);
+}
+
+/* The image's own /dev, where nothing was mounted. */
+static int place_links(int root_fd, struct error *e)
+{
+	cleanup_close int dev = -1;
+	int r = mount_target(root_fd, "/dev", true, &dev, e);
+
+	return r < 0 ? r : devices_link(dev, 0, 0, e);
 }
 
 int devices_place(struct mount_set *s, const struct oci_create *o, int root_fd, struct error *e)
@@ -237,6 +299,8 @@ int devices_place(struct mount_set *s, const struct oci_create *o, int root_fd, 
 		if (r < 0)
 			err_ctx(e, "device \"%s\"", nodes[i].path);
 	}
+	if (r >= 0 && !s->plan->makes_dev && !s->plan->binds_dev)
+		r = place_links(root_fd, e);
 	umask(old);
 	return r;
 }

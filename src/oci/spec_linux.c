@@ -3,6 +3,7 @@
 #include <sys/mount.h>
 #include <sys/personality.h>
 
+#include "base/path.h"
 #include "oci/spec_internal.h"
 
 /* ---- namespaces and ids ------------------------------------------------------------------------- */
@@ -101,7 +102,11 @@ static const struct range mode_range = { 0, 07777 };
 static int check_device(struct reader *r, void *item)
 {
 	struct oci_device *d = item;
+	cleanup_free char *clean = path_clean(d->path);
 
+	if (strcmp(clean, "/") == 0)
+		return reader_fail_at(r, "path", ERR_INVALID, "\"%s\" is the root", d->path);
+	d->path = arena_str(r->arena, clean);
 	if (d->type != 'p' && (d->major < 0 || d->minor < 0))
 		return reader_fail_at(r, d->major < 0 ? "major" : "minor", ERR_INVALID,
 				      "is missing: \"%s\" is a device", d->path);
