@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from bundles import HULL, bundle, pytestmark  # noqa: F401 pylint: disable=unused-import
-from test_hull_mounts import Mounted, add_mount, bind, fails, output, tmpfs, user_namespace
+from test_hull_mounts import Mounted, add_mount, bind, fails, output, own_cgroup, tmpfs, user_namespace  # noqa: F401
 
 DEFAULTS = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
 LINKS = {"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2",

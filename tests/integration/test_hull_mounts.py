@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mounts of a container as it sees them itself (OCI config.md, "Mounts"; config-linux.md)."""
-import ctypes
 import json
 import os
 import pathlib
@@ -11,7 +10,11 @@ import pytest
 
 from bundles import bundle, pytestmark  # noqa: F401 pylint: disable=unused-import
 
-libc = ctypes.CDLL(None, use_errno=True)
+
+@pytest.fixture(autouse=True)
+def own_cgroup(bundle):
+    """Not the name of the container alone, which others on this machine may have as well."""
+    bundle.edit(lambda c: c["linux"].update(cgroupsPath=f"/hull-test-{os.getpid()}/c"))
 
 
 class Mount:
