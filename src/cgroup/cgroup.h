@@ -191,6 +191,11 @@ struct cgroup_resources {
 
 struct cgroup;
 
+/* Where the cgroup of a container goes when nobody said: "/hull/NAME". Without full access (above), beside our own in
+ * v2, where what is delegated to a user begins (our own holds us, so a child of it would get no controllers; it is the
+ * second choice). The caller frees it. */
+char *cgroup_default_path(const struct cgroup_host *host, const char *name) MUST_USE;
+
 /* All below take a cgroup that is in some hierarchies only: the others do not count. */
 
 /* Make the cgroup with its missing parents (v2: with the controllers enabled down the path; v1: with the

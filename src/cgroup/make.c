@@ -328,6 +328,15 @@ static int check_reach(const struct maker *m, uint32_t needed, struct error *e)
 		names, err_msg(&m->why));
 }
 
+/* A directory of this name that is there already may be somebody else's: root's container of the same id. */
+static int check_owner(const struct maker *m, size_t i, struct error *e)
+{
+	if (m->made[i] > 0 || faccessat(m->cg->dfd[i], "cgroup.procs", W_OK, AT_EACCESS) == 0)
+		return 0;
+	return cgroup_fail(e, errno, "use cgroup \"%s\" in %s, which is there already", m->cg->path,
+			   m->host->hier[i].mount_point);
+}
+
 static int make_in(struct maker *m, size_t i, struct error *e)
 {
 	size_t made_from = m->parts.n;
@@ -400,6 +409,8 @@ static int make_hierarchies(struct maker *m, bool *ret_is_new, struct error *e)
 		struct error why = ERROR_INIT;
 		int r = make_in(m, i, m->host->may_lack_access ? &why : e);
 
+		if (r >= 0 && m->host->may_lack_access)
+			r = check_owner(m, i, &why);
 		if (r == -ERR_DENIED && m->host->may_lack_access)
 			leave_out(m, i, &why);
 		else if (r < 0)
@@ -508,4 +519,31 @@ unsigned cgroup_missing_parents(const struct cgroup_host *host, const char *path
 		most = missing > most ? missing : most;
 	}
 	return most;
+}
+
+/* ---- where nobody said ---------------------------------------------------------------------------- */
+
+static bool can_write(const struct cgroup_host *host, const char *path)
+{
+	cleanup_strv struct strv parts = STRV_INIT;
+	cleanup_close int dfd = -1;
+
+	strv_split(&parts, path, "/");
+	dfd = cgroup_open_chain(host->hier[host->v2].root_dfd, &parts, parts.n);
+	return dfd >= 0 && faccessat(dfd, "cgroup.procs", W_OK, AT_EACCESS) == 0;
+}
+
+char *cgroup_default_path(const struct cgroup_host *host, const char *name)
+{
+	cleanup_free char *parent = NULL;
+	char text[4096], *own;
+
+	if (host->may_lack_access && host->v2 >= 0 && own_path_v2(text, sizeof(text), &own) == 0 && own[1]) {
+		parent = str_ndup(own, (size_t)(strrchr(own, '/') - own));
+		if (can_write(host, parent))
+			return str_fmt("%s/hull-%s", parent, name);
+		if (can_write(host, own))
+			return str_fmt("%s/hull-%s", own, name);
+	}
+	return str_fmt("/hull/%s", name);
 }

@@ -70,6 +70,7 @@
 #include "sys/caps.h"
 #include "sys/ns.h"
 #include "sys/pidfd.h"
+#include "userns/rootless.h"
 #include "userns/userns.h"
 
 void oci_init_done(struct oci_init *i)
@@ -241,6 +242,8 @@ static int make_user_ns(struct build *b, struct error *e)
 {
 	int r;
 
+	if (!b->o->needs_user_ns && b->plan.makes[OCI_NS_USER] && rootless_in_child_ns())
+		return userns_check_maps(b->uids, b->gids, e);
 	if (!b->o->needs_user_ns)
 		return 0;
 	if (!b->plan.in_user_ns && !caps_have(CAP_SYS_ADMIN))
@@ -281,7 +284,7 @@ static int make_cgroup(struct build *b, struct error *e)
 		return 0;
 	b->cgroup_path = b->o->cgroup_path ? b->o->cgroup_path : l->cgroups_path;
 	if (!b->cgroup_path)
-		b->cgroup_path = b->own_cgroup_path = str_fmt("/hull/%s", b->o->id);
+		b->cgroup_path = b->own_cgroup_path = cgroup_default_path(b->o->cgroups, b->o->id);
 	cgroup_resources_of(&l->resources, &res, &lists);
 	r = cgroup_create(b->o->cgroups, b->cgroup_path, &res, &b->cgroup, e);
 	/* None: we may make none, and none is needed (cgroup_host_may_lack_access()). */

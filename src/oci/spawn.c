@@ -24,6 +24,7 @@
 #include "base/proc.h"
 #include "sys/ns.h"
 #include "sys/vchild.h"
+#include "userns/denied.h"
 
 /* On the stack of a vchild (see there). */
 __attribute__((no_sanitize_address)) static int clone_main(struct spawn *s, bool clone_parent,
@@ -44,10 +45,16 @@ __attribute__((no_sanitize_address)) static int clone_main(struct spawn *s, bool
 	pid = syscall(SYS_clone3, &args, sizeof(args));
 	if (pid == 0)
 		_exit(s->main(s->arg));
-	if (pid < 0)
-		return err_sysk(e, errno == ENOSPC || errno == EAGAIN ? ERR_LIMIT : ERR_SYS, errno,
-				"clone a process into new namespaces (flags 0x%llx)",
-				(unsigned long long)args.flags);
+	if (pid < 0) {
+		int sys = errno;
+		int r = err_sysk(e, sys == ENOSPC || sys == EAGAIN ? ERR_LIMIT : ERR_SYS, sys,
+				 "clone a process into new namespaces (flags 0x%llx)",
+				 (unsigned long long)args.flags);
+
+		if (args.flags & CLONE_NEWUSER)
+			userns_denied_hint(sys, e);
+		return r;
+	}
 	s->pid = (pid_t)pid;
 	return 0;
 }

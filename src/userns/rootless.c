@@ -38,7 +38,7 @@ struct rootless rootless_decide(const struct rootless_facts *f, enum rootless_wo
 	};
 }
 
-static bool in_child_ns(void)
+bool rootless_in_child_ns(void)
 {
 	struct stat sb;
 
@@ -61,7 +61,7 @@ struct rootless_facts rootless_look(void)
 {
 	struct rootless_facts f = {
 		.euid = geteuid(),
-		.in_child_ns = in_child_ns(),
+		.in_child_ns = rootless_in_child_ns(),
 		.may_mount = caps_have(CAP_SYS_ADMIN),
 		.user = getenv("USER"),
 		.runtime_dir = getenv("XDG_RUNTIME_DIR"),

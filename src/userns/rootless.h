@@ -37,5 +37,7 @@ struct rootless rootless_decide(const struct rootless_facts *facts, enum rootles
 /* Find the facts out: a few system calls; the environment's strings are borrowed. What cannot be found out counts as
  * in favour of the initial namespace's root. */
 struct rootless_facts rootless_look(void);
+/* One of the facts alone. */
+bool rootless_in_child_ns(void);
 
 #endif

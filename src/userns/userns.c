@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/mem.h"
 #include "base/str.h"
 #include "sys/caps.h"
 #include "sys/ns.h"
@@ -131,6 +132,16 @@ static int start_holder(char *stack, struct proc *ret_proc, struct error *e)
 	return 0;
 }
 
+static int read_map(int proc_dfd, const char *file, struct idmap *ret, struct error *e)
+{
+	cleanup_buf struct buf text = BUF_INIT;
+	int r = read_text(proc_dfd, file, &text, e);
+
+	if (r == 0)
+		r = idmap_parse(ret, buf_str(&text), text.len, e);
+	return r < 0 ? err_ctx(e, "\"%s\"", file) : 0;
+}
+
 /* What of the map can be written only by newuidmap(1) and its like: all that is not allowed without privilege
  * (user_namespaces(7)), which is our own id alone. */
 static bool needs_helper(const struct idmap *map, unsigned int cap, uint32_t own)
@@ -154,17 +165,50 @@ static int map_by_any_means(int proc_dfd, pid_t pid, const struct idmap *uids, c
 	return r < 0 ? r : idmap_write(proc_dfd, "gid_map", gids, e);
 }
 
+/* With privilege, what is mapped where we are can be given on, and nothing else. */
+static int check_outer(const struct idmap *map, const char *file, const char *kind, struct error *e)
+{
+	cleanup_free struct idmap *own = NEW(struct idmap);
+	int r = read_map(AT_FDCWD, file, own, e);
+
+	for (size_t i = 0; i < map->n && r == 0; i++) {
+		const struct idmap_extent *x = &map->x[i];
+		uint64_t at = x->host_id, end = at + x->length;
+
+		/* The kernel wants each extent within one of ours. */
+		for (size_t j = 0; j < own->n && at < end; j++)
+			if (x->host_id >= own->x[j].container_id &&
+			    end <= (uint64_t)own->x[j].container_id + own->x[j].length)
+				at = end;
+		if (at < end)
+			r = err_new(
+				e, ERR_INVALID,
+				"linux.%sMappings[%zu]: container %s %u to host %s %u, size %u: hull runs in "
+				"a user "
+				"namespace itself, and in there is no range with all of these host %ss (%s)",
+				kind, i, kind, x->container_id, kind, x->host_id, x->length, kind, file);
+	}
+	return r;
+}
+
+static int check_one(const struct idmap *map, unsigned int cap, uint32_t own, enum subid_kind kind,
+		     struct error *e)
+{
+	if (needs_helper(map, cap, own))
+		return subid_check_self(kind, map, e);
+	return kind == SUBID_UID ? check_outer(map, "/proc/self/uid_map", "uid", e)
+				 : check_outer(map, "/proc/self/gid_map", "gid", e);
+}
+
 int userns_check_maps(const struct idmap *uids, const struct idmap *gids, struct error *e)
 {
 	int r = idmap_check(uids, false, "uid", e);
 
 	if (r == 0)
 		r = idmap_check(gids, false, "gid", e);
-	if (r == 0 && needs_helper(uids, CAP_SETUID, geteuid()))
-		r = subid_check_self(SUBID_UID, uids, e);
-	if (r == 0 && needs_helper(gids, CAP_SETGID, getegid()))
-		r = subid_check_self(SUBID_GID, gids, e);
-	return r;
+	if (r == 0)
+		r = check_one(uids, CAP_SETUID, geteuid(), SUBID_UID, e);
+	return r == 0 ? check_one(gids, CAP_SETGID, getegid(), SUBID_GID, e) : r;
 }
 
 bool userns_denies_setgroups(const struct idmap *gids)
@@ -244,16 +288,6 @@ int userns_make(const struct idmap *uids, const struct idmap *gids, int *ret_fd,
 	int r = make_held(map_by_any_means, uids, gids, ret_fd, e);
 
 	return r < 0 ? err_ctx(e, "make a user namespace") : 0;
-}
-
-static int read_map(int proc_dfd, const char *file, struct idmap *ret, struct error *e)
-{
-	cleanup_buf struct buf text = BUF_INIT;
-	int r = read_text(proc_dfd, file, &text, e);
-
-	if (r == 0)
-		r = idmap_parse(ret, buf_str(&text), text.len, e);
-	return r < 0 ? err_ctx(e, "\"%s\"", file) : 0;
 }
 
 int userns_read_maps(int user_fd, struct idmap *ret_uids, struct idmap *ret_gids, struct error *e)
