@@ -540,7 +540,7 @@ def test_worker_is_confined_while_it_works(node):
         for _ in range(100):
             time.sleep(0.05)
             pids = descendants(pull.pid)
-            if len(pids) == 3 and status_of(pids[2])["Seccomp"] == "2":
+            if len(pids) == 3 and status_of(pids[2])["Seccomp"] == "2" and os.listdir(f"/proc/{pids[2]}/root"):
                 break
         fetcher, unpacker, layer = pids
         everything = {pid: status_of(pid) for pid in pids}
