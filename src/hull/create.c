@@ -215,7 +215,11 @@ static int save_state(struct creation *c, struct error *e)
 static int make_container(struct creation *c, struct error *e)
 {
 	struct oci_create o = OCI_CREATE_INIT;
+	cleanup_close int filters = -1;
 	int r;
+
+	if (c->spec->linux.seccomp)
+		filters = state_open_filters(c->h->root, c->h->state_sticky);
 
 	o.id = c->id;
 	o.spec = c->spec;
@@ -227,6 +231,7 @@ static int make_container(struct creation *c, struct error *e)
 	o.no_pivot = c->opts->no_pivot;
 	o.new_keyring = !c->opts->no_new_keyring;
 	o.gate_listen_fd = c->listen_fd;
+	o.seccomp_cache_dfd = filters;
 	o.preserve_fds = c->passed_fds;
 	r = save_intent(c, e);
 	if (r >= 0)

@@ -217,7 +217,7 @@ static int run_in(struct hull *h, struct container *c, const struct exec_opts *o
 	CLEANUP(oci_init_done) struct oci_init made = OCI_INIT_INIT;
 	cleanup_close int pidfd_sock = -1;
 	struct oci_exec x = OCI_EXEC_INIT;
-	cleanup_close int console_sock = -1;
+	cleanup_close int console_sock = -1, filters = -1;
 	int r = prepare_terminal(o, p, &console_sock, e);
 
 	if (r >= 0)
@@ -236,6 +236,8 @@ static int run_in(struct hull *h, struct container *c, const struct exec_opts *o
 	x.cgroup = cgroup;
 	x.needs_user_ns = h->rootless.needs_user_ns;
 	x.preserve_fds = o->preserve_fds;
+	if (spec->linux.seccomp)
+		x.seccomp_cache_dfd = filters = state_open_filters(h->root, h->state_sticky);
 	if (!o->detach)
 		foreground_prepare(false);
 	if (r >= 0)

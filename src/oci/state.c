@@ -97,6 +97,21 @@ int state_remove_dir(const char *root, const char *id, struct error *e)
 	return path_remove_tree(root_dfd, id, e);
 }
 
+int state_open_filters(const char *root, mode_t sticky)
+{
+	cleanup_close int root_dfd = -1, fd = -1;
+	struct stat sb;
+
+	if (open_root(root, &root_dfd) < 0)
+		return -1;
+	fd = openat(root_dfd, STATE_FILTERS, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT && mkdirat(root_dfd, STATE_FILTERS, 0700 | sticky) == 0)
+		fd = openat(root_dfd, STATE_FILTERS, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &sb) < 0 || sb.st_uid != geteuid() || sb.st_mode & 022)
+		return -1;
+	return take_fd(fd);
+}
+
 static int compare_names(const void *a, const void *b)
 {
 	return strcmp(*(char *const *)a, *(char *const *)b);

@@ -5,6 +5,7 @@
  *			pid of the one who creates
  *	config.json	the spec as it was at create
  *	start.sock	the gate, until the container was started
+ * and beside them ROOT/:seccomp, with the filters that profiles were compiled to (seccomp_cache.c).
  * hull-pod does not use it: it is a process that remembers. */
 #ifndef HULL_OCI_STATE_H
 #define HULL_OCI_STATE_H
@@ -39,6 +40,7 @@ DEFINE_CLEANUP_VALUE(struct oci_state, oci_state_done)
 #define STATE_CONFIG "config.json"
 #define STATE_INTENT "creating.json"
 #define STATE_SOCKET "start.sock"
+#define STATE_FILTERS ":seccomp" /* in ROOT */
 
 /* Letters, digits and "_+-.", not "." or "..", at most 1024 bytes (runc's rule). Fails: INVALID. */
 int state_check_id(const char *id, struct error *e) MUST_USE;
@@ -49,6 +51,9 @@ int state_make_dir(const char *root, const char *id, mode_t sticky, int *ret_dfd
 /* Fails: INVALID, NOT_FOUND ("container does not exist"), SYS. */
 int state_open_dir(const char *root, const char *id, int *ret_dfd, struct error *e) MUST_USE;
 int state_remove_dir(const char *root, const char *id, struct error *e) MUST_USE;
+/* A directory of compiled seccomp filters (confine.h) beside the containers, made when it is missing; its name is no
+ * id. -1 when there can be none, or one that is not ours alone: that costs time, nothing else. */
+int state_open_filters(const char *root, mode_t sticky) MUST_USE;
 /* The ids there are, sorted. */
 int state_list(const char *root, struct strv *ret_ids, struct error *e) MUST_USE;
 
