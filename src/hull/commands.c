@@ -4,22 +4,13 @@
 
 /* Each is in the file that does it. */
 extern const struct command command_create, command_delete, command_exec, command_kill, command_list,
-	command_pause, command_ps, command_resume, command_run, command_spec, command_start, command_state;
+	command_pause, command_ps, command_resume, command_run, command_spec, command_start, command_state,
+	command_update;
 
 const struct command *const hull_commands[] = {
-	&command_create,
-	&command_delete,
-	&command_exec,
-	&command_kill,
-	&command_list,
-	&command_pause,
-	&command_ps,
-	&command_resume,
-	&command_run,
-	&command_spec,
-	&command_start,
-	&command_state,
-	NULL,
+	&command_create, &command_delete, &command_exec,   &command_kill, &command_list,
+	&command_pause,	 &command_ps,	  &command_resume, &command_run,  &command_spec,
+	&command_start,	 &command_state,  &command_update, NULL,
 };
 
 const struct command *command_find(const char *name)

@@ -75,9 +75,6 @@ static int check_supported(struct reader *r, const struct oci_spec *spec)
 		{ "linux.intelRdt", spec->linux.intel_rdt },
 		{ "linux.memoryPolicy", spec->linux.memory_policy },
 		{ "linux.netDevices", spec->linux.net_devices.n > 0 },
-		{ "linux.resources.rdma", spec->linux.resources.rdma.n > 0 },
-		{ "linux.resources.network",
-		  spec->linux.resources.net_class_id.is_set || spec->linux.resources.net_priorities.n > 0 },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(wishes); i++) {
