@@ -2,16 +2,18 @@
 /* The table of the commands, and the options before them. */
 #include "hull/hull.h"
 
-/* Each is in the file that does it. */
-extern const struct command command_create, command_delete, command_exec, command_kill, command_list,
-	command_pause, command_ps, command_resume, command_run, command_spec, command_start, command_state,
-	command_update;
+/* clang-format off: a line a command */
+#define COMMANDS(each)                                                                                   \
+	each(completion) each(create) each(delete) each(exec) each(kill) each(list) each(pause) each(ps) \
+		each(resume) each(run) each(spec) each(start) each(state) each(update)
+/* clang-format on */
 
-const struct command *const hull_commands[] = {
-	&command_create, &command_delete, &command_exec,   &command_kill, &command_list,
-	&command_pause,	 &command_ps,	  &command_resume, &command_run,  &command_spec,
-	&command_start,	 &command_state,  &command_update, NULL,
-};
+/* Each is in the file that does it. */
+#define DECLARE(name) extern const struct command command_##name;
+COMMANDS(DECLARE)
+
+#define ENTRY(name) &command_##name,
+const struct command *const hull_commands[] = { COMMANDS(ENTRY) NULL };
 
 const struct command *command_find(const char *name)
 {

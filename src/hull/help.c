@@ -10,7 +10,7 @@ static void print_row(FILE *out, const char *left, const char *text)
 {
 	int n = fprintf(out, "  %s", left);
 
-	if (n >= TEXT_COLUMN)
+	if (n > TEXT_COLUMN - 2)
 		n = fprintf(out, "\n") - 1;
 	fprintf(out, "%*s%s\n", TEXT_COLUMN - n, "", text);
 }
@@ -54,6 +54,7 @@ void help_hull(void)
 	     "commands:");
 	for (const struct command *const *c = hull_commands; *c; c++)
 		print_row(stdout, (*c)->name, (*c)->summary);
+	puts("\n\"hull COMMAND --help\" or \"hull help COMMAND\" tells more of a command");
 	print_options(stdout, hull_options);
 }
 

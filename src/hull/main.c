@@ -77,14 +77,23 @@ static int check_count(const struct command *c, int n, struct error *e)
 /* argv[0] is the command's name. */
 static int run_command(struct hull *h, int argc, char **argv)
 {
-	const struct command *c = command_find(argv[0]);
+	bool is_help = str_eq(argv[0], "help") || str_eq(argv[0], "h");
+	const struct command *c = command_find(is_help ? argv[1] : argv[0]);
 	struct error e = ERROR_INIT;
 	bool wants_help = false;
 	void *options;
 	int n, r;
 
+	if (is_help && argc == 1) {
+		help_hull();
+		return 0;
+	}
+	if (c && is_help) {
+		help_command(c);
+		return 0;
+	}
 	if (!c) {
-		err_new(&e, ERR_INVALID, "unknown command \"%s\"", argv[0]);
+		err_new(&e, ERR_INVALID, "unknown command \"%s\"", argv[is_help]);
 		help_usage(NULL);
 		return report(h, &e, 3);
 	}
