@@ -16,6 +16,8 @@
 #include "base/proc.h"
 #include "hull/hull.h"
 #include "oci/hooks.h"
+#include "oci/intel_rdt.h"
+#include "oci/seccomp_agent.h"
 
 void container_done(struct container *c)
 {
@@ -88,33 +90,62 @@ int container_spec(const struct container *c, struct oci_spec **ret, struct erro
 	return r < 0 ? r : oci_spec_parse(buf_str(&text), text.len, ret, e);
 }
 
-/* What these hooks fail with is for the log: the container runs, or is gone, all the same (OCI runtime.md,
- * "Lifecycle"). */
-static void container_hooks(const struct container *c, enum oci_hook_kind kind, const char *status)
+static struct hook_state state_for(const struct container *c, const char *status)
+{
+	return (struct hook_state){
+		.id = c->state.id, .status = status, .bundle = c->state.bundle, .pid = c->state.pid
+	};
+}
+
+static int poststart_hooks(const struct container *c, struct error *e)
 {
 	CLEANUP(oci_spec_free) struct oci_spec *spec = NULL;
-	const struct hook_state state = {
-		.id = c->state.id,
-		.status = status,
-		.bundle = c->state.bundle,
-		.pid = kind == OCI_HOOK_POSTSTOP ? 0 : c->state.pid,
-	};
-	struct error e = ERROR_INIT;
+	const struct hook_state state = state_for(c, "running");
 	int r;
 
 	if (!c->state.has_late_hooks)
+		return 0;
+	r = container_spec(c, &spec, e);
+	return r < 0 ? r : hooks_run(spec, OCI_HOOK_POSTSTART, &state, e);
+}
+
+static void poststop_hooks(const struct container *c)
+{
+	CLEANUP(oci_spec_free) struct oci_spec *spec = NULL;
+	struct error e = ERROR_INIT;
+
+	if (!c->state.has_late_hooks)
 		return;
-	r = container_spec(c, &spec, &e);
-	if (r >= 0)
-		r = hooks_run(spec, kind, &state, &e);
-	if (r < 0)
+	if (container_spec(c, &spec, &e) < 0)
 		log_warn("container \"%s\": %s", c->state.id, err_msg(&e));
+	else
+		hooks_poststop(spec, c->state.id, c->state.bundle);
+}
+
+/* Whether what failed may have been a startContainer hook (OCI runtime.md, "Lifecycle", step 7). */
+static bool has_start_hooks(const struct container *c)
+{
+	CLEANUP(oci_spec_free) struct oci_spec *spec = NULL;
+	struct error ignored = ERROR_INIT;
+
+	return container_spec(c, &spec, &ignored) >= 0 && spec->hooks[OCI_HOOK_START_CONTAINER].n;
+}
+
+int container_give_listener(void *arg, pid_t pid, int fd, struct error *e)
+{
+	const struct container *c = arg;
+	const struct hook_state state = state_for(c, state_status_name(c->status));
+	CLEANUP(oci_spec_free) struct oci_spec *spec = NULL;
+	int r = container_spec(c, &spec, e);
+
+	return r < 0 ? r : seccomp_agent_send(spec, &state, pid ? pid : c->state.pid, fd, e);
 }
 
 int container_start(struct container *c, struct error *e)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	char dir[PATH_FD_SIZE];
+	const struct oci_listener listener = { container_give_listener, c };
 	cleanup_close int sock = -1;
 	int r;
 
@@ -126,14 +157,28 @@ int container_start(struct container *c, struct error *e)
 	sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (sock < 0 || connect(sock, (struct sockaddr *)&addr, sizeof(addr)) < 0)
 		return err_sys(e, "reach the init of container \"%s\"", c->state.id);
-	r = oci_start(sock, e);
-	if (r < 0)
+	r = oci_start(sock, &listener, e);
+	if (r < 0) {
+		c->has_failed_hook = has_start_hooks(c);
 		return err_ctx(e, "start container \"%s\"", c->state.id);
+	}
 	if (unlinkat(c->dfd, STATE_SOCKET, 0) < 0)
 		return err_sys(e, "note that container \"%s\" was started", c->state.id);
 	c->status = OCI_RUNNING;
-	container_hooks(c, OCI_HOOK_POSTSTART, "running");
-	return 0;
+	r = poststart_hooks(c, e);
+	c->has_failed_hook = r < 0;
+	return r < 0 ? err_ctx(e, "start container \"%s\"", c->state.id) : 0;
+}
+
+static int remove_rdt(const struct container *c, struct error *e)
+{
+	cleanup_close int dfd = -1;
+	int r;
+
+	if (!c->state.rdt_made)
+		return 0;
+	r = intel_rdt_open(&dfd, e);
+	return r < 0 ? r : intel_rdt_remove(dfd, c->state.rdt_made, e);
 }
 
 /* SIGKILL to the init takes its pid namespace along; without one of its own, the cgroup is what it left behind. */
@@ -160,7 +205,10 @@ int container_end(struct hull *h, struct container *c, struct error *e)
 		if (poll(&p, 1, 10000) == 0)
 			return err_new(e, ERR_TIMEOUT, "container \"%s\" does not die", c->state.id);
 	}
-	container_hooks(c, OCI_HOOK_POSTSTOP, "stopped");
+	r = remove_rdt(c, e);
+	if (r < 0)
+		return r;
+	poststop_hooks(c);
 	return 0;
 }
 

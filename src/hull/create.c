@@ -208,6 +208,7 @@ static int save_state(struct creation *c, struct error *e)
 		str_set(&s.cgroup_path, cgroup_path(c->init.cgroup));
 		s.cgroup_parents = cgroup_made_parents(c->init.cgroup);
 	}
+	str_set(&s.rdt_made, c->init.rdt_made);
 	s.pid = c->init.pid;
 	return write_record(c, STATE_FILE, &s, e);
 }
@@ -232,6 +233,7 @@ static int make_container(struct creation *c, struct error *e)
 	o.new_keyring = !c->opts->no_new_keyring;
 	o.gate_listen_fd = c->listen_fd;
 	o.seccomp_cache_dfd = filters;
+	o.caps_lenient = true;
 	o.preserve_fds = c->passed_fds;
 	r = save_intent(c, e);
 	if (r >= 0)
@@ -267,6 +269,7 @@ static void undo(struct creation *c)
 			str_set(&made.state.cgroup_path, cgroup_path(c->init.cgroup));
 			made.state.cgroup_parents = cgroup_made_parents(c->init.cgroup);
 		}
+		str_set(&made.state.rdt_made, c->init.rdt_made);
 		made.dfd = take_fd(c->dfd);
 		made.pid_fd = take_fd(c->init.pid_fd);
 		r = container_end(c->h, &made, &e);

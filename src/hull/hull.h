@@ -40,6 +40,7 @@ struct container {
 	int dfd; /* of its state directory */
 	enum oci_status status;
 	int pid_fd; /* -1 when stopped */
+	bool has_failed_hook; /* in container_start(): the container has to go */
 };
 #define CONTAINER_INIT ((struct container){ .dfd = -1, .pid_fd = -1 })
 void container_done(struct container *c);
@@ -50,7 +51,9 @@ enum oci_status container_full_status(struct hull *h, struct container *c);
 int container_cgroup(const struct hull *h, const struct container *c, struct cgroup_host **ret_host,
 		     struct cgroup **ret_cgroup, struct error *e) MUST_USE;
 int container_spec(const struct container *c, struct oci_spec **ret, struct error *e) MUST_USE;
-/* Open the gate of a created container. */
+/* For oci_start() and oci_exec(); arg is a struct container: hand a seccomp listener to the agent of its profile. */
+int container_give_listener(void *arg, pid_t pid, int fd, struct error *e) MUST_USE;
+/* Open the gate of a created container. When it fails and has_failed_hook is set then, the caller destroys it. */
 int container_start(struct container *c, struct error *e) MUST_USE;
 /* Kill what lives of it, remove its cgroup, run its poststop hooks. */
 int container_end(struct hull *h, struct container *c, struct error *e) MUST_USE;

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/proc.h"
 #include "hull/hull.h"
 
@@ -13,7 +14,17 @@ static int start_run(struct hull *h, void *options, char **args, struct error *e
 	int r = container_load(h, args[0], &c, e);
 
 	(void)options;
-	return r < 0 ? r : container_start(&c, e);
+	if (r < 0)
+		return r;
+	r = container_start(&c, e);
+	if (r < 0 && c.has_failed_hook) {
+		struct error why = ERROR_INIT;
+
+		/* OCI runtime.md, "Lifecycle": a hook that fails leads to step 12, the end of the container. */
+		if (container_destroy(h, &c, &why) < 0)
+			log_warn("%s", err_msg(&why));
+	}
+	return r;
 }
 
 const struct command command_start = {

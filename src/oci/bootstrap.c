@@ -5,10 +5,10 @@
  *   ------------------------------------------    ------------------------------------------------------
  *   plan: namespaces, mounts, ids (pure)
  *   open namespaces to join, the host's /proc
- *   make the cgroup with its limits
+ *   confinement prepared (seccomp compiled)
+ *   make the cgroup with its limits, the resctrl group
  *   root file system as a detached tree
  *   mount sources as detached trees, /dev filled
- *   confinement prepared (seccomp compiled)
  *   clone: joins, new namespaces, v2 cgroup  --->  enters v1 cgroups, new session, default signals
  *   writes id maps of a new user namespace   --->  becomes root of its user namespace
  *                                                  cgroup and time namespaces, hostname, sysctls
@@ -60,6 +60,7 @@
 #include "oci/confine.h"
 #include "oci/hooks.h"
 #include "oci/init.h"
+#include "oci/intel_rdt.h"
 #include "oci/mounts.h"
 #include "oci/oom_lend.h"
 #include "oci/plan.h"
@@ -83,6 +84,7 @@ void oci_init_done(struct oci_init *i)
 		close(i->console_fd);
 	if (i->cgroup)
 		cgroup_free(i->cgroup);
+	free(i->rdt_made);
 	*i = OCI_INIT_INIT;
 }
 
@@ -99,6 +101,9 @@ struct build {
 	const char *cgroup_path;
 	char *own_cgroup_path;
 	char *bundle, *root_path; /* only with hooks */
+	bool is_prepared;	  /* hooks have run, or were about to: poststop is their other half */
+	struct intel_rdt rdt;
+	int rdt_dfd; /* -1 without linux.intelRdt */
 	struct confine *confine;
 	int root_tree, null_fd, console_fd, sync[2];
 	bool setgroups_denied; /* in the container's user namespace, as far as is known before */
@@ -127,6 +132,9 @@ static void build_done(struct build *b)
 	oom_lend_end(&b->oom);
 	mount_set_done(&b->mounts);
 	oci_plan_done(&b->plan);
+	intel_rdt_done(&b->rdt);
+	if (b->rdt_dfd >= 0)
+		close(b->rdt_dfd);
 	confine_free_p(&b->confine);
 	cgroup_free_p(&b->cgroup);
 	free(b->uids);
@@ -273,6 +281,24 @@ static int go_dark(struct build *b, struct error *e)
 	return r;
 }
 
+static int open_rdt(struct build *b, struct error *e)
+{
+	const struct oci_intel_rdt *spec = b->o->spec->linux.intel_rdt;
+	int r;
+
+	if (!spec)
+		return 0;
+	r = intel_rdt_plan(spec, b->o->id, &b->rdt, e);
+	if (r >= 0)
+		r = intel_rdt_open(&b->rdt_dfd, e);
+	return r < 0 ? r : intel_rdt_check(b->rdt_dfd, &b->rdt, e);
+}
+
+static int make_rdt(struct build *b, struct error *e)
+{
+	return b->rdt_dfd < 0 ? 0 : intel_rdt_make(b->rdt_dfd, &b->rdt, e);
+}
+
 static int make_cgroup(struct build *b, struct error *e)
 {
 	const struct oci_linux *l = &b->o->spec->linux;
@@ -348,12 +374,14 @@ static int prepare_confinement(struct build *b, struct error *e)
 	const struct confine_opts opts = {
 		.process = &b->o->spec->process,
 		.seccomp = l->seccomp,
+		.memory_policy = l->memory_policy,
 		.personality_is_set = l->personality.is_set,
 		.personality = l->personality.domain,
 		.in_user_ns = b->plan.in_user_ns,
 		.setgroups_denied = b->setgroups_denied,
 		.by_itself = b->o->needs_user_ns,
 		.restrict_oom_score = b->o->restrict_oom_score,
+		.caps_lenient = b->o->caps_lenient,
 		.die_with_parent = b->o->die_with_parent,
 		.seccomp_cache_dfd = b->o->seccomp_cache_dfd,
 	};
@@ -451,6 +479,7 @@ static int wait_ready(struct build *b, struct error *e)
 			b->console_fd = take_fd(fd);
 			break;
 		case REPORT_PREPARED:
+			b->is_prepared = true;
 			r = runtime_hooks(b, e);
 			if (r < 0)
 				return r;
@@ -515,7 +544,10 @@ static int run_init(struct build *b, struct error *e)
 	if (r < 0)
 		return r;
 	close(take_fd(b->sync[1]));
-	r = write_maps(b, e);
+	if (b->rdt_dfd >= 0)
+		r = intel_rdt_enter(b->rdt_dfd, &b->rdt, b->spawn.pid, e);
+	if (r >= 0)
+		r = write_maps(b, e);
 	if (r >= 0)
 		r = wait_ready(b, e);
 	if (r >= 0)
@@ -526,8 +558,8 @@ static int run_init(struct build *b, struct error *e)
 static int build(struct build *b, struct error *e)
 {
 	static int (*const steps[])(struct build *, struct error *) = {
-		open_namespaces, find_maps,   check_ids,  make_user_ns,
-		go_dark,	 make_cgroup, open_trees, prepare_confinement,
+		open_namespaces,     find_maps, check_ids, open_rdt,   prepare_confinement, make_user_ns,
+		go_dark, make_cgroup, make_rdt,  open_trees,
 	};
 	int r = oci_plan_make(b->o, &b->plan, e);
 
@@ -546,12 +578,17 @@ static void undo(struct build *b)
 	unsigned int parents;
 
 	spawn_kill(&b->spawn);
-	if (!b->cgroup)
-		return;
-	parents = cgroup_made_parents(b->cgroup);
-	if (cgroup_kill(b->cgroup, 2000, &e) < 0 ||
-	    cgroup_remove(b->o->cgroups, b->cgroup_path, parents, &e) < 0)
-		log_warn("take back the cgroup of container \"%s\": %s", b->o->id, err_msg(&e));
+	if (b->cgroup) {
+		parents = cgroup_made_parents(b->cgroup);
+		if (cgroup_kill(b->cgroup, 2000, &e) < 0 ||
+		    cgroup_remove(b->o->cgroups, b->cgroup_path, parents, &e) < 0)
+			log_warn("take back the cgroup of container \"%s\": %s", b->o->id, err_msg(&e));
+	}
+	if (intel_rdt_made(&b->rdt) && intel_rdt_remove(b->rdt_dfd, intel_rdt_made(&b->rdt), &e) < 0)
+		log_warn("container \"%s\": %s", b->o->id, err_msg(&e));
+	/* OCI runtime.md, "Lifecycle", steps 3 to 5: a hook that fails leads to step 12, and so to the poststop hooks. */
+	if (b->is_prepared)
+		hooks_poststop(b->o->spec, b->o->id, b->bundle);
 }
 
 int oci_create(const struct oci_create *o, struct oci_init *ret, struct error *e)
@@ -563,6 +600,8 @@ int oci_create(const struct oci_create *o, struct oci_init *ret, struct error *e
 		.mounts = MOUNT_SET_INIT,
 		.spawn = SPAWN_INIT,
 		.opened_ns = { [0 ... OCI_NS_COUNT - 1] = -1 },
+		.rdt = INTEL_RDT_INIT,
+		.rdt_dfd = -1,
 		.root_tree = -1,
 		.null_fd = -1,
 		.console_fd = -1,
@@ -588,6 +627,7 @@ int oci_create(const struct oci_create *o, struct oci_init *ret, struct error *e
 		.start_fd = take_fd(b.sync[0]),
 		.console_fd = take_fd(b.console_fd),
 		.cgroup = take_ptr(b.cgroup),
+		.rdt_made = intel_rdt_made(&b.rdt) ? str_dup(intel_rdt_made(&b.rdt)) : NULL,
 	};
 	return 0;
 }
@@ -597,7 +637,7 @@ void oci_keep(int start_fd)
 	sync_send_byte(start_fd, SYNC_GO);
 }
 
-int oci_start(int start_fd, struct error *e)
+int oci_start(int start_fd, const struct oci_listener *listener, struct error *e)
 {
 	bool is_executing = false;
 
@@ -609,7 +649,12 @@ int oci_start(int start_fd, struct error *e)
 
 		if (r < 0)
 			return r;
-		if (kind == REPORT_EXEC)
+		if (kind == REPORT_LISTENER) {
+			r = listener->give(listener->arg, 0, fd, e);
+			if (r < 0)
+				return r;
+			sync_send_byte(start_fd, SYNC_GO);
+		} else if (kind == REPORT_EXEC)
 			is_executing = true;
 		else if (kind == REPORT_END)
 			return is_executing ? 0 : err_new(e, ERR_STATE, "the container's init is gone");

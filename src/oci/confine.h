@@ -31,6 +31,7 @@ struct confine;
 struct confine_opts {
 	const struct oci_process *process;
 	const struct oci_seccomp *seccomp; /* of spec.linux; NULL: none */
+	const struct oci_memory_policy *memory_policy; /* of spec.linux; NULL: none */
 	bool personality_is_set;
 	unsigned long personality;
 	bool in_user_ns;       /* the process ends in a user namespace other than ours, with all capabilities
@@ -67,20 +68,22 @@ int confine_outside(struct confine *c, pid_t pid, int proc_dfd, struct error *e)
 /* What the child keeps open between the stages. */
 struct confine_child {
 	int attr_fd;	 /* /proc/thread-self/attr/..., for the LSM label; -1 */
-	int listener_fd; /* out: seccomp notify fd when the profile has SCMP_ACT_NOTIFY; else -1 */
+	int report_fd;	 /* where the listener of a profile with SCMP_ACT_NOTIFY is reported (oci/sync.h) as soon
+			  * as there is one: from then on our own calls are the agent's to answer. -1: none */
 };
-#define CONFINE_CHILD_INIT ((struct confine_child){ .attr_fd = -1, .listener_fd = -1 })
+#define CONFINE_CHILD_INIT ((struct confine_child){ .attr_fd = -1, .report_fd = -1 })
 
 /* In the child, before pivot_root hides the host's /proc: opens what confine_inside() writes. Opened files
  * are close-on-exec. Does nothing without an LSM label. */
 int confine_open_child(const struct confine *c, int proc_dfd, struct confine_child *child,
 		       struct error *e) MUST_USE;
 
-/* In this order, each for a reason (confine.c): LSM exec label, personality, umask, [seccomp, when
+/* In this order, each for a reason (confine_apply.c): LSM exec label, personality, memory policy, umask, [seccomp, when
  * no_new_privs is not asked for and CAP_SYS_ADMIN must therefore still be there], bounding set, groups, gid,
  * uid with kept capabilities, capset, ambient set, no_new_privs, [seccomp]. After it only chdir, read of a
  * gate, write of an error and execve are sure to be possible.
- * The caller is single-threaded and has the capabilities of its user namespace. Fails: SYS, naming the step. */
+ * The caller is single-threaded and has the capabilities of its user namespace. Fails: SYS, naming the step; CANCELED
+ * (nobody took the listener). */
 int confine_inside(const struct confine *c, struct confine_child *child, struct error *e) MUST_USE;
 
 #endif

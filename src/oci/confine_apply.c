@@ -8,7 +8,7 @@
  *
  * Inside, in this order:
  *   LSM label        takes effect at the exec; written first, while nothing has been given up
- *   personality, umask
+ *   personality, memory policy (no privilege needed, but a profile may forbid the call), umask
  *   seccomp          here only without no_new_privs: then it needs CAP_SYS_ADMIN, which goes next. The profile must
  *                    then allow the calls below
  *   bounding set     needs CAP_SETPCAP
@@ -21,6 +21,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/ioprio.h>
+#include <linux/seccomp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -31,6 +32,7 @@
 #include <unistd.h>
 
 #include "oci/confine_internal.h"
+#include "oci/sync.h"
 #include "sys/caps.h"
 #include "sys/seccomp.h"
 
@@ -202,12 +204,28 @@ static int set_ids_and_caps(const struct confine *c, struct error *e)
 	return r < 0 ? r : caps_set_ambient(c->caps[OCI_CAP_AMBIENT], e);
 }
 
-static int set_seccomp(const struct confine *c, struct error *e)
+/* Whoever has the other end of report_fd passes the listener on and then says so: the program must not run before
+ * there is somebody to answer for it. */
+static int give_listener(const struct confine_child *child, int listener_fd, struct error *e)
 {
+	sync_report(child->report_fd, REPORT_LISTENER, listener_fd);
+	close(listener_fd);
+	if (sync_wait_byte(child->report_fd, SYNC_GO, e) < 0)
+		return err_ctx(e, "hand over the seccomp listener");
+	return 0;
+}
+
+static int set_seccomp(const struct confine *c, const struct confine_child *child, struct error *e)
+{
+	int r;
+
 	if (!c->seccomp.len)
 		return 0;
-	return seccomp_install((const struct sock_filter *)(const void *)c->seccomp.data,
-			       c->seccomp.len / sizeof(struct sock_filter), c->seccomp_flags, e);
+	r = seccomp_install((const struct sock_filter *)(const void *)c->seccomp.data,
+			    c->seccomp.len / sizeof(struct sock_filter), c->seccomp_flags, e);
+	if (r < 0 || !(c->seccomp_flags & SECCOMP_FILTER_FLAG_NEW_LISTENER))
+		return r;
+	return give_listener(child, r, e);
 }
 
 int confine_inside(const struct confine *c, struct confine_child *child, struct error *e)
@@ -220,9 +238,11 @@ int confine_inside(const struct confine *c, struct confine_child *child, struct 
 		return r;
 	if (c->personality_is_set && personality(c->personality) < 0)
 		return err_sys(e, "set the personality to %#lx", c->personality);
+	if (c->memory_policy && mempolicy_set(c->memory_policy, e) < 0)
+		return err_ctx(e, "linux.memoryPolicy");
 	umask(c->umask);
 	if (!c->no_new_privs) {
-		r = set_seccomp(c, e);
+		r = set_seccomp(c, child, e);
 		if (r < 0)
 			return r;
 	}
@@ -236,5 +256,5 @@ int confine_inside(const struct confine *c, struct confine_child *child, struct 
 		return 0;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return err_sys(e, "set no_new_privs");
-	return set_seccomp(c, e);
+	return set_seccomp(c, child, e);
 }

@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "oci/confine.h"
+#include "sys/mempolicy.h"
 
 #define CONFINE_WARNINGS_MAX 24
 #define CONFINE_WARNING_SIZE 192
@@ -20,7 +21,10 @@ struct confine_sched {
 	int32_t nice;
 	uint32_t priority;
 	uint64_t runtime, deadline, period;
+	uint32_t util_min, util_max; /* since Linux 5.3 */
 };
+#define CONFINE_SCHED_SIZE_0 48 /* without the last two */
+#define CONFINE_SCHED_UTIL_FLAGS 0x60 /* SCHED_FLAG_UTIL_CLAMP_MIN, _MAX */
 
 struct confine {
 	uint32_t uid, gid;
@@ -38,12 +42,13 @@ struct confine {
 	bool restrict_oom_score, by_itself;
 	bool has_scheduler;
 	struct confine_sched scheduler;
+	struct mempolicy *memory_policy; /* NULL: none */
 	bool has_ioprio;
 	int ioprio;
 	enum confine_lsm lsm;
 	char *lsm_text;	    /* what is written into the attr file */
 	struct buf seccomp; /* struct sock_filter's; empty: none */
-	unsigned int seccomp_flags;
+	unsigned int seccomp_flags; /* SECCOMP_FILTER_FLAG_NEW_LISTENER among them when the profile notifies */
 	char warnings[CONFINE_WARNINGS_MAX][CONFINE_WARNING_SIZE];
 	size_t warning_count;
 };

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "oci/confine_internal.h"
+#include "oci/seccomp_agent.h"
 #include "oci/seccomp_bpf.h"
 #include "sys/caps.h"
 #include "sys/lsm.h"
@@ -35,6 +36,7 @@ void confine_free(struct confine *c)
 		return;
 	free(c->groups);
 	free(c->lsm_text);
+	free(c->memory_policy);
 	buf_done(&c->seccomp);
 	free(c);
 }
@@ -147,7 +149,10 @@ static void prepare_scheduling(struct confine *c, const struct oci_process *p)
 	if (p->scheduler) {
 		c->has_scheduler = true;
 		c->scheduler = (struct confine_sched){
-			.size = sizeof(c->scheduler),
+			/* The specification has flags for the utilization clamp, but no values: they are those of no clamp. */
+			.size = p->scheduler->flags & CONFINE_SCHED_UTIL_FLAGS ? sizeof(c->scheduler)
+									       : CONFINE_SCHED_SIZE_0,
+			.util_max = 1024,
 			.policy = p->scheduler->policy,
 			.flags = p->scheduler->flags,
 			.nice = p->scheduler->nice,
@@ -192,11 +197,30 @@ static int prepare_lsm(struct confine *c, const struct oci_process *p, struct er
 	return 0;
 }
 
+static int prepare_memory_policy(struct confine *c, const struct oci_memory_policy *p, struct error *e)
+{
+	int r;
+
+	if (!p)
+		return 0;
+	c->memory_policy = NEW(struct mempolicy);
+	c->memory_policy->mode = p->mode | p->flags;
+	r = p->nodes ? numlist_parse(p->nodes, &c->memory_policy->nodes, e) : 0;
+	if (r >= 0)
+		r = mempolicy_try(c->memory_policy, e);
+	return r < 0 ? err_ctx(e, "linux.memoryPolicy") : 0;
+}
+
 static int prepare_seccomp(struct confine *c, const struct confine_opts *o, struct error *e)
 {
+	int r;
+
 	if (!o->seccomp)
 		return 0;
-	c->seccomp_flags = o->seccomp->flags;
+	r = seccomp_agent_check(o->seccomp, e);
+	if (r < 0)
+		return r;
+	c->seccomp_flags = seccomp_filter_flags(o->seccomp);
 	return oci_seccomp_get(o->seccomp, o->seccomp_cache_dfd, &c->seccomp, e);
 }
 
@@ -223,6 +247,8 @@ static int prepare(struct confine *c, const struct confine_opts *o, struct error
 		r = prepare_caps(c, o, e);
 	if (r == 0)
 		r = prepare_lsm(c, p, e);
+	if (r == 0)
+		r = prepare_memory_policy(c, o->memory_policy, e);
 	return r == 0 ? prepare_seccomp(c, o, e) : r;
 }
 

@@ -20,6 +20,7 @@
 #include "base/str.h"
 #include "oci/confine.h"
 #include "oci/init.h"
+#include "oci/intel_rdt.h"
 #include "oci/oom_lend.h"
 #include "oci/setup.h"
 #include "oci/spawn.h"
@@ -35,6 +36,7 @@ struct exec_build {
 	struct spawn spawn;
 	struct confine *confine;
 	struct oom_lend oom;
+	struct numlist initial_cpus, final_cpus;
 	int null_fd, console_fd, sync[2];
 };
 
@@ -100,7 +102,9 @@ static int run_process(struct exec_build *b, struct error *e)
 		return r;
 	sync_report(b->p.sync_fd, REPORT_READY, -1);
 	r = sync_wait_byte(b->p.sync_fd, SYNC_START, e);
-	return r < 0 ? r : process_exec(&b->p, &program, &child, b->p.sync_fd, e);
+	if (r >= 0)
+		r = process_confine(&b->p, &child, b->p.sync_fd, e);
+	return r < 0 ? r : process_exec(&b->p, &program, b->p.sync_fd, e);
 }
 
 static int exec_main(void *arg)
@@ -154,11 +158,13 @@ static int prepare(struct exec_build *b, struct error *e)
 	const struct confine_opts opts = {
 		.process = b->o->process,
 		.seccomp = l->seccomp,
+		.memory_policy = l->memory_policy,
 		.personality_is_set = l->personality.is_set,
 		.personality = l->personality.domain,
 		.in_user_ns = b->p.in_user_ns,
 		.by_itself = b->o->needs_user_ns,
 		.restrict_oom_score = b->o->restrict_oom_score,
+		.caps_lenient = b->o->caps_lenient,
 		.die_with_parent = b->o->die_with_parent,
 		.seccomp_cache_dfd = b->o->seccomp_cache_dfd,
 	};
@@ -207,6 +213,12 @@ static int wait_exec(struct exec_build *b, struct error *e)
 				return r;
 			sync_send_byte(b->sync[0], SYNC_START);
 		}
+		if (kind == REPORT_LISTENER) {
+			r = b->o->listener.give(b->o->listener.arg, b->spawn.pid, fd, e);
+			if (r < 0)
+				return r;
+			sync_send_byte(b->sync[0], SYNC_GO);
+		}
 		if (kind == REPORT_EXEC)
 			is_executing = true;
 		if (kind == REPORT_END)
@@ -214,9 +226,63 @@ static int wait_exec(struct exec_build *b, struct error *e)
 	}
 }
 
+/* process.execCPUAffinity: where the new process begins, and where it goes on once it is in the container's cgroup. An
+ * empty list is none. */
+static int read_affinity(struct exec_build *b, struct error *e)
+{
+	const char *initial = b->o->process->exec_cpu_affinity_initial;
+	const char *final = b->o->process->exec_cpu_affinity_final;
+	int r = initial ? numlist_parse(initial, &b->initial_cpus, e) : 0;
+
+	if (r >= 0 && final)
+		r = numlist_parse(final, &b->final_cpus, e);
+	if (r < 0)
+		return err_ctx(e, "process.execCPUAffinity");
+	b->p.keeps_cpus = b->initial_cpus.count;
+	b->p.final_cpus = b->final_cpus.count ? &b->final_cpus : NULL;
+	return 0;
+}
+
+/* A clone begins on the CPUs of its maker, who takes them for that long. */
+static int spawn_on_cpus(struct exec_build *b, struct error *e)
+{
+	unsigned long own[NUMLIST_BITS / NUMLIST_WORD_BITS] = { 0 };
+	const struct numlist *initial = &b->initial_cpus;
+	int r;
+
+	if (!initial->count)
+		return spawn_run(&b->spawn, e);
+	if (sched_getaffinity(0, sizeof(own), (cpu_set_t *)(void *)own) < 0 ||
+	    sched_setaffinity(0, sizeof(initial->words), (const cpu_set_t *)(const void *)initial->words) < 0)
+		return err_sys(e, "run on the CPUs of process.execCPUAffinity.initial, \"%s\"",
+			       b->o->process->exec_cpu_affinity_initial);
+	r = spawn_run(&b->spawn, e);
+	(void)!sched_setaffinity(0, sizeof(own), (const cpu_set_t *)(const void *)own);
+	return r;
+}
+
+/* resctrl is inherited from whoever makes the process, and that was not the container. */
+static int enter_rdt(struct exec_build *b, struct error *e)
+{
+	const struct oci_intel_rdt *spec = b->o->spec->linux.intel_rdt;
+	CLEANUP(intel_rdt_done) struct intel_rdt plan = INTEL_RDT_INIT;
+	cleanup_close int dfd = -1;
+	int r;
+
+	if (!spec)
+		return 0;
+	r = intel_rdt_plan(spec, b->o->id, &plan, e);
+	if (r >= 0)
+		r = intel_rdt_open(&dfd, e);
+	return r < 0 ? r : intel_rdt_enter(dfd, &plan, b->spawn.pid, e);
+}
+
 static int run_exec(struct exec_build *b, struct error *e)
 {
 	int r = find_namespaces(b, e);
+
+	if (r >= 0)
+		r = read_affinity(b, e);
 
 	if (r >= 0)
 		r = prepare(b, e);
@@ -231,12 +297,13 @@ static int run_exec(struct exec_build *b, struct error *e)
 	b->spawn.clone_parent = b->o->clone_parent;
 	b->spawn.main = exec_main;
 	b->spawn.arg = b;
-	r = spawn_run(&b->spawn, e);
+	r = spawn_on_cpus(b, e);
 	oom_lend_end(&b->oom);
 	if (r < 0)
 		return r;
 	close(take_fd(b->sync[1]));
-	return wait_exec(b, e);
+	r = enter_rdt(b, e);
+	return r < 0 ? r : wait_exec(b, e);
 }
 
 int oci_exec(const struct oci_exec *o, struct oci_init *ret, struct error *e)

@@ -118,17 +118,29 @@ static int stage_namespaces(struct init_container *c, struct error *e)
 
 /* ---- stage 2: the root ---------------------------------------------------------------------------- */
 
-static int own_hooks(struct init_container *c, enum oci_hook_kind kind, struct error *e)
+static int create_hooks(struct init_container *c, struct error *e)
 {
-	struct hook_state state = { .id = c->create->id, .status = "creating", .bundle = c->bundle };
-	char self[24] = "";
+	/* "For hooks executed in the container namespace, it is the pid as seen by the container" (runtime.md). */
+	struct hook_state state = {
+		.id = c->create->id, .status = "creating", .bundle = c->bundle, .pid = getpid()
+	};
 
-	/* Our pid as the host sees it. */
-	if (readlinkat(c->p.proc_dfd, "self", self, sizeof(self) - 1) > 0)
-		state.pid = (pid_t)strtol(self, NULL, 10);
-	if (kind == OCI_HOOK_START_CONTAINER)
-		state.status = "created";
-	return hooks_run(c->create->spec, kind, &state, e);
+	return hooks_run(c->create->spec, OCI_HOOK_CREATE_CONTAINER, &state, e);
+}
+
+/* The program is the container's, maybe the image's: it gets what the container's process gets, and no more. */
+static int start_hooks(struct init_container *c, const struct program *program, struct error *e)
+{
+	struct hook_state state = {
+		.id = c->create->id,
+		.status = "created",
+		.bundle = c->bundle,
+		.pid = getpid(),
+		.env = program->env,
+		.keeps_cwd = true,
+	};
+
+	return hooks_run(c->create->spec, OCI_HOOK_START_CONTAINER, &state, e);
 }
 
 /* With hooks that look for the root file system where the bundle has it, everything is put together there first, and
@@ -139,12 +151,12 @@ static int root_with_hooks(struct init_container *c, struct error *e)
 
 	if (r >= 0)
 		r = mounts_attach(c->mounts, c->create, c->root_tree, e);
-	if (r >= 0 && hooks_in_runtime(c->create->spec)) {
+	if (r >= 0) {
 		sync_report(c->p.sync_fd, REPORT_PREPARED, -1);
 		r = sync_wait_byte(c->p.sync_fd, SYNC_GO, e);
 	}
 	if (r >= 0)
-		r = own_hooks(c, OCI_HOOK_CREATE_CONTAINER, e);
+		r = create_hooks(c, e);
 	return r < 0 ? r : pivot_enter(c->root_tree, c->create->no_pivot, e);
 }
 
@@ -193,13 +205,32 @@ static int stage_terminal(struct init_container *c, struct error *e)
 	return process_set_stdio((int[3]){ tty.slave_fd, tty.slave_fd, tty.slave_fd }, c->p.preserve_fds, e);
 }
 
+/* "process ... is REQUIRED when start is called" (OCI config.md): not before. */
+static int check_has_process(const struct init_container *c, int gate_fd)
+{
+	struct error e = ERROR_INIT;
+
+	if (c->p.process->args.n)
+		return 0;
+	err_new(&e, ERR_STATE, "the spec has no process to run");
+	sync_report_error(gate_fd, &e);
+	return -(int)e.kind;
+}
+
 /* With a listening socket, whoever may connect (its directory is the host root's) is the one who starts. */
 static int wait_at_gate(struct init_container *c, int *gate_fd, struct error *e)
 {
 	int listen_fd = c->create->gate_listen_fd, fd;
 
-	if (listen_fd < 0)
-		return sync_wait_byte(c->p.sync_fd, SYNC_START, e);
+	if (listen_fd < 0) {
+		do {
+			int r = sync_wait_byte(c->p.sync_fd, SYNC_START, e);
+
+			if (r < 0)
+				return r;
+		} while (check_has_process(c, c->p.sync_fd) < 0);
+		return 0;
+	}
 	/* A caller that dies before it has noted that we exist must not leave us behind. */
 	if (sync_wait_byte(c->p.sync_fd, SYNC_GO, e) < 0)
 		_exit(127);
@@ -211,7 +242,7 @@ static int wait_at_gate(struct init_container *c, int *gate_fd, struct error *e)
 			continue;
 		if (fd < 0)
 			return err_sys(e, "wait for the start");
-		if (sync_wait_byte(fd, SYNC_START, e) == 0)
+		if (sync_wait_byte(fd, SYNC_START, e) == 0 && check_has_process(c, fd) == 0)
 			break;
 		close(fd); /* somebody looked in and left */
 	}
@@ -242,21 +273,23 @@ static int run_stages(struct init_container *c, int *gate_fd, struct error *e)
 		r = stage_terminal(c, e);
 	if (r >= 0)
 		r = mask_paths(c->mounts, c->create->spec, c->root_tree, e);
-	if (r >= 0)
+	if (r >= 0 && c->p.process->cwd)
 		r = process_enter_cwd(&c->p, c->root_tree, e);
 	if (r >= 0)
 		r = set_root_propagation(c, e);
 	if (r >= 0)
 		r = mounts_finish(c->mounts, c->root_tree, e);
-	if (r >= 0)
+	if (r >= 0 && c->p.process->args.n)
 		r = process_find_program(c->p.process, c->root_tree, &program, e);
 	if (r < 0)
 		return r;
 	sync_report(c->p.sync_fd, REPORT_READY, -1);
 	r = wait_at_gate(c, gate_fd, e);
 	if (r >= 0)
-		r = own_hooks(c, OCI_HOOK_START_CONTAINER, e);
-	return r < 0 ? r : process_exec(&c->p, &program, &child, *gate_fd, e);
+		r = process_confine(&c->p, &child, *gate_fd, e);
+	if (r >= 0)
+		r = start_hooks(c, &program, e);
+	return r < 0 ? r : process_exec(&c->p, &program, *gate_fd, e);
 }
 
 int init_container_main(void *arg)

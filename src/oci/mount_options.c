@@ -66,6 +66,11 @@ static const struct option table[] = {
 };
 /* clang-format on */
 
+const char *oci_mount_option_word(size_t i)
+{
+	return i < ARRAY_LEN(table) ? table[i].word : NULL;
+}
+
 static const struct option *find(const char *word)
 {
 	for (size_t i = 0; i < ARRAY_LEN(table); i++) {

@@ -260,8 +260,6 @@ int oci_plan_make(const struct oci_create *o, struct oci_plan *ret, struct error
 	const struct oci_spec *s = o->spec;
 	int r;
 
-	if (!s->has_process || !s->process.args.n)
-		return err_new(e, ERR_INVALID, "the spec has no process to run");
 	if (!s->has_linux)
 		return err_new(e, ERR_INVALID, "the spec has no \"linux\"");
 	if (!o->rootfs && !s->has_root)

@@ -36,6 +36,22 @@ static void default_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* The CPUs of whoever called the runtime are nothing to the container: all that there are are asked for, of which the
+ * kernel takes those of the cgroup, now and whenever its cpuset changes (sched_setaffinity(2)). */
+static int set_cpus(const struct init_process *p, struct error *e)
+{
+	struct numlist all;
+
+	if (p->final_cpus && sched_setaffinity(0, sizeof(p->final_cpus->words),
+					       (const cpu_set_t *)(const void *)p->final_cpus->words) < 0)
+		return err_sys(e, "run on the CPUs of process.execCPUAffinity.final");
+	if (p->final_cpus || p->keeps_cpus)
+		return 0;
+	memset(&all, 0xff, sizeof(all));
+	(void)!sched_setaffinity(0, sizeof(all.words), (const cpu_set_t *)(const void *)all.words);
+	return 0;
+}
+
 int process_begin(const struct init_process *p, struct error *e)
 {
 	/* First of all, so that all that follows is charged there. */
@@ -49,7 +65,7 @@ int process_begin(const struct init_process *p, struct error *e)
 	default_signals();
 	if (setsid() < 0)
 		return err_sys(e, "make a session");
-	return 0;
+	return set_cpus(p, e);
 }
 
 /* Until now we are an id of the host that the user namespace does not know: files could not be made
@@ -119,7 +135,8 @@ static const char *env_get(const struct oci_strs *env, const char *name)
 {
 	size_t n = strlen(name);
 
-	for (size_t i = 0; i < env->n; i++)
+	/* The last one counts. */
+	for (size_t i = env->n; i-- > 0;)
 		if (strncmp(env->v[i], name, n) == 0 && env->v[i][n] == '=')
 			return env->v[i] + n + 1;
 	return NULL;
@@ -179,22 +196,37 @@ static int find_path(const struct oci_process *p, const char **ret_path, struct 
 	return program_error(name, worst, e);
 }
 
-/* A program's env, with HOME from the image's passwd when there is none (as runc and crun do). */
+static bool is_same_name(const char *a, const char *b)
+{
+	size_t n = strcspn(a, "=");
+
+	return strncmp(a, b, n + 1) == 0;
+}
+
+/* A program's env: of a name that comes twice, the last one counts (programs differ in which they see); HOME comes from
+ * the image's passwd when there is none, or an empty one (as runc does). */
 static const char *const *complete_env(const struct oci_process *p, int root_fd)
 {
 	CLEANUP(identity_files_done) struct identity_files files = { 0 };
 	struct error ignored = ERROR_INIT;
 	cleanup_free char *home = NULL;
 	const char **env;
+	size_t n = 0;
 
-	if (env_get(&p->env, "HOME"))
-		return p->env.v;
+	env = mem_array(p->env.n + 2, sizeof(*env));
+	for (size_t i = 0; i < p->env.n; i++) {
+		bool is_last = !str_eq(p->env.v[i], "HOME=");
+
+		for (size_t j = i + 1; j < p->env.n && is_last; j++)
+			is_last = !is_same_name(p->env.v[i], p->env.v[j]);
+		if (is_last)
+			env[n++] = p->env.v[i];
+	}
+	if (env_get(&(struct oci_strs){ env, n }, "HOME"))
+		return env;
 	if (identity_files_read(root_fd, &files, &ignored) >= 0)
 		home = identity_home(&files, p->user.uid);
-	env = mem_array(p->env.n + 2, sizeof(*env));
-	for (size_t i = 0; i < p->env.n; i++)
-		env[i] = p->env.v[i];
-	env[p->env.n] = str_fmt("HOME=%s", home ? home : "/");
+	env[n] = str_fmt("HOME=%s", home ? home : "/");
 	return env;
 }
 
@@ -207,11 +239,8 @@ int process_find_program(const struct oci_process *p, int root_fd, struct progra
 	return r;
 }
 
-int process_exec(const struct init_process *p, const struct program *program, struct confine_child *child,
-		 int gate_fd, struct error *e)
+int process_confine(const struct init_process *p, struct confine_child *child, int gate_fd, struct error *e)
 {
-	int r;
-
 	/* Whatever is open beyond this, and whoever forgot to mark it: nothing of it gets into the program
 	 * (CVE-2024-21626). The gate's own close is how its holder learns that the exec succeeded. */
 	if (close_range((unsigned int)(3 + p->preserve_fds), UINT_MAX, CLOSE_RANGE_CLOEXEC) < 0)
@@ -219,11 +248,12 @@ int process_exec(const struct init_process *p, const struct program *program, st
 	for (int fd = 3; fd < 3 + p->preserve_fds; fd++)
 		if (fcntl(fd, F_SETFD, 0) < 0)
 			return err_sys(e, "keep file descriptor %d", fd);
-	r = confine_inside(p->confine, child, e);
-	if (r < 0)
-		return r;
-	if (child->listener_fd >= 0)
-		sync_report(gate_fd, REPORT_LISTENER, child->listener_fd);
+	child->report_fd = gate_fd;
+	return confine_inside(p->confine, child, e);
+}
+
+int process_exec(const struct init_process *p, const struct program *program, int gate_fd, struct error *e)
+{
 	sync_report(gate_fd, REPORT_EXEC, -1);
 	execve(program->path, (char *const *)p->process->args.v, (char *const *)program->env);
 	return program_error(program->path, errno, e);

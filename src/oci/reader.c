@@ -288,6 +288,14 @@ int words_find(const struct word *words, const char *text, uint64_t *ret)
 	return -1;
 }
 
+const char *words_text(const struct word *words, uint64_t value)
+{
+	for (const struct word *w = words; w->text; w++)
+		if (w->value == value)
+			return w->text;
+	return "?";
+}
+
 static int get_word(struct reader *r, struct json_object *v, const struct words *words, uint64_t *ret)
 {
 	const char *text;

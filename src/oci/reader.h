@@ -55,6 +55,7 @@ struct range { int64_t min; uint64_t max; };
 struct word { const char *text; uint64_t value; };
 struct words { const struct word *v; size_t size; };
 int words_find(const struct word *words, const char *text, uint64_t *ret);	/* 0, or -1 */
+const char *words_text(const struct word *words, uint64_t value);	/* the first of this value, or "?" */
 
 /* An object, in place, or allocated when is_pointer. check runs after the fields; may be NULL. */
 struct object_of {

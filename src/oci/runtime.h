@@ -44,6 +44,7 @@ struct oci_create {
 	bool no_pivot;		 /* MS_MOVE and chroot in place of pivot_root (initramfs) */
 	bool new_keyring;	 /* a session keyring of its own (runc's default) */
 	bool restrict_oom_score; /* see confine.h */
+	bool caps_lenient;	 /* see confine.h */
 	bool die_with_parent;	 /* see confine.h; the parent is the one that clone_parent says */
 	int seccomp_cache_dfd;	 /* see confine.h; -1: none. Borrowed */
 	int preserve_fds;	 /* fds 3 .. 3 + n - 1 of the caller go to the container's process */
@@ -67,6 +68,7 @@ struct oci_init {
 				 * init dies. -1 after oci_exec() */
 	int console_fd;	       /* the terminal's master when process.terminal, else -1 */
 	struct cgroup *cgroup; /* NULL without cgroups, when none could be made, and after oci_exec() */
+	char *rdt_made;	       /* goes with the container (oci/intel_rdt.h); NULL */
 };
 #define OCI_INIT_INIT \
 	((struct oci_init){ .pid = 0, .pid_fd = -1, .start_fd = -1, .console_fd = -1, .cgroup = NULL })
@@ -88,12 +90,19 @@ int oci_create(const struct oci_create *o, struct oci_init *ret, struct error *e
 /* With gate_listen_fd: the init shall outlive the caller, who has noted by now that it exists. */
 void oci_keep(int start_fd);
 
+/* The listener of a seccomp profile with SCMP_ACT_NOTIFY is given to this, before the process goes on; pid is that of
+ * the process, 0 for a container's init. The fd is borrowed. */
+struct oci_listener {
+	int (*give)(void *arg, pid_t pid, int fd, struct error *e);
+	void *arg;
+};
+
 /* Open the gate. Returns 0 when execve(2) of the container's process succeeded. The fd stays open.
  * Fails: NOT_FOUND  the program does not exist (a shell's exit code 127)
  *        DENIED     it may not be executed (126)
- *        STATE      init is dead already
- *        SYS, INVALID */
-int oci_start(int start_fd, struct error *e) MUST_USE;
+ *        STATE      init is dead already, or the spec has no process to run (then init waits on)
+ *        SYS, INVALID, and as listener.give */
+int oci_start(int start_fd, const struct oci_listener *listener, struct error *e) MUST_USE;
 
 struct oci_exec {
 	const char *id;		     /* for messages */
@@ -106,9 +115,11 @@ struct oci_exec {
 	bool clone_parent;     /* as in oci_create, and the next */
 	bool needs_user_ns;
 	bool restrict_oom_score;
+	bool caps_lenient;
 	bool die_with_parent;
 	int seccomp_cache_dfd;
 	int preserve_fds;
+	struct oci_listener listener;
 };
 #define OCI_EXEC_INIT ((struct oci_exec){ .pid_fd = -1, .stdio = { -1, -1, -1 }, .seccomp_cache_dfd = -1 })
 

@@ -13,8 +13,7 @@
 
 /* The program, as struct sock_filter's appended to ret_code. Names that no architecture of the filter has are
  * passed over, as every runtime does: profiles list the calls of newer kernels and of other machines.
- * Fails: UNSUPPORTED an action, a flag or an architecture that the kernel or this libseccomp lacks,
- *                    SCMP_ACT_NOTIFY
+ * Fails: UNSUPPORTED an action, a flag or an architecture that the kernel or this libseccomp lacks
  *        INVALID     a rule that libseccomp refuses; its names are in the message
  *        LIMIT       more than 4096 instructions */
 int oci_seccomp_compile(const struct oci_seccomp *profile, struct buf *ret_code, struct error *e) MUST_USE;

@@ -16,6 +16,7 @@
 
 #include "base/mem.h"
 #include "oci/seccomp_bpf.h"
+#include "oci/spec_internal.h"
 #include "sys/seccomp.h"
 
 #define X32_BIT 0x40000000u
@@ -197,11 +198,9 @@ static void prologue(const struct compile *c, struct buf *b)
 
 static int check_action(uint32_t action, struct error *e)
 {
-	if ((action & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_USER_NOTIF)
-		return err_new(e, ERR_UNSUPPORTED,
-			       "seccomp: SCMP_ACT_NOTIFY is not supported by this version");
 	if (!seccomp_has_action(action & SECCOMP_RET_ACTION_FULL))
-		return err_new(e, ERR_UNSUPPORTED, "seccomp: this kernel does not have action %#x", action);
+		return err_new(e, ERR_UNSUPPORTED, "seccomp: this kernel does not have action %s",
+			       words_text(oci_seccomp_actions, action & ~SECCOMP_RET_DATA));
 	return 0;
 }
 
@@ -227,8 +226,8 @@ static int add_architectures(struct compile *c)
 
 		if (r < 0 && r != -EEXIST)
 			return err_sysk(c->e, ERR_UNSUPPORTED, -r,
-					"seccomp: architecture %#x beside the native one",
-					c->profile->architectures[i]);
+					"seccomp: architecture %s beside the native one",
+					words_text(oci_seccomp_archs, c->profile->architectures[i]));
 	}
 	return 0;
 }

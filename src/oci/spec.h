@@ -235,7 +235,7 @@ struct oci_seccomp {
 	OCI_LIST(struct oci_seccomp_rule) syscalls;
 };
 
-struct oci_memory_policy { const char *mode; const char *nodes; struct oci_strs flags; };
+struct oci_memory_policy { int mode; int flags; const char *nodes; }; /* MPOL_*, MPOL_F_*, "0-3,7" or NULL */
 struct oci_intel_rdt {
 	const char *clos_id, *l3_cache_schema, *mem_bw_schema;
 	struct oci_strs schemata;
@@ -298,6 +298,8 @@ int oci_resources_parse(const char *json, size_t len, struct arena *arena, struc
  * OCI_MOUNT_PROPAGATIONS_MAX), LIMIT (data longer than a page). Any word that the table does not know is data. */
 int oci_mount_options_parse(const char *const *words, size_t count, struct arena *arena,
 			    struct oci_mount_options *ret_options, struct error *e) MUST_USE;
+/* The words of the table, one after the other; NULL at its end. */
+const char *oci_mount_option_word(size_t i);
 /* clang-format on */
 
 #endif

@@ -72,8 +72,6 @@ static int check_supported(struct reader *r, const struct oci_spec *spec)
 		const char *key;
 		bool is_asked;
 	} wishes[] = {
-		{ "linux.intelRdt", spec->linux.intel_rdt },
-		{ "linux.memoryPolicy", spec->linux.memory_policy },
 		{ "linux.netDevices", spec->linux.net_devices.n > 0 },
 	};
 

@@ -13,6 +13,10 @@ extern const struct list_of oci_mount_list;	    /* struct oci_mount */
 extern const struct list_of oci_id_mapping_list;    /* struct oci_id_mapping */
 extern const struct words oci_propagation_words;    /* unsigned long */
 
+/* What `hull features` lists. */
+extern const struct word oci_mempolicy_modes[], oci_mempolicy_flags[];
+extern const struct word oci_seccomp_actions[], oci_seccomp_operators[], oci_seccomp_archs[], oci_seccomp_flags[];
+
 /* (struct oci_seccomp *), allocated. */
 int read_seccomp(struct reader *r, struct json_object *v, void *dst, const void *arg);
 

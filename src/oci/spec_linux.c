@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <linux/mempolicy.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/personality.h>
 
 #include "base/path.h"
 #include "oci/spec_internal.h"
+#include "sys/numlist.h"
 
 /* ---- namespaces and ids ------------------------------------------------------------------------- */
 
@@ -203,14 +205,59 @@ static const struct object_of rdt_object = { .size = sizeof(struct oci_intel_rdt
 					     .fields = rdt_fields,
 					     .is_pointer = true };
 
+/* Since Linux 6.9; Debian 12's headers do not have it. */
+#define WEIGHTED_INTERLEAVE 6
+/* clang-format off */
+const struct word oci_mempolicy_modes[] = {
+	{ "MPOL_DEFAULT", MPOL_DEFAULT },	{ "MPOL_BIND", MPOL_BIND },
+	{ "MPOL_INTERLEAVE", MPOL_INTERLEAVE }, { "MPOL_WEIGHTED_INTERLEAVE", WEIGHTED_INTERLEAVE },
+	{ "MPOL_PREFERRED", MPOL_PREFERRED },	{ "MPOL_PREFERRED_MANY", MPOL_PREFERRED_MANY },
+	{ "MPOL_LOCAL", MPOL_LOCAL },
+	{ NULL, 0 },
+};
+const struct word oci_mempolicy_flags[] = {
+	{ "MPOL_F_NUMA_BALANCING", MPOL_F_NUMA_BALANCING },
+	{ "MPOL_F_RELATIVE_NODES", MPOL_F_RELATIVE_NODES },
+	{ "MPOL_F_STATIC_NODES", MPOL_F_STATIC_NODES },
+	{ NULL, 0 },
+};
+/* clang-format on */
+static const struct words memory_policy_mode = { oci_mempolicy_modes, sizeof(int) };
+static const struct words memory_policy_flag = { oci_mempolicy_flags, sizeof(int) };
+
+/* What set_mempolicy(2) says of its arguments. */
+static int check_memory_policy(struct reader *r, void *base)
+{
+	const struct oci_memory_policy *p = base;
+	bool takes_none = p->mode == MPOL_DEFAULT || p->mode == MPOL_LOCAL;
+	struct numlist nodes = { 0 };
+	int k = p->nodes ? numlist_parse(p->nodes, &nodes, r->e) : 0;
+
+	if (k < 0) {
+		err_ctx(r->e, "nodes");
+		return reader_ctx(r);
+	}
+	if (takes_none && nodes.count)
+		return reader_fail_at(r, "nodes", ERR_INVALID, "the mode takes no nodes");
+	if (!takes_none && p->mode != MPOL_PREFERRED && !nodes.count)
+		return reader_fail_at(r, "nodes", ERR_INVALID, "the mode needs at least one node");
+	if ((p->flags & MPOL_F_STATIC_NODES) && (p->flags & MPOL_F_RELATIVE_NODES))
+		return reader_fail_at(r, "flags", ERR_INVALID,
+				      "MPOL_F_STATIC_NODES and MPOL_F_RELATIVE_NODES exclude each other");
+	if (takes_none && p->flags)
+		return reader_fail_at(r, "flags", ERR_INVALID, "the mode takes no flags");
+	return 0;
+}
+
 static const struct field memory_policy_fields[] = {
-	NEEDED(struct oci_memory_policy, mode, "mode", read_name, NULL),
-	FIELD(struct oci_memory_policy, nodes, "nodes", read_cpu_list, NULL),
-	FIELD(struct oci_memory_policy, flags, "flags", read_strs, NULL),
+	NEEDED(struct oci_memory_policy, mode, "mode", read_word, &memory_policy_mode),
+	FIELD(struct oci_memory_policy, nodes, "nodes", read_str, NULL),
+	FIELD(struct oci_memory_policy, flags, "flags", read_word_flags, &memory_policy_flag),
 	FIELDS_END,
 };
 static const struct object_of memory_policy_object = { .size = sizeof(struct oci_memory_policy),
 						       .fields = memory_policy_fields,
+						       .check = check_memory_policy,
 						       .is_pointer = true };
 
 static const struct field linux_fields[] = {

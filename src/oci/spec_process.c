@@ -6,6 +6,7 @@
 
 #include "oci/spec_internal.h"
 #include "sys/caps.h"
+#include "sys/numlist.h"
 
 /* ---- capabilities ------------------------------------------------------------------------------- */
 
@@ -143,9 +144,18 @@ static const struct range nice_range = { -20, 19 };
 static int check_scheduler(struct reader *r, void *base)
 {
 	const struct oci_scheduler *s = base;
+	bool is_realtime = s->policy == SCHED_FIFO || s->policy == SCHED_RR;
 
 	if (s->policy == SCHED_ISO)
 		return reader_fail_at(r, "policy", ERR_UNSUPPORTED, "Linux has no SCHED_ISO");
+	if (is_realtime && (s->priority < 1 || s->priority > 99))
+		return reader_fail_at(r, "priority", ERR_INVALID, "%d is not in the range 1 to 99 of SCHED_FIFO and "
+				      "SCHED_RR", s->priority);
+	if (!is_realtime && s->priority)
+		return reader_fail_at(r, "priority", ERR_INVALID, "only SCHED_FIFO and SCHED_RR have one");
+	if (s->policy != SCHED_DEADLINE && (s->runtime || s->deadline || s->period))
+		return reader_fail_at(r, "runtime", ERR_INVALID,
+				      "runtime, deadline and period: only SCHED_DEADLINE has them");
 	return 0;
 }
 
@@ -174,7 +184,7 @@ static const struct words ioprio_class = { ioprio_classes, sizeof(int) };
 static const struct range ioprio_range = { 0, 7 };
 static const struct field ioprio_fields[] = {
 	NEEDED(struct oci_io_priority, class, "class", read_word, &ioprio_class),
-	FIELD(struct oci_io_priority, priority, "priority", read_i32, &ioprio_range),
+	NEEDED(struct oci_io_priority, priority, "priority", read_i32, &ioprio_range),
 	FIELDS_END,
 };
 static const struct object_of ioprio_object = { .size = sizeof(struct oci_io_priority),
@@ -197,9 +207,19 @@ static int read_console(struct reader *r, struct json_object *v, void *dst, cons
 	return reader_fields(r, v, console_fields, (char *)dst - CONSOLE_OFFSET);
 }
 
+static int read_numlist(struct reader *r, struct json_object *v, void *dst, const void *arg)
+{
+	struct numlist ignored;
+	int k = read_str(r, v, dst, arg);
+
+	if (k == 0 && numlist_parse(*(const char **)dst, &ignored, r->e) < 0)
+		return reader_ctx(r);
+	return k;
+}
+
 static const struct field affinity_fields[] = {
-	FIELD(struct oci_process, exec_cpu_affinity_initial, "initial", read_cpu_list, NULL),
-	FIELD(struct oci_process, exec_cpu_affinity_final, "final", read_cpu_list, NULL),
+	FIELD(struct oci_process, exec_cpu_affinity_initial, "initial", read_numlist, NULL),
+	FIELD(struct oci_process, exec_cpu_affinity_final, "final", read_numlist, NULL),
 	FIELDS_END,
 };
 

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <errno.h>
+#include <linux/audit.h>
 #include <linux/seccomp.h>
 #include <seccomp.h>
 
 #include "oci/spec_internal.h"
 
-static const struct word actions[] = {
+const struct word oci_seccomp_actions[] = {
 	{ "SCMP_ACT_KILL", SCMP_ACT_KILL_THREAD },
 	{ "SCMP_ACT_KILL_THREAD", SCMP_ACT_KILL_THREAD },
 	{ "SCMP_ACT_KILL_PROCESS", SCMP_ACT_KILL_PROCESS },
@@ -17,33 +18,36 @@ static const struct word actions[] = {
 	{ "SCMP_ACT_NOTIFY", SCMP_ACT_NOTIFY },
 	{ NULL, 0 },
 };
-static const struct words action = { actions, sizeof(uint32_t) };
+static const struct words action = { oci_seccomp_actions, sizeof(uint32_t) };
 
 /* clang-format off */
-static const struct word operators[] = {
+const struct word oci_seccomp_operators[] = {
 	{ "SCMP_CMP_NE", SCMP_CMP_NE }, { "SCMP_CMP_LT", SCMP_CMP_LT }, { "SCMP_CMP_LE", SCMP_CMP_LE },
 	{ "SCMP_CMP_EQ", SCMP_CMP_EQ }, { "SCMP_CMP_GE", SCMP_CMP_GE }, { "SCMP_CMP_GT", SCMP_CMP_GT },
 	{ "SCMP_CMP_MASKED_EQ", SCMP_CMP_MASKED_EQ },
 	{ NULL, 0 },
 };
-static const struct words operator = { operators, sizeof(int) };
+static const struct words operator = { oci_seccomp_operators, sizeof(int) };
 /* clang-format on */
 
-static const struct word flag_words[] = {
+const struct word oci_seccomp_flags[] = {
 	{ "SECCOMP_FILTER_FLAG_TSYNC", SECCOMP_FILTER_FLAG_TSYNC },
 	{ "SECCOMP_FILTER_FLAG_LOG", SECCOMP_FILTER_FLAG_LOG },
 	{ "SECCOMP_FILTER_FLAG_SPEC_ALLOW", SECCOMP_FILTER_FLAG_SPEC_ALLOW },
 	{ "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", 1 << 5 },
 	{ NULL, 0 },
 };
-static const struct words flag = { flag_words, sizeof(unsigned int) };
+static const struct words flag = { oci_seccomp_flags, sizeof(unsigned int) };
 
 /* clang-format off */
 #define ARCH(name) { "SCMP_ARCH_" #name, SCMP_ARCH_##name }
-static const struct word architectures[] = {
+const struct word oci_seccomp_archs[] = {
 	ARCH(X86), ARCH(X86_64), ARCH(X32), ARCH(ARM), ARCH(AARCH64), ARCH(MIPS), ARCH(MIPS64), ARCH(MIPS64N32),
 	ARCH(MIPSEL), ARCH(MIPSEL64), ARCH(MIPSEL64N32), ARCH(PPC), ARCH(PPC64), ARCH(PPC64LE), ARCH(S390),
 	ARCH(S390X), ARCH(PARISC), ARCH(PARISC64), ARCH(RISCV64),
+	/* Of libseccomp 2.6; an older one refuses these AUDIT_ARCH_ values, which is then said. */
+	{ "SCMP_ARCH_LOONGARCH64", AUDIT_ARCH_LOONGARCH64 }, { "SCMP_ARCH_M68K", AUDIT_ARCH_M68K },
+	{ "SCMP_ARCH_SH", AUDIT_ARCH_SHEL }, { "SCMP_ARCH_SHEB", AUDIT_ARCH_SH },
 	{ NULL, 0 },
 };
 /* clang-format on */
@@ -59,7 +63,7 @@ static int read_architectures(struct reader *r, struct json_object *v, void *dst
 		return k;
 	s->architectures = arena_array(r->arena, names.n + 1, sizeof(uint32_t));
 	for (size_t i = 0; i < names.n; i++) {
-		if (words_find(architectures, names.v[i], &value) < 0)
+		if (words_find(oci_seccomp_archs, names.v[i], &value) < 0)
 			return reader_fail(r, ERR_INVALID, "\"%s\" is not one of the known words",
 					   names.v[i]);
 		s->architectures[s->architecture_count++] = (uint32_t)value;

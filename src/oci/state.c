@@ -27,6 +27,7 @@ void oci_state_done(struct oci_state *s)
 	free(s->oci_version);
 	free(s->created);
 	free(s->cgroup_path);
+	free(s->rdt_made);
 	strv_done(&s->annotations);
 	*s = OCI_STATE_INIT;
 }
@@ -146,6 +147,7 @@ int state_write(int dfd, const char *name, const struct oci_state *s, mode_t sti
 	json_put_str(o, "rootfs", s->rootfs);
 	json_put_str(o, "created", s->created);
 	json_put_str(o, "cgroupPath", s->cgroup_path);
+	json_put_str(o, "resctrlGroup", s->rdt_made);
 	json_put_u64(o, "cgroupParents", s->cgroup_parents);
 	json_put_bool(o, "systemdCgroup", s->has_systemd_cgroup);
 	json_put_bool(o, "lateHooks", s->has_late_hooks);
@@ -175,7 +177,8 @@ static int read_record(struct json_object *o, struct oci_state *s, struct error 
 		char **field;
 	} texts[] = { { "id", &s->id },		  { "ociVersion", &s->oci_version },
 		      { "bundle", &s->bundle },	  { "rootfs", &s->rootfs },
-		      { "created", &s->created }, { "cgroupPath", &s->cgroup_path } };
+		      { "created", &s->created }, { "cgroupPath", &s->cgroup_path },
+		      { "resctrlGroup", &s->rdt_made } };
 	int64_t pid = 0;
 	int r = 0;
 

@@ -24,6 +24,7 @@ struct oci_state {
 	char *created;		     /* RFC 3339 */
 	char *cgroup_path;	     /* NULL: none of its own */
 	unsigned int cgroup_parents; /* made with it, to be removed with it */
+	char *rdt_made; /* a group of resctrl, to be removed with it; NULL */
 	bool has_systemd_cgroup;
 	bool has_late_hooks; /* poststart or poststop: config.json need not be read for nothing */
 	bool shares_pids;    /* no pid namespace of its own: its processes do not die with its init */

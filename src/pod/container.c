@@ -257,8 +257,11 @@ int op_create_container(struct conn *conn, struct wire_msg *msg, struct error *e
 
 static int open_gate(void *arg, struct worker_result *res, struct error *e)
 {
+	struct container *c = arg;
+	const struct oci_listener listener = { agent_give_listener, c };
+
 	(void)res;
-	return oci_start(*(const int *)arg, e);
+	return oci_start(c->start_fd, &listener, e);
 }
 
 static void start_failed(struct container *c, const struct error *err)
@@ -307,7 +310,7 @@ int op_start(struct conn *conn, struct wire_msg *msg, struct error *e)
 		return err_new(e, ERR_STATE, "container \"%s\" is not waiting for its start", c->st.id);
 	c->st.started_at = clock_wall_ns();
 	c->is_starting = true;
-	r = worker_start(conn->m, open_gate, &c->start_fd, start_done, c, NULL, e);
+	r = worker_start(conn->m, open_gate, c, start_done, c, NULL, e);
 	if (r < 0) {
 		c->is_starting = false;
 		c->st.started_at = 0;

@@ -110,6 +110,7 @@ static int run_exec(void *arg, struct worker_result *res, struct error *e)
 	o.die_with_parent = true;
 	o.restrict_oom_score = b->c->m->sandbox.is_oom_score_restricted;
 	o.seccomp_cache_dfd = b->c->m->sandbox.seccomp_cache_dfd;
+	o.listener = (struct oci_listener){ agent_give_listener, (void *)(uintptr_t)b->c };
 	r = oci_exec(&o, &init, e);
 	if (r < 0)
 		return r;

@@ -164,6 +164,8 @@ struct build {
 };
 enum { BUILD_PID_FD, BUILD_START_FD, BUILD_CONSOLE_FD, BUILD_OOM_FD, BUILD_CGROUP_FD };
 int build_container(void *arg, struct worker_result *res, struct error *e) MUST_USE;
+/* For oci_start() and oci_exec(), in a worker; arg is a struct container (agent.c). */
+int agent_give_listener(void *arg, pid_t pid, int fd, struct error *e) MUST_USE;
 
 /* console.c: output of containers into their logs. */
 int output_open(struct container *c, int ret_write[2], struct error *e) MUST_USE;

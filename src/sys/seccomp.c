@@ -35,9 +35,13 @@ int seccomp_install(const struct sock_filter *code, size_t count, unsigned int f
 {
 	struct sock_fprog program = { .len = (unsigned short)count, .filter = (struct sock_filter *)code };
 
-	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program) < 0)
+	long r = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
+
+	if (r < 0 && errno == EBUSY)
+		return err_sys(e, "install a seccomp filter beside one that has a listener already");
+	if (r < 0)
 		return err_sys(e, "install a seccomp filter of %zu instructions", count);
-	return 0;
+	return (int)r;
 }
 
 int seccomp_export(void *scmp_ctx, struct buf *b, struct error *e)

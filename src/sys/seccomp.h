@@ -19,7 +19,8 @@ bool seccomp_has_action(uint32_t action);
 unsigned int seccomp_unknown_flags(unsigned int flags);
 
 /* Install code for the calling thread; no allocation. The thread has CAP_SYS_ADMIN in its user namespace,
- * or no_new_privs set. Fails: SYS. */
+ * or no_new_privs set. Returns the listener's fd (close-on-exec) with SECCOMP_FILTER_FLAG_NEW_LISTENER, else 0.
+ * Fails: SYS. */
 int seccomp_install(const struct sock_filter *code, size_t count, unsigned int flags,
 		    struct error *e) MUST_USE;
 

@@ -14,6 +14,15 @@ BUILD = pathlib.Path(os.environ.get("HULL_BUILD", CHECKOUT / "build"))
 HULL = BUILD / "src/hull/hull"
 
 
+# The id of a test's one container: its cgroup must not meet those of another run of the tests on the machine.
+C1 = f"c1-{os.getpid()}"
+
+
+def said(done):
+    """What a command wrote to stderr, without the quoting of log lines."""
+    return done.stderr.replace('\\"', '"')
+
+
 def in_initial_user_namespace():
     return os.stat("/proc/self/ns/user").st_ino == 0xEFFFFFFD
 

@@ -326,7 +326,7 @@ def test_a_hook_is_killed_after_its_timeout(bundle):
     bundle.edit(lambda c: c.update(hooks={"createContainer": [{"path": "/bin/sleep", "args": ["sleep", "50"], "timeout": 1}]}))
     begin = time.monotonic()
     done = bundle.hull("create", "c1", check=False)
-    assert done.returncode == 1 and "hook ran past specified timeout of 1s" in done.stderr
+    assert done.returncode == 1 and "hook ran past specified timeout of 1.0s" in done.stderr
     assert time.monotonic() - begin < 20
 
 

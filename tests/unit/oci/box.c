@@ -179,7 +179,7 @@ static void make_and_wait(struct box *b, const struct oci_create *given, int out
 	o.stdio[1] = o.stdio[2] = out;
 	r = oci_create(&o, &init, &ret->e);
 	if (r >= 0)
-		r = oci_start(init.start_fd, &ret->e);
+		r = oci_start(init.start_fd, NULL, &ret->e);
 	close(out);
 	if (r < 0 && init.pid_fd >= 0)
 		box_wait(init.pid_fd);

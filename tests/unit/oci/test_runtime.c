@@ -730,7 +730,7 @@ static void start_sleeper(const struct box_spec *s, struct oci_create *o, struct
 	o->id = "box";
 	o->spec = box.spec;
 	o->bundle_dfd = box.dfd;
-	if (oci_create(o, init, &e) < 0 || oci_start(init->start_fd, &e) < 0)
+	if (oci_create(o, init, &e) < 0 || oci_start(init->start_fd, NULL, &e) < 0)
 		fail_msg("%s", err_msg(&e));
 }
 
@@ -829,7 +829,7 @@ static void test_clone_parent_makes_a_sibling(void **state)
 		o.spec = box.spec;
 		o.bundle_dfd = box.dfd;
 		o.clone_parent = true;
-		if (oci_create(&o, &init, &e) < 0 || oci_start(init.start_fd, &e) < 0)
+		if (oci_create(&o, &init, &e) < 0 || oci_start(init.start_fd, NULL, &e) < 0)
 			_exit(1);
 		(void)!write(p[1], &init.pid, sizeof(init.pid));
 		_exit(0);

@@ -27,6 +27,7 @@
 #include "base/str.h"
 #include "codec/json.h"
 #include "oci/defaults.h"
+#include "oci/seccomp_agent.h"
 #include "oci/seccomp_bpf.h"
 #include "sys/caps.h"
 #include "sys/seccomp.h"
@@ -434,21 +435,36 @@ static void an_old_profile_answers_enosys_for_new_calls(void **state)
 	assert_int_equal(answer_number(&code, 452), ENOSYS_ANSWER);
 }
 
-static void notify_and_unknown_flags_are_named(void **state)
+/* The filter asks for a listener, and what goes badly with one is left out (seccomp(2)). */
+static void notify_asks_for_a_listener(void **state)
 {
 	CLEANUP(oci_spec_free)
-	struct oci_spec *spec =
-		spec_of("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"listenerPath\":\"/run/"
-			"x\",\"listenerMetadata\":\"m\","
-			"\"syscalls\":[{\"names\":[\"mount\"],\"action\":\"SCMP_ACT_NOTIFY\"}]}");
+	struct oci_spec *spec = spec_of("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"flags\":[\"SECCOMP_FILTER_FLAG_TSYNC\","
+					"\"SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV\",\"SECCOMP_FILTER_FLAG_LOG\"],"
+					"\"syscalls\":[{\"names\":[\"mount\"],\"action\":\"SCMP_ACT_NOTIFY\"}]}");
+	struct oci_seccomp *p = spec->linux.seccomp;
 	cleanup_buf struct buf code = BUF_INIT;
 	struct error e = ERROR_INIT;
 
 	(void)state;
-	assert_string_equal(spec->linux.seccomp->listener_metadata, "m");
-	assert_int_equal(oci_seccomp_compile(spec->linux.seccomp, &code, &e), -ERR_UNSUPPORTED);
-	assert_non_null(strstr(err_msg(&e), "SCMP_ACT_NOTIFY"));
-	spec->linux.seccomp->syscalls.n = 0;
+	assert_int_equal(oci_seccomp_compile(p, &code, &e), 0);
+	assert_int_equal(answer(&code, "mount", 0), SCMP_ACT_NOTIFY);
+	assert_int_equal(answer(&code, "umount2", 0), SCMP_ACT_ALLOW);
+	assert_true(seccomp_notifies(p));
+	assert_int_equal(seccomp_filter_flags(p), SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_LOG | 1u << 5);
+	p->syscalls.n = 0;
+	assert_false(seccomp_notifies(p));
+	assert_int_equal(seccomp_filter_flags(p), SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_LOG);
+}
+
+static void unknown_flags_are_named(void **state)
+{
+	CLEANUP(oci_spec_free)
+	struct oci_spec *spec = spec_of("{\"defaultAction\":\"SCMP_ACT_ALLOW\"}");
+	cleanup_buf struct buf code = BUF_INIT;
+	struct error e = ERROR_INIT;
+
+	(void)state;
 	spec->linux.seccomp->flags = 1u << 20;
 	assert_int_equal(oci_seccomp_compile(spec->linux.seccomp, &code, &e), -ERR_UNSUPPORTED);
 	assert_non_null(strstr(err_msg(&e), "0x100000"));
@@ -769,7 +785,8 @@ int main(void)
 		cmocka_unit_test(conditions_on_one_argument_are_alternatives),
 		cmocka_unit_test(an_allowing_default_has_no_enosys),
 		cmocka_unit_test(an_old_profile_answers_enosys_for_new_calls),
-		cmocka_unit_test(notify_and_unknown_flags_are_named),
+		cmocka_unit_test(notify_asks_for_a_listener),
+		cmocka_unit_test(unknown_flags_are_named),
 		cmocka_unit_test(a_shorter_program_answers_the_same),
 		cmocka_unit_test(the_default_is_short),
 		cmocka_unit_test(a_program_that_is_not_understood_is_left),
