@@ -131,7 +131,8 @@ static int features_run(struct hull *h, void *options, char **args, struct error
 	put_names(doc, "mountOptions", OCI_KNOWN_MOUNT_OPTIONS);
 	put_linux(doc);
 	put_annotations(doc);
-	json_put_strs(doc, "potentiallyUnsafeConfigAnnotations", unsafe_annotations, ARRAY_LEN(unsafe_annotations) - 1);
+	json_put_strs(doc, "potentiallyUnsafeConfigAnnotations", unsafe_annotations,
+		      ARRAY_LEN(unsafe_annotations) - 1);
 	json_text(doc, true, &text);
 	puts(buf_str(&text));
 	return 0;
@@ -141,7 +142,8 @@ const struct command command_features = {
 	.name = "features",
 	.arguments = "",
 	.summary = "show what this build can do, as JSON",
-	.details = "The features structure of the OCI runtime specification (features.md); annotations below\n"
-		   "\"" OWN "host.\" tell what of it this host has.\n",
+	.details =
+		"The features structure of the OCI runtime specification (features.md); annotations below\n"
+		"\"" OWN "host.\" tell what of it this host has.\n",
 	.run = features_run,
 };

@@ -558,8 +558,8 @@ static int run_init(struct build *b, struct error *e)
 static int build(struct build *b, struct error *e)
 {
 	static int (*const steps[])(struct build *, struct error *) = {
-		open_namespaces,     find_maps, check_ids, open_rdt,   prepare_confinement, make_user_ns,
-		go_dark, make_cgroup, make_rdt,  open_trees,
+		open_namespaces, find_maps, check_ids,	 open_rdt, prepare_confinement,
+		make_user_ns,	 go_dark,   make_cgroup, make_rdt, open_trees,
 	};
 	int r = oci_plan_make(b->o, &b->plan, e);
 

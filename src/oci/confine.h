@@ -30,7 +30,7 @@ struct confine;
 
 struct confine_opts {
 	const struct oci_process *process;
-	const struct oci_seccomp *seccomp; /* of spec.linux; NULL: none */
+	const struct oci_seccomp *seccomp;	       /* of spec.linux; NULL: none */
 	const struct oci_memory_policy *memory_policy; /* of spec.linux; NULL: none */
 	bool personality_is_set;
 	unsigned long personality;
@@ -67,8 +67,8 @@ int confine_outside(struct confine *c, pid_t pid, int proc_dfd, struct error *e)
 
 /* What the child keeps open between the stages. */
 struct confine_child {
-	int attr_fd;	 /* /proc/thread-self/attr/..., for the LSM label; -1 */
-	int report_fd;	 /* where the listener of a profile with SCMP_ACT_NOTIFY is reported (oci/sync.h) as soon
+	int attr_fd;   /* /proc/thread-self/attr/..., for the LSM label; -1 */
+	int report_fd; /* where the listener of a profile with SCMP_ACT_NOTIFY is reported (oci/sync.h) as soon
 			  * as there is one: from then on our own calls are the agent's to answer. -1: none */
 };
 #define CONFINE_CHILD_INIT ((struct confine_child){ .attr_fd = -1, .report_fd = -1 })

@@ -23,7 +23,7 @@ struct confine_sched {
 	uint64_t runtime, deadline, period;
 	uint32_t util_min, util_max; /* since Linux 5.3 */
 };
-#define CONFINE_SCHED_SIZE_0 48 /* without the last two */
+#define CONFINE_SCHED_SIZE_0 48	      /* without the last two */
 #define CONFINE_SCHED_UTIL_FLAGS 0x60 /* SCHED_FLAG_UTIL_CLAMP_MIN, _MAX */
 
 struct confine {
@@ -48,7 +48,8 @@ struct confine {
 	enum confine_lsm lsm;
 	char *lsm_text;	    /* what is written into the attr file */
 	struct buf seccomp; /* struct sock_filter's; empty: none */
-	unsigned int seccomp_flags; /* SECCOMP_FILTER_FLAG_NEW_LISTENER among them when the profile notifies */
+	unsigned int
+		seccomp_flags; /* SECCOMP_FILTER_FLAG_NEW_LISTENER among them when the profile notifies */
 	char warnings[CONFINE_WARNINGS_MAX][CONFINE_WARNING_SIZE];
 	size_t warning_count;
 };

@@ -15,8 +15,8 @@ struct json_object;
 struct hook_state {
 	const char *id, *status, *bundle; /* status as in `state`: "creating", "created", ... */
 	pid_t pid;			  /* as the one who reads it sees it; 0: none any more */
-	const char *const *env;		  /* of hooks that have none of their own; NULL: the caller's, as runc does */
-	bool keeps_cwd;			  /* they start where the caller is, and not in the bundle */
+	const char *const *env; /* of hooks that have none of their own; NULL: the caller's, as runc does */
+	bool keeps_cwd;		/* they start where the caller is, and not in the bundle */
 };
 
 /* Run all hooks of one kind, in order, until one fails. Their programs are looked up in the caller's root and run in

@@ -22,7 +22,8 @@ struct init_process {
 	size_t cgroup_fd_count;
 	int cgroup_ns_pid_fd; /* whose cgroup namespace to join; -1 */
 	bool in_user_ns;
-	const struct numlist *final_cpus; /* to run on these once the cgroup is entered; NULL: as keeps_cpus says */
+	const struct numlist
+		*final_cpus; /* to run on these once the cgroup is entered; NULL: as keeps_cpus says */
 	bool keeps_cpus; /* on those that the kernel left us; else on all that the cgroup has, whatever our caller's are */
 };
 
@@ -57,8 +58,10 @@ int process_find_program(const struct oci_process *p, int root_fd, struct progra
 			 struct error *e) MUST_USE;
 /* Confine ourselves: what comes after it has the rights of the container's process and no others. A seccomp listener is
  * handed to the gate, and its word awaited. */
-int process_confine(const struct init_process *p, struct confine_child *child, int gate_fd, struct error *e) MUST_USE;
+int process_confine(const struct init_process *p, struct confine_child *child, int gate_fd,
+		    struct error *e) MUST_USE;
 /* Tell the gate, exec. Returns only when it failed. */
-int process_exec(const struct init_process *p, const struct program *program, int gate_fd, struct error *e) MUST_USE;
+int process_exec(const struct init_process *p, const struct program *program, int gate_fd,
+		 struct error *e) MUST_USE;
 
 #endif

@@ -37,8 +37,8 @@ static int check_line(const char *key, const char *line, const char *start, stru
 	if (strpbrk(line, "\n\r"))
 		return err_new(e, ERR_INVALID, "linux.intelRdt.%s: has a newline", key);
 	if (strncmp(line, start, strlen(start)) != 0)
-		return err_new(e, ERR_INVALID, "linux.intelRdt.%s: \"%s\" does not begin with \"%s\"", key, line,
-			       start);
+		return err_new(e, ERR_INVALID, "linux.intelRdt.%s: \"%s\" does not begin with \"%s\"", key,
+			       line, start);
 	return 0;
 }
 
@@ -47,7 +47,8 @@ static int check_clos(const char *name, struct error *e)
 	if (str_eq(name, "/"))
 		return 0;
 	if (strchr(name, '/') || str_eq(name, ".") || str_eq(name, ".."))
-		return err_new(e, ERR_INVALID, "linux.intelRdt.closID: \"%s\" is not the name of a directory", name);
+		return err_new(e, ERR_INVALID, "linux.intelRdt.closID: \"%s\" is not the name of a directory",
+			       name);
 	return 0;
 }
 
@@ -58,7 +59,8 @@ static int plan_schemata(const struct oci_intel_rdt *spec, struct intel_rdt *p, 
 	int r = check_line("l3CacheSchema", spec->l3_cache_schema, "", e);
 
 	if (r >= 0)
-		r = check_line("memBwSchema", str_is_empty(spec->mem_bw_schema) ? NULL : spec->mem_bw_schema, "MB:", e);
+		r = check_line("memBwSchema", str_is_empty(spec->mem_bw_schema) ? NULL : spec->mem_bw_schema,
+			       "MB:", e);
 	for (size_t i = 0; i < spec->schemata.n && r >= 0; i++)
 		r = check_line("schemata", spec->schemata.v[i], "", e);
 	if (r < 0)
@@ -137,10 +139,11 @@ int intel_rdt_open(int *ret_root_dfd, struct error *e)
 	if (fd < 0)
 		fd = open_elsewhere();
 	if (fd < 0)
-		return err_new(e, ERR_UNSUPPORTED,
-			       "linux.intelRdt: no resctrl file system is mounted (" USUAL_PLACE
-			       ": this needs a processor with Intel RDT or AMD QoS, CONFIG_X86_CPU_RESCTRL and "
-			       "mount -t resctrl)");
+		return err_new(
+			e, ERR_UNSUPPORTED,
+			"linux.intelRdt: no resctrl file system is mounted (" USUAL_PLACE
+			": this needs a processor with Intel RDT or AMD QoS, CONFIG_X86_CPU_RESCTRL and "
+			"mount -t resctrl)");
 	*ret_root_dfd = fd;
 	return 0;
 }
@@ -272,9 +275,10 @@ static int check_schemata(int root_dfd, const struct intel_rdt *p, struct error 
 		const char *values = find_resource(buf_str(&have), line);
 
 		if (!values || !line_matches(root_dfd, line, values))
-			return err_new(e, ERR_INVALID,
-				       "linux.intelRdt: closID \"%s\" exists with other schemata than \"%.*s\"",
-				       p->group, (int)strcspn(line, "\n"), line);
+			return err_new(
+				e, ERR_INVALID,
+				"linux.intelRdt: closID \"%s\" exists with other schemata than \"%.*s\"",
+				p->group, (int)strcspn(line, "\n"), line);
 	}
 	return 0;
 }
@@ -284,9 +288,10 @@ static int check_schemata(int root_dfd, const struct intel_rdt *p, struct error 
 int intel_rdt_check(int root_dfd, const struct intel_rdt *p, struct error *e)
 {
 	if (p->must_exist && !is_there(root_dfd, p->group))
-		return err_new(e, ERR_NOT_FOUND,
-			       "linux.intelRdt.closID: there is no group \"%s\", and no schemata to make it with",
-			       p->group);
+		return err_new(
+			e, ERR_NOT_FOUND,
+			"linux.intelRdt.closID: there is no group \"%s\", and no schemata to make it with",
+			p->group);
 	if (p->has_clos && p->schemata && is_there(root_dfd, p->group))
 		return check_schemata(root_dfd, p, e);
 	return 0;

@@ -15,7 +15,7 @@
 #include "oci/spec.h"
 
 struct intel_rdt {
-	char *group;	 /* the control group, below the root: closID, or the container's id; "." is the root itself */
+	char *group; /* the control group, below the root: closID, or the container's id; "." is the root itself */
 	char *monitor;	 /* the container's own monitoring group in it; NULL: none */
 	char *schemata;	 /* lines for the group; NULL: it is left as it is */
 	bool has_clos;	 /* closID was given: others may use the group, so it is never removed */
@@ -27,7 +27,8 @@ void intel_rdt_done(struct intel_rdt *p);
 DEFINE_CLEANUP_VALUE(struct intel_rdt, intel_rdt_done)
 
 /* Fails: INVALID  closID is no name, a schema with newlines, memBwSchema without "MB:". */
-int intel_rdt_plan(const struct oci_intel_rdt *spec, const char *id, struct intel_rdt *ret, struct error *e) MUST_USE;
+int intel_rdt_plan(const struct oci_intel_rdt *spec, const char *id, struct intel_rdt *ret,
+		   struct error *e) MUST_USE;
 
 /* Where resctrl is mounted. Fails: UNSUPPORTED (nowhere), SYS. */
 int intel_rdt_open(int *ret_root_dfd, struct error *e) MUST_USE;

@@ -52,10 +52,11 @@ static int check_names(const struct oci_seccomp *profile, struct error *e)
 
 		for (size_t j = 0; is_notify(rule) && j < rule->names.n; j++)
 			if (str_eq(rule->names.v[j], "sendmsg"))
-				return err_new(e, ERR_INVALID,
-					       "linux.seccomp.syscalls[%zu]: SCMP_ACT_NOTIFY cannot be used for "
-					       "sendmsg: the listener itself is passed by that call",
-					       i);
+				return err_new(
+					e, ERR_INVALID,
+					"linux.seccomp.syscalls[%zu]: SCMP_ACT_NOTIFY cannot be used for "
+					"sendmsg: the listener itself is passed by that call",
+					i);
 	}
 	return 0;
 }
@@ -73,9 +74,11 @@ int seccomp_agent_check(const struct oci_seccomp *profile, struct error *e)
 		return err_new(e, ERR_INVALID,
 			       "linux.seccomp.listenerPath: is missing: the profile has SCMP_ACT_NOTIFY");
 	if (strlen(path) >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
-		return err_new(e, ERR_INVALID, "linux.seccomp.listenerPath: longer than a socket's path can be");
+		return err_new(e, ERR_INVALID,
+			       "linux.seccomp.listenerPath: longer than a socket's path can be");
 	if (stat(path, &sb) < 0)
-		return err_sysk(e, ERR_NOT_FOUND, errno, "linux.seccomp.listenerPath: seccomp agent \"%s\"", path);
+		return err_sysk(e, ERR_NOT_FOUND, errno, "linux.seccomp.listenerPath: seccomp agent \"%s\"",
+				path);
 	if (!S_ISSOCK(sb.st_mode))
 		return err_new(e, ERR_NOT_FOUND, "linux.seccomp.listenerPath: \"%s\" is no socket", path);
 	return check_names(profile, e);

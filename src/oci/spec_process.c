@@ -149,8 +149,10 @@ static int check_scheduler(struct reader *r, void *base)
 	if (s->policy == SCHED_ISO)
 		return reader_fail_at(r, "policy", ERR_UNSUPPORTED, "Linux has no SCHED_ISO");
 	if (is_realtime && (s->priority < 1 || s->priority > 99))
-		return reader_fail_at(r, "priority", ERR_INVALID, "%d is not in the range 1 to 99 of SCHED_FIFO and "
-				      "SCHED_RR", s->priority);
+		return reader_fail_at(r, "priority", ERR_INVALID,
+				      "%d is not in the range 1 to 99 of SCHED_FIFO and "
+				      "SCHED_RR",
+				      s->priority);
 	if (!is_realtime && s->priority)
 		return reader_fail_at(r, "priority", ERR_INVALID, "only SCHED_FIFO and SCHED_RR have one");
 	if (s->policy != SCHED_DEADLINE && (s->runtime || s->deadline || s->period))

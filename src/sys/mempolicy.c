@@ -18,10 +18,11 @@ int mempolicy_set(const struct mempolicy *p, struct error *e)
 	if (errno == ENOSYS)
 		return err_sysk(e, ERR_UNSUPPORTED, errno, "set a memory policy: this kernel has no NUMA");
 	if (errno == EINVAL)
-		return err_sysk(e, ERR_INVALID, errno,
-				"set memory policy %#x on %zu nodes: this kernel does not have the mode, or not the "
-				"nodes",
-				(unsigned int)p->mode, p->nodes.count);
+		return err_sysk(
+			e, ERR_INVALID, errno,
+			"set memory policy %#x on %zu nodes: this kernel does not have the mode, or not the "
+			"nodes",
+			(unsigned int)p->mode, p->nodes.count);
 	return err_sys(e, "set memory policy %#x on %zu nodes", (unsigned int)p->mode, p->nodes.count);
 }
 
@@ -31,7 +32,8 @@ int mempolicy_try(const struct mempolicy *p, struct error *e)
 	int r;
 
 	if (syscall(SYS_get_mempolicy, &own.mode, own.nodes.words, MAX_NODE, NULL, 0UL) < 0)
-		return err_sysk(e, errno == ENOSYS ? ERR_UNSUPPORTED : ERR_SYS, errno, "look at our memory policy");
+		return err_sysk(e, errno == ENOSYS ? ERR_UNSUPPORTED : ERR_SYS, errno,
+				"look at our memory policy");
 	for (size_t i = 0; i < NUMLIST_BITS; i++)
 		own.nodes.count += numlist_has(&own.nodes, i);
 	r = mempolicy_set(p, e);

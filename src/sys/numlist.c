@@ -45,10 +45,11 @@ int numlist_parse(const char *text, struct numlist *ret, struct error *e)
 		if (*s == '-')
 			s = read_number(s + 1, &last);
 		if (!s || last < first)
-			return err_new(e, ERR_INVALID, "\"%s\" has a range without an end behind its start", text);
+			return err_new(e, ERR_INVALID, "\"%s\" has a range without an end behind its start",
+				       text);
 		if (last >= NUMLIST_BITS)
-			return err_new(e, ERR_LIMIT, "\"%s\": numbers of %d and more are not known to Linux", text,
-				       NUMLIST_BITS);
+			return err_new(e, ERR_LIMIT, "\"%s\": numbers of %d and more are not known to Linux",
+				       text, NUMLIST_BITS);
 		for (unsigned long n = first; n <= last; n++)
 			add(&l, n);
 		if (*s && *s != ',')

@@ -285,7 +285,7 @@ def test_no_poststop_hook_for_what_was_never_there(bundle, hooks):
     assert hooks.order() == []
 
 
-@pytest.mark.parametrize("hook,why", [({"path": "relative"}, 'hooks.poststop[0].path: \'),
+@pytest.mark.parametrize("hook,why", [({"path": "relative"}, 'hooks.poststop[0].path: "relative" is not an absolute'),
                                       ({}, "hooks.poststop[0].path: is missing"),
                                       ({"path": "/x", "timeout": 0}, "hooks.poststop[0].timeout: 0 is out of range"),
                                       ({"path": "/x", "args": "x"}, "hooks.poststop[0].args: wanted an array")])

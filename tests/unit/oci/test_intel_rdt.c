@@ -79,8 +79,10 @@ static void nonsense_is_refused(void **state)
 	} cases[] = {
 		{ RDT("\"closID\":\"a/b\""), "linux.intelRdt.closID: \"a/b\" is not the name" },
 		{ RDT("\"closID\":\"..\""), "linux.intelRdt.closID" },
-		{ RDT("\"memBwSchema\":\"L3:0=1\""), "linux.intelRdt.memBwSchema: \"L3:0=1\" does not begin" },
-		{ RDT("\"l3CacheSchema\":\"L3:0=1\\nMB:0=1\""), "linux.intelRdt.l3CacheSchema: has a newline" },
+		{ RDT("\"memBwSchema\":\"L3:0=1\""),
+		  "linux.intelRdt.memBwSchema: \"L3:0=1\" does not begin" },
+		{ RDT("\"l3CacheSchema\":\"L3:0=1\\nMB:0=1\""),
+		  "linux.intelRdt.l3CacheSchema: has a newline" },
 		{ RDT("\"schemata\":[\"L2:0=1\\n\"]"), "linux.intelRdt.schemata: has a newline" },
 	};
 
@@ -129,7 +131,10 @@ static int make_root(void **state)
 	if (root_dfd < 0)
 		return -1;
 	for (size_t i = 0; i < 5; i++)
-		if (mkdirat(root_dfd, (const char *[]){ "info", "info/MB", "there", "there/mon_groups", "mon_groups" }[i], 0755) < 0)
+		if (mkdirat(root_dfd,
+			    (const char *[]){ "info", "info/MB", "there", "there/mon_groups",
+					      "mon_groups" }[i],
+			    0755) < 0)
 			return -1;
 	put("info/last_cmd_status", "Mask out of range\n");
 	put("info/MB/bandwidth_gran", "10\n");

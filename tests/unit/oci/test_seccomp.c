@@ -439,9 +439,10 @@ static void an_old_profile_answers_enosys_for_new_calls(void **state)
 static void notify_asks_for_a_listener(void **state)
 {
 	CLEANUP(oci_spec_free)
-	struct oci_spec *spec = spec_of("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"flags\":[\"SECCOMP_FILTER_FLAG_TSYNC\","
-					"\"SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV\",\"SECCOMP_FILTER_FLAG_LOG\"],"
-					"\"syscalls\":[{\"names\":[\"mount\"],\"action\":\"SCMP_ACT_NOTIFY\"}]}");
+	struct oci_spec *spec =
+		spec_of("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"flags\":[\"SECCOMP_FILTER_FLAG_TSYNC\","
+			"\"SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV\",\"SECCOMP_FILTER_FLAG_LOG\"],"
+			"\"syscalls\":[{\"names\":[\"mount\"],\"action\":\"SCMP_ACT_NOTIFY\"}]}");
 	struct oci_seccomp *p = spec->linux.seccomp;
 	cleanup_buf struct buf code = BUF_INIT;
 	struct error e = ERROR_INIT;
@@ -451,7 +452,8 @@ static void notify_asks_for_a_listener(void **state)
 	assert_int_equal(answer(&code, "mount", 0), SCMP_ACT_NOTIFY);
 	assert_int_equal(answer(&code, "umount2", 0), SCMP_ACT_ALLOW);
 	assert_true(seccomp_notifies(p));
-	assert_int_equal(seccomp_filter_flags(p), SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_LOG | 1u << 5);
+	assert_int_equal(seccomp_filter_flags(p),
+			 SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_LOG | 1u << 5);
 	p->syscalls.n = 0;
 	assert_false(seccomp_notifies(p));
 	assert_int_equal(seccomp_filter_flags(p), SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_LOG);
