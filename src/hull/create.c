@@ -192,7 +192,7 @@ static int save_intent(struct creation *c, struct error *e)
 	if (c->cgroups) {
 		str_set(&s.cgroup_path, c->spec->linux.cgroups_path);
 		if (!s.cgroup_path)
-			s.cgroup_path = str_fmt("/hull/%s", c->id);
+			s.cgroup_path = cgroup_default_path(c->cgroups, c->id);
 		s.cgroup_parents = cgroup_missing_parents(c->cgroups, s.cgroup_path);
 	}
 	s.pid = getpid();

@@ -11,8 +11,10 @@
 /* Execute ourselves again, with the same arguments, environment and fds, from a detached read-only clone of the
  * mount that holds our file; nothing is copied. Returns 0 at once when that has been done already (or the file is
  * on a read-only mount anyhow). To be called first thing in main().
- * Fails: DENIED  we may not clone mounts: then no container's root is the host's root either
- *        SYS */
+ * Who may not clone mounts is no root of the host, and neither are its containers: what it cannot write they cannot
+ * either, and nothing needs to be done. Where the file is its own (a program in a home directory), root of its
+ * containers is perhaps the same user: then we run from a sealed copy in memory (memfd_create(2)).
+ * Fails: SYS */
 int exe_seal(char **argv, struct error *e) MUST_USE;
 
 /* A program from a detached read-only clone of the mount that holds it, for proc_spawn(): what is started from it
