@@ -59,6 +59,7 @@
 #include "oci/cgroup_resources.h"
 #include "oci/confine.h"
 #include "oci/hooks.h"
+#include "oci/ids.h"
 #include "oci/init.h"
 #include "oci/intel_rdt.h"
 #include "oci/mounts.h"
@@ -171,18 +172,6 @@ static int open_namespaces(struct build *b, struct error *e)
 	return 0;
 }
 
-static int add_maps(const struct oci_id_mappings *m, struct idmap *ret, struct error *e)
-{
-	for (size_t i = 0; i < m->n; i++) {
-		struct idmap_extent x = { m->v[i].container_id, m->v[i].host_id, m->v[i].size };
-		int r = idmap_add(ret, x, e);
-
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
 /* The maps stand in the spec, also of a joined namespace (as CRI daemons write it); else they are read from the
  * namespace itself. */
 static int find_maps(struct build *b, struct error *e)
@@ -196,36 +185,14 @@ static int find_maps(struct build *b, struct error *e)
 	b->gids = NEW(struct idmap);
 	if (!l->uid_mappings.n || !l->gid_mappings.n)
 		return userns_read_maps(b->spawn.join_fd[OCI_NS_USER], b->uids, b->gids, e);
-	r = add_maps(&l->uid_mappings, b->uids, e);
-	if (r < 0)
-		return err_ctx(e, "linux.uidMappings");
-	r = add_maps(&l->gid_mappings, b->gids, e);
-	return r < 0 ? err_ctx(e, "linux.gidMappings") : 0;
-}
-
-static int check_id(const struct idmap *map, const char *kind, const char *field, uint32_t id,
-		    struct error *e)
-{
-	uint32_t ignored, last = 0;
-
-	for (size_t i = 0; i < map->n; i++)
-		if (map->x[i].container_id + (map->x[i].length - 1) > last)
-			last = map->x[i].container_id + (map->x[i].length - 1);
-	if (idmap_to_host(map, id, &ignored, NULL) >= 0)
-		return 0;
-	return err_new(e, ERR_INVALID,
-		       "%s: %s %u has no host %s in the container's user namespace: linux.%sMappings map "
-		       "container %ss "
-		       "%u to %u%s",
-		       field, kind, id, kind, kind, kind, map->x[0].container_id, last,
-		       map->n > 1 ? ", in part" : "");
+	r = ids_map(&l->uid_mappings, "linux.uidMappings", b->uids, e);
+	return r < 0 ? r : ids_map(&l->gid_mappings, "linux.gidMappings", b->gids, e);
 }
 
 /* Each id that the process gets has to be one, and groups have to be possible. */
 static int check_ids(struct build *b, struct error *e)
 {
 	const struct oci_user *u = &b->o->spec->process.user;
-	int r;
 
 	if (!b->plan.in_user_ns)
 		return 0;
@@ -237,12 +204,7 @@ static int check_ids(struct build *b, struct error *e)
 			"user "
 			"namespace, as in each one whose gids were mapped without privilege (map a range of "
 			"/etc/subgid in linux.gidMappings, or ask for no additional groups)");
-	r = check_id(b->uids, "uid", "process.user.uid", u->uid, e);
-	if (r >= 0)
-		r = check_id(b->gids, "gid", "process.user.gid", u->gid, e);
-	for (size_t i = 0; i < u->additional_gid_count && r >= 0; i++)
-		r = check_id(b->gids, "gid", "process.user.additionalGids", u->additional_gids[i], e);
-	return r;
+	return ids_check(u, b->uids, b->gids, e);
 }
 
 /* Where the caller may mount nothing, the user namespace comes first, and all mounts are made in there. */

@@ -172,8 +172,14 @@ static int set_ids(const struct confine *c, struct error *e)
 	if (!c->skip_setgroups && syscall(SYS_setgroups, c->group_count, c->groups) < 0 &&
 	    /* Denied in this user namespace: then we keep what we came with, and nothing else was asked for. */
 	    (c->group_count || errno != EPERM)) {
+		int sys = errno;
+
 		err_sys(e, "set %zu additional groups", c->group_count);
-		return err_hint(e, "is each mapped in the container's user namespace?");
+		return err_hint(
+			e, sys == EPERM
+				   ? "the container's user namespace forbids setgroups(2), as one does whose "
+				     "gids were mapped without privilege"
+				   : "is each mapped in the container's user namespace?");
 	}
 	if (syscall(SYS_setresgid, c->gid, c->gid, c->gid) < 0) {
 		err_sys(e, "set gid %u", c->gid);

@@ -18,6 +18,7 @@
 #include "base/path.h"
 #include "base/str.h"
 #include "oci/defaults.h"
+#include "oci/ids.h"
 #include "sys/mountapi.h"
 
 static const struct {
@@ -102,14 +103,17 @@ static int make_node(int dir_fd, const char *rel, const struct device_node *d, u
 static int host_ids(const struct mounts_env *env, const struct device_node *d, uint32_t *ret_uid,
 		    uint32_t *ret_gid, struct error *e)
 {
+	const struct oci_user *user = &env->create->spec->process.user;
 	int r = 0;
 
 	*ret_uid = d->uid;
 	*ret_gid = d->gid;
-	if (env->uids)
-		r = idmap_to_host(env->uids, d->uid, ret_uid, e);
-	if (r >= 0 && env->gids)
-		r = idmap_to_host(env->gids, d->gid, ret_gid, e);
+	if (!d->uid || env->uids)
+		r = d->uid ? idmap_to_host(env->uids, d->uid, ret_uid, e)
+			   : ids_root(env->uids, user->uid, ret_uid, e);
+	if (r >= 0 && (!d->gid || env->gids))
+		r = d->gid ? idmap_to_host(env->gids, d->gid, ret_gid, e)
+			   : ids_root(env->gids, user->gid, ret_gid, e);
 	return r < 0 ? err_ctx(e, "owner of device \"%s\"", d->path) : 0;
 }
 

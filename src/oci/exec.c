@@ -19,6 +19,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "oci/confine.h"
+#include "oci/ids.h"
 #include "oci/init.h"
 #include "oci/intel_rdt.h"
 #include "oci/oom_lend.h"
@@ -168,23 +169,23 @@ static int prepare(struct exec_build *b, struct error *e)
 		.die_with_parent = b->o->die_with_parent,
 		.seccomp_cache_dfd = b->o->seccomp_cache_dfd,
 	};
-	struct idmap *uids = NULL;
+	cleanup_free struct idmap *uids = NULL, *gids = NULL;
 	int r = 0;
 
 	if (!b->o->process->args.n)
 		return err_new(e, ERR_INVALID, "no program to run");
 	if (b->p.in_user_ns) {
 		uids = NEW(struct idmap);
-		for (size_t i = 0; i < l->uid_mappings.n && r >= 0; i++)
-			r = idmap_add(uids,
-				      (struct idmap_extent){ l->uid_mappings.v[i].container_id,
-							     l->uid_mappings.v[i].host_id,
-							     l->uid_mappings.v[i].size },
-				      e);
+		gids = NEW(struct idmap);
+		r = ids_map(&l->uid_mappings, "linux.uidMappings", uids, e);
+		if (r >= 0)
+			r = ids_map(&l->gid_mappings, "linux.gidMappings", gids, e);
+		/* Of a joined namespace they need not be in the spec; the kernel has its say in any case. */
+		if (r >= 0 && uids->n && gids->n)
+			r = ids_check(&b->o->process->user, uids, gids, e);
 	}
 	if (r >= 0)
 		r = setup_stdio(b->o->stdio, b->o->process, uids, &b->null_fd, b->p.stdio, e);
-	free(uids);
 	if (r >= 0)
 		r = setup_open_proc(&b->p.proc_dfd, e);
 	if (r >= 0)

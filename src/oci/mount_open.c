@@ -19,6 +19,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/str.h"
+#include "oci/ids.h"
 #include "sys/mountapi.h"
 #include "sys/ns.h"
 #include "userns/userns.h"
@@ -44,19 +45,6 @@ void mount_set_done(struct mount_set *s)
 	*s = MOUNT_SET_INIT;
 }
 
-static int maps_of(const struct oci_id_mappings *m, struct idmap *ret, struct error *e)
-{
-	ret->n = 0;
-	for (size_t i = 0; i < m->n; i++) {
-		struct idmap_extent x = { m->v[i].container_id, m->v[i].host_id, m->v[i].size };
-		int r = idmap_add(ret, x, e);
-
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
 /* The user namespace whose maps an id-mapped mount gets: the mount's own uidMappings and gidMappings, or
  * without those the container's. */
 static int mapping_of(const struct mounts_env *env, const struct oci_mount *m, int *ret_fd, struct error *e)
@@ -64,16 +52,16 @@ static int mapping_of(const struct mounts_env *env, const struct oci_mount *m, i
 	const struct oci_linux *l = &env->create->spec->linux;
 	const struct oci_id_mappings *uids = m->uid_mappings.n ? &m->uid_mappings : &l->uid_mappings;
 	const struct oci_id_mappings *gids = m->gid_mappings.n ? &m->gid_mappings : &l->gid_mappings;
-	struct idmap uid_map, gid_map;
+	struct idmap uid_map = IDMAP_INIT, gid_map = IDMAP_INIT;
 	int r;
 
 	if (!m->uid_mappings.n != !m->gid_mappings.n)
 		return err_new(e, ERR_INVALID, "uidMappings and gidMappings belong together");
 	if (!m->uid_mappings.n && env->user_fd >= 0)
 		return fd_dup(env->user_fd, ret_fd, e);
-	r = maps_of(uids, &uid_map, e);
+	r = ids_map(uids, "uidMappings", &uid_map, e);
 	if (r >= 0)
-		r = maps_of(gids, &gid_map, e);
+		r = ids_map(gids, "gidMappings", &gid_map, e);
 	return r < 0 ? r : userns_mapping_fd(&uid_map, &gid_map, ret_fd, e);
 }
 
@@ -207,16 +195,17 @@ static int open_dev(const struct mounts_env *env, const struct plan_mount *pm, s
 		    struct mount_state *st, struct error *e)
 {
 	const struct oci_strs *words = &pm->m->options.data_words;
+	const struct oci_user *user = &env->create->spec->process.user;
 	cleanup_close int context = -1, tree = -1;
 	uint32_t root_uid = 0, root_gid = 0;
 	char uid[16], gid[16];
 	int r = mount_context("tmpfs", &context, e);
 
 	/* Options of the spec come last and win. */
-	if (r >= 0 && env->uids)
-		r = idmap_to_host(env->uids, 0, &root_uid, e);
-	if (r >= 0 && env->gids)
-		r = idmap_to_host(env->gids, 0, &root_gid, e);
+	if (r >= 0)
+		r = ids_root(env->uids, user->uid, &root_uid, e);
+	if (r >= 0)
+		r = ids_root(env->gids, user->gid, &root_gid, e);
 	snprintf(uid, sizeof(uid), "%u", root_uid);
 	snprintf(gid, sizeof(gid), "%u", root_gid);
 	if (r >= 0)
