@@ -2,10 +2,22 @@
 /* The table of the commands, and the options before them. */
 #include "hull/hull.h"
 
-/* clang-format off: a line a command */
-#define COMMANDS(each)                                                                                   \
-	each(completion) each(create) each(delete) each(exec) each(kill) each(list) each(pause) each(ps) \
-		each(resume) each(run) each(spec) each(start) each(state) each(update)
+/* clang-format off */
+#define COMMANDS(each) \
+	each(completion) \
+	each(create) \
+	each(delete) \
+	each(exec) \
+	each(kill) \
+	each(list) \
+	each(pause) \
+	each(ps) \
+	each(resume) \
+	each(run) \
+	each(spec) \
+	each(start) \
+	each(state) \
+	each(update)
 /* clang-format on */
 
 /* Each is in the file that does it. */
