@@ -8,7 +8,7 @@
 	each(create) \
 	each(delete) \
 	each(exec) \
-	each(kill) \
+	each(features) each(kill) \
 	each(list) \
 	each(pause) \
 	each(ps) \

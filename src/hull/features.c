@@ -140,7 +140,6 @@ static int features_run(struct hull *h, void *options, char **args, struct error
 
 const struct command command_features = {
 	.name = "features",
-	.arguments = "",
 	.summary = "show what this build can do, as JSON",
 	.details =
 		"The features structure of the OCI runtime specification (features.md); annotations below\n"

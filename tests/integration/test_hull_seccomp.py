@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import os
+import pathlib
 import socket
 import struct
 import subprocess
@@ -203,7 +204,8 @@ def test_nonsense_is_refused_before_anything_is_made(bundle, change, why):
     bundle.edit(lambda c: c["linux"]["seccomp"].update(change))
     done = bundle.hull("create", C1, check=False)
     assert done.returncode == 1 and why in said(done)
-    assert not os.path.exists(bundle.root) or os.listdir(bundle.root) in ([], ["seccomp"])
+    assert not os.path.exists(bundle.root) or C1 not in os.listdir(bundle.root)
+    assert not list(pathlib.Path("/sys/fs/cgroup").glob(f"*/hull/{C1}"))
 
 
 # ---- notify ----------------------------------------------------------------------------------------------------------
