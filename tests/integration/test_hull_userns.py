@@ -205,6 +205,7 @@ def test_maps_that_make_no_sense(bundle):
         maps(bundle, uids)
         done = bundle.hull("run", "c1", check=False)
         assert done.returncode == 1 and "Mappings" in done.stderr and said in done.stderr, done.stderr
+    new_user(bundle)
     namespaces(bundle, remove=["user"])
     done = bundle.hull("run", "c1", check=False)
     assert "without a user namespace" in done.stderr
