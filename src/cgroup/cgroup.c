@@ -2,6 +2,7 @@
 /* The handle: one directory fd a hierarchy. */
 #include "cgroup/handle.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -38,6 +39,22 @@ int cgroup_dfd(const struct cgroup *cg, enum cgroup_controller c)
 int cgroup_dfd_v2(const struct cgroup *cg)
 {
 	return cg->host->v2 < 0 ? -1 : cg->dfd[cg->host->v2];
+}
+
+ssize_t cgroup_read_file(const struct cgroup *cg, enum cgroup_controller c, const char *file, char *text,
+			 size_t size)
+{
+	int dfd = c == CGROUP_CONTROLLER_COUNT ? cgroup_dfd_v2(cg) : cgroup_dfd(cg, c);
+
+	if (dfd >= 0)
+		return cgroupfs_read(dfd, file, text, size);
+	errno = ENOENT;
+	return -1;
+}
+
+bool cgroup_has_v2_files(const struct cgroup *cg, enum cgroup_controller c)
+{
+	return cgroup_host_is_v2(cg->host, c);
 }
 
 struct cgroup *cgroup_handle_new(const struct cgroup_host *host, const char *path)

@@ -301,6 +301,28 @@ int cgroup_oom_fd(const struct cgroup *cg);
 /* The count in such an fd, whichever version it is of. */
 int cgroup_oom_kills(int oom_fd, uint64_t *ret_kills, struct error *e) MUST_USE;
 
+/* To be told of the OOM killer while it happens. */
+struct cgroup_oom_watch {
+	int fd;		 /* to be polled ... */
+	short events;	 /* ... for these */
+	int control_dfd; /* v1; else -1 */
+	uint64_t kills;	 /* v2: as last taken */
+};
+#define CGROUP_OOM_WATCH_INIT ((struct cgroup_oom_watch){ .fd = -1, .control_dfd = -1 })
+void cgroup_oom_watch_done(struct cgroup_oom_watch *w);
+DEFINE_CLEANUP_VALUE(struct cgroup_oom_watch, cgroup_oom_watch_done)
+/* Fails: UNSUPPORTED (no memory controller), DENIED, SYS */
+int cgroup_oom_watch_open(const struct cgroup *cg, struct cgroup_oom_watch *ret, struct error *e) MUST_USE;
+/* Was there an OOM kill since the last call? Never waits. */
+bool cgroup_oom_watch_take(struct cgroup_oom_watch *w);
+
+/* A control file as it is, for who shows what the kernel says: of the hierarchy where controller c is
+ * (CGROUP_CONTROLLER_COUNT: of v2). As cgroupfs_read(). */
+ssize_t cgroup_read_file(const struct cgroup *cg, enum cgroup_controller c, const char *file, char *text,
+			 size_t size);
+/* Has c the files of v2 here? */
+bool cgroup_has_v2_files(const struct cgroup *cg, enum cgroup_controller c);
+
 #define CGROUP_NO_LIMIT UINT64_MAX
 
 struct cgroup_psi_line {

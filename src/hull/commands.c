@@ -7,6 +7,7 @@
 	each(completion) \
 	each(create) \
 	each(delete) \
+	each(events) \
 	each(exec) \
 	each(features) each(kill) \
 	each(list) \
