@@ -55,7 +55,10 @@ int cgroup_descend(struct cgroup *cg, const char *controller, const char *path, 
 			cg->dfd[i] = child;
 		} else if (why.sys == ENOENT && h->is_v2 && cg->host->mode == CGROUP_HYBRID) {
 			/* Whoever made it knew nothing of this hierarchy, which controls nothing. */
-		} else if (why.sys == ENOENT || why.sys == ENOTDIR || why.sys == EXDEV || why.sys == ELOOP) {
+		} else if (why.sys == ENOENT || why.sys == ENOTDIR) {
+			return err_sysk(e, ERR_NOT_FOUND, why.sys, "open cgroup \"%s\" below \"%s\" in %s",
+					path, cg->path, h->mount_point);
+		} else if (why.sys == EXDEV || why.sys == ELOOP) {
 			return err_new(e, ERR_NOT_FOUND, "\"%s\" is not a sub cgroup path of \"%s\" in %s",
 				       path, cg->path, h->mount_point);
 		} else {

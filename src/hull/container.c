@@ -76,7 +76,7 @@ enum oci_status container_full_status(struct hull *h, struct container *c)
 	CLEANUP(cgroup_free) struct cgroup *cgroup = NULL;
 	struct error ignored = ERROR_INIT;
 
-	if (c->status == OCI_RUNNING && container_cgroup(h, c, &host, &cgroup, &ignored) >= 0 &&
+	if (c->status != OCI_STOPPED && container_cgroup(h, c, &host, &cgroup, &ignored) >= 0 &&
 	    cgroup_is_frozen(cgroup))
 		c->status = OCI_PAUSED;
 	return c->status;
@@ -149,10 +149,16 @@ int container_start(struct container *c, struct error *e)
 	cleanup_close int sock = -1;
 	int r;
 
-	if (c->status == OCI_STOPPED)
+	switch (c->status) {
+	case OCI_STOPPED:
 		return err_new(e, ERR_STATE, "cannot start a container that has stopped");
-	if (c->status != OCI_CREATED)
+	case OCI_PAUSED:
+		return err_new(e, ERR_STATE, "cannot start a container in the paused state");
+	case OCI_RUNNING:
 		return err_new(e, ERR_STATE, "cannot start an already running container");
+	case OCI_CREATED:
+		break;
+	}
 	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/" STATE_SOCKET, path_of_fd(c->dfd, dir));
 	sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (sock < 0 || connect(sock, (struct sockaddr *)&addr, sizeof(addr)) < 0)

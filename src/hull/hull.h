@@ -46,7 +46,7 @@ struct container {
 void container_done(struct container *c);
 DEFINE_CLEANUP_VALUE(struct container, container_done)
 int container_load(struct hull *h, const char *id, struct container *ret, struct error *e) MUST_USE;
-/* OCI_PAUSED in place of OCI_RUNNING when its cgroup is frozen. */
+/* OCI_PAUSED in place of OCI_CREATED or OCI_RUNNING when its cgroup is frozen. */
 enum oci_status container_full_status(struct hull *h, struct container *c);
 int container_cgroup(const struct hull *h, const struct container *c, struct cgroup_host **ret_host,
 		     struct cgroup **ret_cgroup, struct error *e) MUST_USE;

@@ -16,6 +16,8 @@ static int start_run(struct hull *h, void *options, char **args, struct error *e
 	(void)options;
 	if (r < 0)
 		return r;
+	/* A frozen init would not hear us. */
+	container_full_status(h, &c);
 	r = container_start(&c, e);
 	if (r < 0 && c.has_failed_hook) {
 		struct error why = ERROR_INIT;

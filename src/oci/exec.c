@@ -96,7 +96,7 @@ static int run_process(struct exec_build *b, struct error *e)
 		return err_sys(e, "open the container's root");
 	r = take_terminal(b, root_fd, e);
 	if (r >= 0)
-		r = process_enter_cwd(&b->p, root_fd, e);
+		r = process_enter_cwd(&b->p, root_fd, false, e);
 	if (r >= 0)
 		r = process_find_program(b->o->process, root_fd, &program, e);
 	if (r < 0)

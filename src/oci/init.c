@@ -274,7 +274,7 @@ static int run_stages(struct init_container *c, int *gate_fd, struct error *e)
 	if (r >= 0)
 		r = mask_paths(c->mounts, c->create->spec, c->root_tree, e);
 	if (r >= 0 && c->p.process->cwd)
-		r = process_enter_cwd(&c->p, c->root_tree, e);
+		r = process_enter_cwd(&c->p, c->root_tree, true, e);
 	if (r >= 0)
 		r = set_root_propagation(c, e);
 	if (r >= 0)

@@ -45,7 +45,7 @@ int init_container_main(void *arg);
 int process_begin(const struct init_process *p, struct error *e) MUST_USE; /* cgroups, session, signals */
 int process_become_root(const struct init_process *p,
 			struct error *e) MUST_USE; /* uid and gid 0 of the user ns, or process.user's */
-int process_enter_cwd(const struct init_process *p, int root_fd, struct error *e) MUST_USE;
+int process_enter_cwd(const struct init_process *p, int root_fd, bool makes_it, struct error *e) MUST_USE;
 int process_set_stdio(const int stdio[3], int preserve_fds, struct error *e) MUST_USE;
 /* The program's path: process.args[0] itself with a '/', else found in PATH of process.env, inside the root
  * of the calling process; and its environment, with HOME from the image's passwd when it is missing. Both

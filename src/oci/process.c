@@ -92,14 +92,15 @@ int process_become_root(const struct init_process *p, struct error *e)
 	return 0;
 }
 
-/* The directory is walked to inside the root and made when it is missing; then the kernel's own word for where
+/* The directory is walked to inside the root, and for an init made when it is missing; then the kernel's own word for where
  * we are must be a path that begins at our root, or we would stand outside of it (CVE-2024-21626). */
-int process_enter_cwd(const struct init_process *p, int root_fd, struct error *e)
+int process_enter_cwd(const struct init_process *p, int root_fd, bool makes_it, struct error *e)
 {
 	const char *cwd = p->process->cwd;
 	cleanup_close int fd = -1;
 	char real[PATH_MAX];
-	int r = mount_target(root_fd, cwd, true, &fd, e);
+	int r = makes_it ? mount_target(root_fd, cwd, true, &fd, e)
+			 : path_open_in_root(root_fd, cwd, O_PATH | O_DIRECTORY, 0, &fd, e);
 
 	if (r < 0)
 		return err_ctx(e, "working directory \"%s\"", cwd);
