@@ -9,7 +9,8 @@
 	each(delete) \
 	each(events) \
 	each(exec) \
-	each(features) each(kill) \
+	each(features) \
+	each(kill) \
 	each(list) \
 	each(pause) \
 	each(ps) \

@@ -10,7 +10,8 @@
  *   root file system as a detached tree
  *   mount sources as detached trees, /dev filled
  *   clone: joins, new namespaces, v2 cgroup  --->  enters v1 cgroups, new session, default signals
- *   writes id maps of a new user namespace   --->  becomes root of its user namespace
+ *   writes id maps of a new user namespace,
+ *   moves network interfaces in               --->  becomes root of its user namespace
  *                                                  cgroup and time namespaces, hostname, sysctls
  *                                                  fresh proc, sysfs, devpts, tmpfs ... (detached)
  *                                                  mounts private; attaches root; pivots; drops the host's mounts
@@ -63,6 +64,7 @@
 #include "oci/init.h"
 #include "oci/intel_rdt.h"
 #include "oci/mounts.h"
+#include "oci/net_devices.h"
 #include "oci/oom_lend.h"
 #include "oci/plan.h"
 #include "oci/setup.h"
@@ -105,6 +107,7 @@ struct build {
 	bool is_prepared;	  /* hooks have run, or were about to: poststop is their other half */
 	struct intel_rdt rdt;
 	int rdt_dfd; /* -1 without linux.intelRdt */
+	struct net_devices net_devices;
 	struct confine *confine;
 	int root_tree, null_fd, console_fd, sync[2];
 	bool setgroups_denied; /* in the container's user namespace, as far as is known before */
@@ -133,6 +136,7 @@ static void build_done(struct build *b)
 	oom_lend_end(&b->oom);
 	mount_set_done(&b->mounts);
 	oci_plan_done(&b->plan);
+	net_devices_done(&b->net_devices);
 	intel_rdt_done(&b->rdt);
 	if (b->rdt_dfd >= 0)
 		close(b->rdt_dfd);
@@ -254,6 +258,11 @@ static int open_rdt(struct build *b, struct error *e)
 	if (r >= 0)
 		r = intel_rdt_open(&b->rdt_dfd, e);
 	return r < 0 ? r : intel_rdt_check(b->rdt_dfd, &b->rdt, e);
+}
+
+static int find_net_devices(struct build *b, struct error *e)
+{
+	return net_devices_find(&b->o->spec->linux, &b->net_devices, e);
 }
 
 static int make_rdt(struct build *b, struct error *e)
@@ -409,9 +418,19 @@ static int write_maps(struct build *b, struct error *e)
 	r = pidfd_proc_dir(b->spawn.pid_fd, &proc, e);
 	if (r >= 0)
 		r = idmap_write_both(proc, b->uids, b->gids, e);
-	if (r >= 0)
-		sync_send_byte(b->sync[0], SYNC_GO);
 	return r < 0 ? err_ctx(e, "map the ids of the new user namespace") : 0;
+}
+
+/* Before the init sets sysctls, which may be an interface's own, and before any hook. */
+static int move_net_devices(struct build *b, struct error *e)
+{
+	cleanup_close int netns = -1;
+	int r;
+
+	if (!b->net_devices.n)
+		return 0;
+	r = pidfd_ns(b->spawn.pid_fd, CLONE_NEWNET, &netns, e);
+	return r < 0 ? r : net_devices_move(&b->net_devices, netns, e);
 }
 
 static int runtime_hooks(struct build *b, struct error *e)
@@ -496,7 +515,7 @@ static int run_init(struct build *b, struct error *e)
 	c->plan = &b->plan;
 	c->mounts = &b->mounts;
 	c->root_tree = b->root_tree;
-	c->waits_for_maps = b->plan.clone_flags & CLONE_NEWUSER;
+	c->waits_for_go = (b->plan.clone_flags & CLONE_NEWUSER) || b->net_devices.n;
 	b->spawn.clone_flags = b->plan.clone_flags;
 	b->spawn.clone_parent = b->o->clone_parent;
 	b->spawn.main = init_container_main;
@@ -511,6 +530,10 @@ static int run_init(struct build *b, struct error *e)
 	if (r >= 0)
 		r = write_maps(b, e);
 	if (r >= 0)
+		r = move_net_devices(b, e);
+	if (r >= 0 && c->waits_for_go)
+		sync_send_byte(b->sync[0], SYNC_GO);
+	if (r >= 0)
 		r = wait_ready(b, e);
 	if (r >= 0)
 		r = confine_outside(b->confine, b->spawn.pid, c->p.proc_dfd, e);
@@ -520,7 +543,7 @@ static int run_init(struct build *b, struct error *e)
 static int build(struct build *b, struct error *e)
 {
 	static int (*const steps[])(struct build *, struct error *) = {
-		open_namespaces, find_maps, check_ids,	 open_rdt, prepare_confinement,
+		open_namespaces, find_maps, check_ids,	 open_rdt, find_net_devices, prepare_confinement,
 		make_user_ns,	 go_dark,   make_cgroup, make_rdt, open_trees,
 	};
 	int r = oci_plan_make(b->o, &b->plan, e);
@@ -539,6 +562,7 @@ static void undo(struct build *b)
 	struct error e = ERROR_INIT;
 	unsigned int parents;
 
+	net_devices_return(&b->net_devices);
 	spawn_kill(&b->spawn);
 	if (b->cgroup) {
 		parents = cgroup_made_parents(b->cgroup);
@@ -564,6 +588,7 @@ int oci_create(const struct oci_create *o, struct oci_init *ret, struct error *e
 		.opened_ns = { [0 ... OCI_NS_COUNT - 1] = -1 },
 		.rdt = INTEL_RDT_INIT,
 		.rdt_dfd = -1,
+		.net_devices = NET_DEVICES_INIT,
 		.root_tree = -1,
 		.null_fd = -1,
 		.console_fd = -1,
@@ -592,33 +617,4 @@ int oci_create(const struct oci_create *o, struct oci_init *ret, struct error *e
 		.rdt_made = intel_rdt_made(&b.rdt) ? str_dup(intel_rdt_made(&b.rdt)) : NULL,
 	};
 	return 0;
-}
-
-void oci_keep(int start_fd)
-{
-	sync_send_byte(start_fd, SYNC_GO);
-}
-
-int oci_start(int start_fd, const struct oci_listener *listener, struct error *e)
-{
-	bool is_executing = false;
-
-	sync_send_byte(start_fd, SYNC_START);
-	for (;;) {
-		enum report_kind kind;
-		cleanup_close int fd = -1;
-		int r = sync_receive(start_fd, &kind, &fd, e);
-
-		if (r < 0)
-			return r;
-		if (kind == REPORT_LISTENER) {
-			r = listener->give(listener->arg, 0, fd, e);
-			if (r < 0)
-				return r;
-			sync_send_byte(start_fd, SYNC_GO);
-		} else if (kind == REPORT_EXEC)
-			is_executing = true;
-		else if (kind == REPORT_END)
-			return is_executing ? 0 : err_new(e, ERR_STATE, "the container's init is gone");
-	}
 }

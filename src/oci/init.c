@@ -257,7 +257,7 @@ static int run_stages(struct init_container *c, int *gate_fd, struct error *e)
 	int r = process_begin(&c->p, e);
 
 	close(c->peer_fd);
-	if (r >= 0 && c->waits_for_maps)
+	if (r >= 0 && c->waits_for_go)
 		r = sync_wait_byte(c->p.sync_fd, SYNC_GO, e);
 	if (r >= 0)
 		r = process_become_root(&c->p, e);

@@ -33,9 +33,9 @@ struct init_container {
 	const struct oci_plan *plan;
 	struct mount_set *mounts;
 	int root_tree;
-	int peer_fd;	     /* the caller's end of sync_fd, to be closed */
-	bool waits_for_maps; /* the user namespace is new: its maps come first */
-	const char *bundle;  /* for hooks: its path, and where the root file system is said to be */
+	int peer_fd;	    /* the caller's end of sync_fd, to be closed */
+	bool waits_for_go;  /* the user namespace is new, or interfaces are moved in: that comes first */
+	const char *bundle; /* for hooks: its path, and where the root file system is said to be */
 	const char *root_path;
 };
 /* Returns the exit status; arg is a struct init_container. */

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "oci/spec_internal.h"
+#include "sys/netdev.h"
 #include "userns/idmap.h"
 
 #define HOST_NAME_BYTES 64 /* HOST_NAME_MAX: __NEW_UTS_LEN */
@@ -66,19 +67,30 @@ static int check_time(struct reader *r, const struct oci_spec *spec)
 	return 0;
 }
 
-static int check_supported(struct reader *r, const struct oci_spec *spec)
+/* The specification leaves open what names are; that of the kernel's dev_valid_name() decides. */
+static int check_net_devices(struct reader *r, const struct oci_spec *spec)
 {
-	const struct {
-		const char *key;
-		bool is_asked;
-	} wishes[] = {
-		{ "linux.netDevices", spec->linux.net_devices.n > 0 },
-	};
+	const struct oci_linux *l = &spec->linux;
 
-	for (size_t i = 0; i < ARRAY_LEN(wishes); i++) {
-		if (wishes[i].is_asked)
-			return reader_fail_at(r, wishes[i].key, ERR_UNSUPPORTED,
-					      "not supported by this version");
+	if (l->net_devices.n && !l->namespaces[OCI_NS_NETWORK].is_set)
+		return reader_fail_at(r, "linux.netDevices", ERR_INVALID,
+				      "needs a network namespace for the container (linux.namespaces)");
+	for (size_t i = 0; i < l->net_devices.n; i++) {
+		const struct oci_net_device *d = &l->net_devices.v[i];
+		const char *name = d->name && *d->name ? d->name : d->host_name;
+
+		if (!netdev_is_name(d->host_name) || !netdev_is_name(name))
+			return reader_fail_at(r, "linux.netDevices", ERR_INVALID,
+					      "\"%.64s\" is no name of a network interface",
+					      netdev_is_name(d->host_name) ? name : d->host_name);
+		for (size_t j = 0; j < i; j++) {
+			const struct oci_net_device *other = &l->net_devices.v[j];
+
+			if (!strchr(name, '%') &&
+			    strcmp(name, other->name && *other->name ? other->name : other->host_name) == 0)
+				return reader_fail_at(r, "linux.netDevices", ERR_INVALID,
+						      "\"%s\" would be there twice in the container", name);
+		}
 	}
 	return 0;
 }
@@ -96,5 +108,5 @@ int oci_spec_check(struct reader *r, const struct oci_spec *spec)
 		k = check_uts_name(r, spec, "domainname", spec->domainname);
 	if (k == 0)
 		k = check_time(r, spec);
-	return k == 0 ? check_supported(r, spec) : k;
+	return k == 0 ? check_net_devices(r, spec) : k;
 }

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The other side of the gate at which a container's init waits (init.c). */
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "oci/runtime.h"
+#include "oci/sync.h"
+
+void oci_keep(int start_fd)
+{
+	sync_send_byte(start_fd, SYNC_GO);
+}
+
+int oci_start(int start_fd, const struct oci_listener *listener, struct error *e)
+{
+	bool is_executing = false;
+
+	sync_send_byte(start_fd, SYNC_START);
+	for (;;) {
+		enum report_kind kind;
+		cleanup_close int fd = -1;
+		int r = sync_receive(start_fd, &kind, &fd, e);
+
+		if (r < 0)
+			return r;
+		if (kind == REPORT_LISTENER) {
+			r = listener->give(listener->arg, 0, fd, e);
+			if (r < 0)
+				return r;
+			sync_send_byte(start_fd, SYNC_GO);
+		} else if (kind == REPORT_EXEC)
+			is_executing = true;
+		else if (kind == REPORT_END)
+			return is_executing ? 0 : err_new(e, ERR_STATE, "the container's init is gone");
+	}
+}
