@@ -8,12 +8,14 @@
 #include "hull/update.h"
 
 #include <sys/file.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/log.h"
 #include "codec/arena.h"
 #include "hull/hull.h"
 #include "oci/cgroup_resources.h"
+#include "oci/intel_rdt.h"
 #include "oci/resources_merge.h"
 
 /* An update and what it needs. */
@@ -23,6 +25,8 @@ struct change {
 	struct json_object *apply;   /* for the kernel */
 	struct json_object *restore; /* the old resources, should the config not be kept */
 	struct arena arena;
+	struct intel_rdt rdt;
+	int rdt_dfd; /* -1: nothing of it changes */
 };
 
 static void change_done(struct change *c)
@@ -32,6 +36,9 @@ static void change_done(struct change *c)
 	json_free(c->apply);
 	json_free(c->restore);
 	arena_done(&c->arena);
+	intel_rdt_done(&c->rdt);
+	if (c->rdt_dfd >= 0)
+		close(c->rdt_dfd);
 }
 DEFINE_CLEANUP_VALUE(struct change, change_done)
 
@@ -85,22 +92,75 @@ static int apply(struct change *ch, struct json_object *o, struct cgroup *cgroup
 	return cgroup_update(cgroup, &res, e);
 }
 
-static int keep(const struct container *c, struct change *ch, struct cgroup *cgroup, struct error *e)
+/* ---- resctrl ------------------------------------------------------------------------------------- */
+
+/* What the schemas on the command line mean for the container's group, before anything is changed; and they are laid
+ * over its config. */
+static int plan_rdt(const struct update_opts *o, const struct container *c, struct change *ch,
+		    struct error *e)
+{
+	CLEANUP(oci_spec_free) struct oci_spec *spec = NULL;
+	struct oci_intel_rdt wish = { .l3_cache_schema = o->l3_cache_schema,
+				      .mem_bw_schema = o->mem_bw_schema };
+	struct json_object *rdt;
+	int r;
+
+	if (!o->l3_cache_schema && !o->mem_bw_schema)
+		return 0;
+	r = container_spec(c, &spec, e);
+	if (r < 0)
+		return r;
+	if (!spec->linux.intel_rdt)
+		return err_new(
+			e, ERR_STATE,
+			"the container has no Intel RDT (resctrl) group whose schema could change: it was "
+			"created without linux.intelRdt");
+	wish.clos_id = spec->linux.intel_rdt->clos_id;
+	r = intel_rdt_plan(&wish, c->state.id, &ch->rdt, e);
+	if (r >= 0)
+		r = intel_rdt_open(&ch->rdt_dfd, e);
+	if (r < 0)
+		return r;
+	rdt = object_in(object_in(ch->config, "linux"), "intelRdt");
+	json_put_str(rdt, "l3CacheSchema", o->l3_cache_schema);
+	json_put_str(rdt, "memBwSchema", o->mem_bw_schema);
+	return 0;
+}
+
+static int set_rdt(const struct change *ch, struct error *e)
+{
+	return ch->rdt_dfd < 0 ? 0 : intel_rdt_set(ch->rdt_dfd, ch->rdt.group, ch->rdt.schemata, e);
+}
+
+/* ---- the whole --------------------------------------------------------------------------------------- */
+
+static int keep(const struct container *c, const struct change *ch, struct error *e)
 {
 	cleanup_buf struct buf text = BUF_INIT;
-	struct error ignored = ERROR_INIT;
 	int r;
 
 	json_text(ch->config, false, &text);
 	r = file_write_atomic(c->dfd, STATE_CONFIG, text.data, text.len, 0600, false, e);
-	if (r >= 0)
-		return 0;
-	if (apply(ch, ch->restore, cgroup, &ignored) < 0)
-		err_hint(e, "and the old limits could not be restored: %s", err_msg(&ignored));
-	return err_ctx(e, "keep the new limits of container \"%s\"", c->state.id);
+	return r < 0 ? err_ctx(e, "keep the new limits") : 0;
 }
 
-static int change_container(struct hull *h, struct container *c, struct change *ch, struct error *e)
+static int change_all(const struct container *c, struct change *ch, struct cgroup *cgroup, struct error *e)
+{
+	struct error ignored = ERROR_INIT;
+	int r = apply(ch, ch->apply, cgroup, e);
+
+	if (r < 0)
+		return r;
+	r = set_rdt(ch, e);
+	if (r >= 0)
+		r = keep(c, ch, e);
+	if (r < 0 && apply(ch, ch->restore, cgroup, &ignored) < 0)
+		err_hint(e, "and the old limits could not be restored: %s", err_msg(&ignored));
+	return r;
+}
+
+static int change_container(struct hull *h, const struct update_opts *o, struct container *c,
+			    struct change *ch, struct error *e)
 {
 	CLEANUP(cgroup_host_free) struct cgroup_host *host = NULL;
 	CLEANUP(cgroup_free) struct cgroup *cgroup = NULL;
@@ -108,13 +168,13 @@ static int change_container(struct hull *h, struct container *c, struct change *
 
 	/* Two at a time would each keep a config without the other's change. */
 	if (flock(c->dfd, LOCK_EX) < 0)
-		return err_sys(e, "lock container \"%s\"", c->state.id);
+		return err_sys(e, "lock the container's state");
 	r = merge(c, ch, e);
 	if (r >= 0)
-		r = container_cgroup(h, c, &host, &cgroup, e);
+		r = plan_rdt(o, c, ch, e);
 	if (r >= 0)
-		r = apply(ch, ch->apply, cgroup, e);
-	return r < 0 ? r : keep(c, ch, cgroup, e);
+		r = container_cgroup(h, c, &host, &cgroup, e);
+	return r < 0 ? r : change_all(c, ch, cgroup, e);
 }
 
 static void warn_of_ignored(struct json_object *wish)
@@ -127,21 +187,11 @@ static void warn_of_ignored(struct json_object *wish)
 		log_warn("limits of kernel memory are ignored: no kernel has them any more");
 }
 
-static int check_rdt(const struct update_opts *o, const struct container *c, struct error *e)
-{
-	if (!o->l3_cache_schema && !o->mem_bw_schema)
-		return 0;
-	return err_new(
-		e, ERR_UNSUPPORTED,
-		"container \"%s\" has no Intel RDT (resctrl) group: it was created without linux.intelRdt",
-		c->state.id);
-}
-
 static int update_run(struct hull *h, void *options, char **args, struct error *e)
 {
 	const struct update_opts *o = options;
 	CLEANUP(container_done) struct container c = CONTAINER_INIT;
-	CLEANUP(change_done) struct change ch = { .arena = ARENA_INIT };
+	CLEANUP(change_done) struct change ch = { .arena = ARENA_INIT, .rdt = INTEL_RDT_INIT, .rdt_dfd = -1 };
 	struct oci_resources checked;
 	int r = update_change(o, &ch.wish, e);
 
@@ -153,12 +203,9 @@ static int update_run(struct hull *h, void *options, char **args, struct error *
 		return r;
 	if (c.status == OCI_STOPPED)
 		return err_new(e, ERR_STATE, "container not running");
-	r = check_rdt(o, &c, e);
-	if (r < 0)
-		return r;
 	resources_normalize(ch.wish);
 	warn_of_ignored(ch.wish);
-	r = change_container(h, &c, &ch, e);
+	r = change_container(h, o, &c, &ch, e);
 	return r < 0 ? err_ctx(e, "update container \"%s\"", c.state.id) : 0;
 }
 
