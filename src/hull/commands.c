@@ -4,6 +4,7 @@
 
 /* clang-format off */
 #define COMMANDS(each) \
+	each(checkpoint) \
 	each(completion) \
 	each(create) \
 	each(delete) \
@@ -14,6 +15,7 @@
 	each(list) \
 	each(pause) \
 	each(ps) \
+	each(restore) \
 	each(resume) \
 	each(run) \
 	each(spec) \

@@ -18,7 +18,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/path.h"
-#include "hull/hull.h"
+#include "hull/creation.h"
 
 struct create_opts {
 	const char *bundle, *console_socket, *pidfd_socket, *pid_file;
@@ -50,78 +50,6 @@ static const struct option_word run_options[] = {
 	OPTIONS_END,
 };
 
-struct creation {
-	struct hull *h;
-	const struct create_opts *opts;
-	const char *id;
-	char *bundle; /* absolute */
-	int bundle_dfd;
-	struct buf config;
-	struct oci_spec *spec;
-	int dfd; /* of the state directory; -1 before it is made */
-	int listen_fd, console_sock, pidfd_sock;
-	struct strv env; /* with the fds of socket activation */
-	int passed_fds;	 /* from fd 3 on, to the container */
-	struct cgroup_host *cgroups;
-	struct oci_init init;
-};
-
-static void creation_done(struct creation *c)
-{
-	free(c->bundle);
-	if (c->bundle_dfd >= 0)
-		close(c->bundle_dfd);
-	buf_done(&c->config);
-	oci_spec_free_p(&c->spec);
-	if (c->dfd >= 0)
-		close(c->dfd);
-	if (c->listen_fd >= 0)
-		close(c->listen_fd);
-	if (c->console_sock >= 0)
-		close(c->console_sock);
-	if (c->pidfd_sock >= 0)
-		close(c->pidfd_sock);
-	strv_done(&c->env);
-	oci_init_done(&c->init);
-	cgroup_host_free_p(&c->cgroups);
-}
-DEFINE_CLEANUP_VALUE(struct creation, creation_done)
-
-static int load_bundle(struct creation *c, struct error *e)
-{
-	const char *given = c->opts->bundle ? c->opts->bundle : ".";
-	int r;
-
-	c->bundle = realpath(given, NULL);
-	if (!c->bundle)
-		return err_sysk(e, ERR_NOT_FOUND, errno, "bundle \"%s\"", given);
-	c->bundle_dfd = open(c->bundle, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (c->bundle_dfd < 0)
-		return err_sys(e, "open bundle \"%s\"", c->bundle);
-	r = file_read(c->bundle_dfd, "config.json", OCI_SPEC_MAX_BYTES, &c->config, e);
-	if (r >= 0)
-		r = oci_spec_parse(buf_str(&c->config), c->config.len, &c->spec, e);
-	return r < 0 ? err_ctx(e, "bundle \"%s\": config.json", c->bundle) : 0;
-}
-
-static int prepare_terminal(struct creation *c, struct error *e)
-{
-	bool detached = !c->opts->is_run || c->opts->detach, terminal = c->spec->process.terminal;
-
-	if (detached && terminal && !c->opts->console_socket)
-		return err_new(e, ERR_INVALID,
-			       "cannot allocate tty if the container detaches without --console-socket");
-	if (c->opts->console_socket && !(detached && terminal))
-		return err_new(e, ERR_INVALID,
-			       "--console-socket is of use only for a detached container with "
-			       "process.terminal");
-	if (c->opts->console_socket)
-		return console_connect(c->opts->console_socket, &c->console_sock, e);
-	if (!detached)
-		foreground_size(&c->spec->process);
-	return 0;
-}
-
 static int check_fds(struct creation *c, struct error *e)
 {
 	int listen_fds = listen_fds_count(), r;
@@ -150,69 +78,6 @@ static int listen_for_start(struct creation *c, struct error *e)
 	return 0;
 }
 
-/* All of the record but the process and the cgroup. */
-static void describe(const struct creation *c, struct oci_state *s)
-{
-	const struct oci_spec *spec = c->spec;
-	const struct oci_namespace *own_pids = &spec->linux.namespaces[OCI_NS_PID];
-	const char *path = spec->root.path;
-	char created[CLOCK_RFC3339_SIZE];
-
-	clock_rfc3339(clock_wall_ns(), created);
-	str_set(&s->id, c->id);
-	str_set(&s->bundle, c->bundle);
-	s->rootfs = path[0] == '/' ? str_dup(path) : str_fmt("%s/%s", c->bundle, path);
-	str_set(&s->oci_version, spec->oci_version);
-	str_set(&s->created, created);
-	s->has_systemd_cgroup = c->h->has_systemd_cgroup;
-	s->has_late_hooks = spec->hooks[OCI_HOOK_POSTSTART].n || spec->hooks[OCI_HOOK_POSTSTOP].n;
-	s->shares_pids = !own_pids->is_set || own_pids->path;
-	s->owner = getuid();
-	for (size_t i = 0; i < spec->annotations.n; i++) {
-		strv_add(&s->annotations, spec->annotations.v[i].key);
-		strv_add(&s->annotations, spec->annotations.v[i].value);
-	}
-}
-
-static int write_record(struct creation *c, const char *name, struct oci_state *s, struct error *e)
-{
-	bool is_dead;
-	int r = state_process_start(s->pid, &s->start_time, &is_dead, e);
-
-	return r < 0 ? r : state_write(c->dfd, name, s, c->h->state_sticky, e);
-}
-
-/* Should we be killed at any moment from now on, "delete" finds what to remove. The init dies with us until
- * oci_keep(). */
-static int save_intent(struct creation *c, struct error *e)
-{
-	CLEANUP(oci_state_done) struct oci_state s = OCI_STATE_INIT;
-
-	describe(c, &s);
-	if (c->cgroups) {
-		str_set(&s.cgroup_path, c->spec->linux.cgroups_path);
-		if (!s.cgroup_path)
-			s.cgroup_path = cgroup_default_path(c->cgroups, c->id);
-		s.cgroup_parents = cgroup_missing_parents(c->cgroups, s.cgroup_path);
-	}
-	s.pid = getpid();
-	return write_record(c, STATE_INTENT, &s, e);
-}
-
-static int save_state(struct creation *c, struct error *e)
-{
-	CLEANUP(oci_state_done) struct oci_state s = OCI_STATE_INIT;
-
-	describe(c, &s);
-	if (c->init.cgroup) {
-		str_set(&s.cgroup_path, cgroup_path(c->init.cgroup));
-		s.cgroup_parents = cgroup_made_parents(c->init.cgroup);
-	}
-	str_set(&s.rdt_made, c->init.rdt_made);
-	s.pid = c->init.pid;
-	return write_record(c, STATE_FILE, &s, e);
-}
-
 static int make_container(struct creation *c, struct error *e)
 {
 	struct oci_create o = OCI_CREATE_INIT;
@@ -235,50 +100,17 @@ static int make_container(struct creation *c, struct error *e)
 	o.seccomp_cache_dfd = filters;
 	o.caps_lenient = true;
 	o.preserve_fds = c->passed_fds;
-	r = save_intent(c, e);
+	r = creation_save_intent(c, e);
 	if (r >= 0)
 		r = file_write_atomic(c->dfd, STATE_CONFIG, c->config.data, c->config.len,
 				      0600 | c->h->state_sticky, false, e);
 	if (r >= 0)
 		r = oci_create(&o, &c->init, e);
 	if (r >= 0)
-		r = save_state(c, e);
+		r = creation_save(c, &c->init, e);
 	if (r >= 0)
 		oci_keep(c->init.start_fd);
-	if (r >= 0 && c->pidfd_sock >= 0)
-		r = handover_send(c->pidfd_sock, "pidfd-socket", "standard", c->init.pid_fd, e);
-	if (r >= 0 && c->console_sock >= 0)
-		r = console_send(c->console_sock, c->init.console_fd, e);
-	if (r >= 0 && c->opts->pid_file)
-		r = write_pid_file(c->opts->pid_file, c->init.pid, e);
-	return r;
-}
-
-/* Take back what make_container() made; our own word decides, not the record, which may not be there. */
-static void undo(struct creation *c)
-{
-	CLEANUP(container_done) struct container made = CONTAINER_INIT;
-	struct error e = ERROR_INIT;
-	struct stat sb;
-	bool is_gone = fstat(c->dfd, &sb) == 0 && sb.st_nlink == 0;
-	int r = 0;
-
-	if (c->init.pid_fd >= 0) {
-		describe(c, &made.state);
-		if (c->init.cgroup) {
-			str_set(&made.state.cgroup_path, cgroup_path(c->init.cgroup));
-			made.state.cgroup_parents = cgroup_made_parents(c->init.cgroup);
-		}
-		str_set(&made.state.rdt_made, c->init.rdt_made);
-		made.dfd = take_fd(c->dfd);
-		made.pid_fd = take_fd(c->init.pid_fd);
-		r = container_end(c->h, &made, &e);
-	}
-	/* What "delete --force" removed under our hands may be another's by now. */
-	if (r >= 0 && !is_gone)
-		r = state_remove_dir(c->h->root, c->id, &e);
-	if (r < 0)
-		log_warn("take back container \"%s\": %s", c->id, err_msg(&e));
+	return r < 0 ? r : creation_hand_over(c, &c->init, c->opts->pid_file, e);
 }
 
 static int check(struct creation *c, struct error *e)
@@ -286,9 +118,10 @@ static int check(struct creation *c, struct error *e)
 	int r = state_check_id(c->id, e);
 
 	if (r >= 0)
-		r = load_bundle(c, e);
+		r = creation_load_bundle(c, c->opts->bundle, e);
 	if (r >= 0)
-		r = prepare_terminal(c, e);
+		r = creation_prepare_terminal(c, !c->opts->is_run || c->opts->detach, c->opts->console_socket,
+					      e);
 	if (r >= 0)
 		r = check_fds(c, e);
 	if (r >= 0 && c->opts->pidfd_socket)
@@ -313,20 +146,9 @@ static int create(struct creation *c, struct error *e)
 	if (r >= 0)
 		r = make_container(c, e);
 	if (r < 0)
-		undo(c);
+		creation_undo(c);
 	return r;
 }
-
-#define CREATION_INIT(h_, o_, id_)              \
-	((struct creation){ .h = (h_),          \
-			    .opts = (o_),       \
-			    .id = (id_),        \
-			    .bundle_dfd = -1,   \
-			    .dfd = -1,          \
-			    .listen_fd = -1,    \
-			    .console_sock = -1, \
-			    .pidfd_sock = -1,   \
-			    .init = OCI_INIT_INIT })
 
 static int create_run(struct hull *h, void *options, char **args, struct error *e)
 {

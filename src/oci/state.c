@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +30,7 @@ void oci_state_done(struct oci_state *s)
 	free(s->cgroup_path);
 	free(s->rdt_made);
 	strv_done(&s->annotations);
+	strv_done(&s->stdio);
 	*s = OCI_STATE_INIT;
 }
 
@@ -156,6 +158,7 @@ int state_write(int dfd, const char *name, const struct oci_state *s, mode_t sti
 	json_put_u64(o, "startTime", s->start_time);
 	json_put_u64(o, "owner", s->owner);
 	json_put_strv(o, "annotations", &s->annotations);
+	json_put_strv(o, "stdio", &s->stdio);
 	json_text(o, true, &text);
 	return file_write_atomic(dfd, name, text.data, text.len, 0600 | sticky, false, e);
 }
@@ -200,6 +203,8 @@ static int read_record(struct json_object *o, struct oci_state *s, struct error 
 		r = json_get_u32(o, "owner", &s->owner, e);
 	if (r >= 0)
 		r = json_get_strv(o, "annotations", 2 * 65536, &s->annotations, e);
+	if (r >= 0)
+		r = json_get_strv(o, "stdio", 3, &s->stdio, e);
 	s->pid = (pid_t)pid;
 	if (r >= 0 && (pid <= 0 || pid > INT32_MAX || !s->id))
 		return err_new(e, ERR_INVALID, "pid or id make no sense");
@@ -226,6 +231,17 @@ int state_read(int dfd, const char *name, struct oci_state *ret, struct error *e
 	*ret = s;
 	s = OCI_STATE_INIT;
 	return 0;
+}
+
+void state_note_stdio(struct oci_state *s)
+{
+	for (int fd = 0; fd < 3; fd++) {
+		char link[PATH_FD_SIZE], target[PATH_MAX];
+		ssize_t n = readlink(path_of_fd(fd, link), target, sizeof(target) - 1);
+
+		target[n > 0 ? n : 0] = '\0';
+		strv_add(&s->stdio, target);
+	}
 }
 
 /* ---- status ------------------------------------------------------------------------------------------- */

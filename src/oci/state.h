@@ -32,6 +32,7 @@ struct oci_state {
 	uint64_t start_time;	 /* of the process, /proc/PID/stat field 22: tells a reused pid */
 	uint32_t owner;		 /* uid */
 	struct strv annotations; /* key, value, key, value, ... */
+	struct strv stdio;	 /* of the init at its start, as /proc/PID/fd has them; empty with a terminal */
 };
 #define OCI_STATE_INIT ((struct oci_state){ 0 })
 void oci_state_done(struct oci_state *s);
@@ -70,6 +71,8 @@ const char *state_status_name(enum oci_status status);
  * here. ret_pid_fd may be NULL; it is -1 when stopped. */
 int state_status(int dfd, const struct oci_state *s, enum oci_status *ret_status, int *ret_pid_fd,
 		 struct error *e) MUST_USE;
+/* Note what our own fds 0 to 2 are, which the init was given. */
+void state_note_stdio(struct oci_state *s);
 /* Field 22 of /proc/PID/stat, and whether it is a zombie. Fails: NOT_FOUND, SYS. */
 int state_process_start(pid_t pid, uint64_t *ret_start, bool *ret_is_dead, struct error *e) MUST_USE;
 

@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A dump. criu works on the host's mounts, and reaches the container's by its processes. Before it is asked, the
+ * container's mounts are looked at, as they are now, to tell it which of them come from outside. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "codec/json.h"
+#include "oci/criu.h"
+#include "oci/criu_job.h"
+#include "oci/criu_rpc.h"
+#include "oci/plan.h"
+#include "sys/pidfd.h"
+
+struct dump {
+	const struct criu_dump *d;
+	struct criu_job job;
+	struct arena arena;
+	int proc_dfd, root_fd;
+	struct criu_mounts mounts;
+	struct criu_pairs external;
+	struct strv objects; /* "file[1c:3ab]", "net[4026531840]:extRootNetNS" */
+	struct strv stdio;   /* for descriptors.json */
+};
+
+static void dump_done(struct dump *x)
+{
+	criu_job_done(&x->job);
+	arena_done(&x->arena);
+	if (x->proc_dfd >= 0)
+		close(x->proc_dfd);
+	if (x->root_fd >= 0)
+		close(x->root_fd);
+	criu_mounts_done(&x->mounts);
+	criu_pairs_done(&x->external);
+	strv_done(&x->objects);
+	strv_done(&x->stdio);
+}
+DEFINE_CLEANUP_VALUE(struct dump, dump_done)
+
+/* ---- mounts ------------------------------------------------------------------------------------------- */
+
+/* Which mount an open file lies on; with must_be_root only if it is that mount's root. -1: cannot say. */
+static int mount_of(int fd, bool must_be_root)
+{
+	struct statx sx;
+
+	if (statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT, STATX_MNT_ID, &sx) < 0 ||
+	    !(sx.stx_mask & STATX_MNT_ID))
+		return -1;
+	if (must_be_root && !(sx.stx_attributes & STATX_ATTR_MOUNT_ROOT))
+		return -1;
+	return (int)sx.stx_mnt_id;
+}
+
+static void look_at_devices(struct dump *x)
+{
+	for (size_t i = 0; i < x->mounts.n; i++) {
+		struct criu_mount *m = &x->mounts.v[i];
+		struct error ignored = ERROR_INIT;
+		cleanup_close int fd = -1;
+		struct stat sb;
+
+		if (path_open_in_root(x->root_fd, m->point, O_PATH | O_NOFOLLOW, 0, &fd, &ignored) < 0 ||
+		    mount_of(fd, true) != m->id || fstat(fd, &sb) < 0)
+			continue;
+		m->is_device = S_ISCHR(sb.st_mode) || S_ISBLK(sb.st_mode);
+		m->is_null = S_ISCHR(sb.st_mode) && sb.st_rdev == makedev(1, 3);
+	}
+}
+
+/* A bind mount, a tree that was given, or what stands in for a file system that the kernel would not give out. */
+static bool is_from_outside(const struct plan_mount *pm, const struct criu_mount *m)
+{
+	struct stat sb;
+
+	if (pm->kind == PLAN_BIND || pm->kind == PLAN_TREE)
+		return true;
+	return pm->fallback && stat(pm->fallback, &sb) == 0 && sb.st_dev == m->dev;
+}
+
+static int plan_mounts(struct dump *x, struct error *e)
+{
+	CLEANUP(oci_plan_done) struct oci_plan plan = OCI_PLAN_INIT;
+	struct oci_create create = OCI_CREATE_INIT;
+	cleanup_free struct criu_named *named = NULL;
+	size_t count = 0;
+	int r;
+
+	create.id = x->d->id;
+	create.spec = x->d->spec;
+	r = oci_plan_make(&create, &plan, e);
+	if (r >= 0)
+		r = criu_mounts_of(x->proc_dfd, &x->mounts, e);
+	if (r < 0)
+		return r;
+	look_at_devices(x);
+	named = mem_array(plan.mount_count + 1, sizeof(*named));
+	for (size_t i = 0; i < plan.mount_count; i++) {
+		const struct plan_mount *pm = &plan.mounts[i];
+		struct error ignored = ERROR_INIT;
+		const struct criu_mount *m;
+		cleanup_close int fd = -1;
+
+		/* What a process in there has unmounted is no more, and that is no error. */
+		if (path_open_in_root(x->root_fd, pm->destination, O_PATH, 0, &fd, &ignored) < 0)
+			continue;
+		m = criu_mounts_find(&x->mounts, mount_of(fd, true));
+		if (m && is_from_outside(pm, m))
+			named[count++] = (struct criu_named){ m->id, pm->destination };
+	}
+	criu_plan_dump(&x->mounts, named, count, &x->external);
+	return 0;
+}
+
+/* ---- namespaces and files ----------------------------------------------------------------------------- */
+
+static int plan_namespaces(struct dump *x, struct error *e)
+{
+	for (enum oci_ns ns = 0; ns < OCI_NS_COUNT; ns++) {
+		const char *key = criu_ns_key(ns), *name = oci_ns_info[ns].proc_name;
+		char path[32];
+		struct stat sb;
+
+		if (!key || !x->d->spec->linux.namespaces[ns].path)
+			continue;
+		snprintf(path, sizeof(path), "ns/%s", name);
+		if (fstatat(x->proc_dfd, path, &sb, 0) < 0)
+			return err_sys(e, "look at the container's %s namespace", oci_ns_info[ns].name);
+		strv_addf(&x->objects, "%s[%llu]:%s", name, (unsigned long long)sb.st_ino, key);
+	}
+	return 0;
+}
+
+static int fd_mount(const struct dump *x, int fd)
+{
+	struct error ignored = ERROR_INIT;
+	cleanup_buf struct buf text = BUF_INIT;
+	const char *line;
+	char path[32];
+
+	snprintf(path, sizeof(path), "fdinfo/%d", fd);
+	if (file_read(x->proc_dfd, path, 65536, &text, &ignored) < 0)
+		return -1;
+	line = strstr(buf_str(&text), "mnt_id:");
+	return line ? atoi(line + strlen("mnt_id:")) : -1;
+}
+
+/* criu finds no path for a file that lies on none of the container's mounts, so it must be given back by whoever
+ * restores. Terminals are another matter. */
+static void plan_file(struct dump *x, int fd, const char *now)
+{
+	int mount_id = fd_mount(x, fd);
+	char path[16];
+	struct stat sb;
+
+	snprintf(path, sizeof(path), "fd/%d", fd);
+	if (mount_id >= 0 && now[0] == '/' && !criu_mounts_find(&x->mounts, mount_id) &&
+	    fstatat(x->proc_dfd, path, &sb, 0) == 0 &&
+	    (S_ISREG(sb.st_mode) || S_ISFIFO(sb.st_mode) ||
+	     (S_ISCHR(sb.st_mode) && major(sb.st_rdev) == 1))) {
+		cleanup_free char *key =
+			str_fmt("file[%x:%llx]", (unsigned int)mount_id, (unsigned long long)sb.st_ino);
+
+		strv_add(&x->stdio, key);
+		if (!strv_has(&x->objects, key))
+			strv_add(&x->objects, key);
+		return;
+	}
+	strv_add(&x->stdio, now);
+}
+
+/* What the container's init was started with counts, not the pipes that it made itself since. */
+static void plan_stdio(struct dump *x)
+{
+	for (int fd = 0; fd < 3; fd++) {
+		char path[16], now[512];
+		const char *at_create = x->d->stdio && (size_t)fd < x->d->stdio->n ? x->d->stdio->v[fd]
+										   : NULL;
+		ssize_t n;
+
+		snprintf(path, sizeof(path), "fd/%d", fd);
+		n = readlinkat(x->proc_dfd, path, now, sizeof(now) - 1);
+		now[n > 0 ? n : 0] = '\0';
+		if (!at_create || str_eq(at_create, now))
+			plan_file(x, fd, now);
+		else
+			strv_add(&x->stdio, at_create);
+	}
+}
+
+static int save_descriptors(struct dump *x, struct error *e)
+{
+	cleanup_json struct json_object *list = json_new_array();
+	cleanup_buf struct buf text = BUF_INIT;
+
+	for (size_t i = 0; i < x->stdio.n; i++)
+		json_push_str(list, x->stdio.v[i]);
+	json_text(list, false, &text);
+	return file_write_atomic(x->job.images_dfd, CRIU_DESCRIPTORS, text.data, text.len, 0600, false, e);
+}
+
+/* ---- asking ------------------------------------------------------------------------------------------- */
+
+/* Relative to the images, as criu takes it; that they are there is checked once their own directory is. */
+static int check_parent(const struct criu_dump *d, int images_dfd, struct error *e)
+{
+	struct stat sb;
+
+	if (!d->parent_path)
+		return 0;
+	if (d->parent_path[0] == '/')
+		return err_new(e, ERR_INVALID, "--parent-path \"%s\" must be relative to the images",
+			       d->parent_path);
+	if (images_dfd < 0)
+		return 0;
+	if (fstatat(images_dfd, d->parent_path, &sb, 0) < 0)
+		return err_sysk(e, ERR_INVALID, errno, "--parent-path \"%s\"", d->parent_path);
+	return S_ISDIR(sb.st_mode)
+		       ? 0
+		       : err_new(e, ERR_INVALID, "--parent-path \"%s\" is no directory", d->parent_path);
+}
+
+static int set_page_server(const struct criu_dump *d, Hull__Criu__Options *o, struct arena *a,
+			   struct error *e)
+{
+	cleanup_free char *address = NULL;
+	int port, r;
+
+	if (!d->page_server)
+		return 0;
+	r = criu_page_server_parse(d->page_server, &address, &port, e);
+	if (r < 0)
+		return r;
+	o->ps = arena_alloc(a, sizeof(*o->ps));
+	o->ps->base.descriptor = &hull__criu__page_server__descriptor;
+	o->ps->address = arena_str(a, address);
+	o->ps->has_port = true;
+	o->ps->port = port;
+	return 0;
+}
+
+static int fill(struct dump *x, Hull__Criu__Options *o, struct error *e)
+{
+	const struct criu_dump *d = x->d;
+
+	o->has_pid = true;
+	o->pid = d->pid;
+	o->has_leave_running = true;
+	o->leave_running = d->leave_running;
+	o->has_tcp_skip_in_flight = true;
+	o->tcp_skip_in_flight = d->tcp_skip_in_flight;
+	o->has_link_remap = true;
+	o->link_remap = d->link_remap;
+	if (d->freeze_cgroup)
+		o->freeze_cgroup = arena_str(&x->arena, d->freeze_cgroup);
+	if (d->parent_path)
+		o->parent_img = arena_str(&x->arena, d->parent_path);
+	o->has_track_mem = true;
+	o->track_mem = d->parent_path || d->pre_dump;
+	criu_job_mounts(o, &x->external, &x->arena);
+	o->n_external = x->objects.n;
+	o->external = x->objects.v;
+	return set_page_server(d, o, &x->arena, e);
+}
+
+static int on_notify(void *arg, const char *script, pid_t pid, int fd, struct error *e)
+{
+	const struct dump *x = arg;
+
+	(void)pid;
+	if (fd >= 0)
+		close(fd);
+	if (str_eq(script, "status-ready") && x->d->status_fd >= 0 && write(x->d->status_fd, "", 1) != 1)
+		return err_sys(e, "write to --status-fd %d", x->d->status_fd);
+	return 0;
+}
+
+static int ask(struct dump *x, const char *program, struct error *e)
+{
+	CLEANUP(criu_worker_done) struct criu_worker w = CRIU_WORKER_INIT;
+	Hull__Criu__Request q = {
+		.base.descriptor = &hull__criu__request__descriptor,
+		.type = x->d->pre_dump ? HULL__CRIU__TYPE__PRE_DUMP : HULL__CRIU__TYPE__DUMP,
+	};
+	Hull__Criu__Response *answer = NULL;
+	int r;
+
+	q.opts = criu_job_options(&x->d->common, &x->job, &x->arena);
+	r = fill(x, q.opts, e);
+	if (r >= 0)
+		r = criu_worker_start(program, &w, e);
+	if (r >= 0)
+		r = criu_worker_call(&w, &q, on_notify, x, &x->arena, &answer, e);
+	if (r == 1 || r == -ERR_UNAVAILABLE)
+		return criu_failed(&w, x->job.work_dfd, x->job.log_name, x->job.log_path, e);
+	return r;
+}
+
+static int check_status_fd(int fd, struct error *e)
+{
+	int flags = fd < 0 ? O_WRONLY : fcntl(fd, F_GETFL);
+
+	if (flags < 0)
+		return err_sysk(e, ERR_INVALID, errno, "--status-fd %d", fd);
+	return (flags & O_ACCMODE) == O_RDONLY
+		       ? err_new(e, ERR_INVALID, "--status-fd %d cannot be written", fd)
+		       : 0;
+}
+
+static int open_process(struct dump *x, struct error *e)
+{
+	int r = pidfd_proc_dir(x->d->pid_fd, &x->proc_dfd, e);
+
+	if (r < 0)
+		return r;
+	x->root_fd = openat(x->proc_dfd, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return x->root_fd < 0 ? err_sys(e, "open the container's root") : 0;
+}
+
+int criu_dump(const struct criu_dump *d, struct error *e)
+{
+	CLEANUP(dump_done) struct dump x = { .d = d, .job = CRIU_JOB_INIT, .proc_dfd = -1, .root_fd = -1 };
+	cleanup_free char *program = NULL;
+	Hull__Criu__Options checked = { .base.descriptor = &hull__criu__options__descriptor };
+	int version, r = check_parent(d, -1, e);
+
+	if (r >= 0)
+		r = check_status_fd(d->status_fd, e);
+	if (r >= 0)
+		r = set_page_server(d, &checked, &x.arena, e);
+	if (r >= 0)
+		r = criu_probe(&d->common, d->pre_dump || d->parent_path, &program, &version, e);
+	if (r >= 0)
+		r = open_process(&x, e);
+	if (r >= 0)
+		r = criu_job_open(&d->common, "dump.log", true, &x.job, e);
+	if (r >= 0)
+		r = check_parent(d, x.job.images_dfd, e);
+	if (r >= 0)
+		r = plan_mounts(&x, e);
+	if (r >= 0)
+		r = plan_namespaces(&x, e);
+	if (r >= 0)
+		plan_stdio(&x);
+	if (r >= 0)
+		r = save_descriptors(&x, e);
+	if (r >= 0)
+		r = ask(&x, program, e);
+	return r < 0 ? err_ctx(e, "checkpoint container \"%s\"", d->id) : 0;
+}

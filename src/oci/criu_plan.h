@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What of a container comes from outside, by name. Pure: works on texts and lists. */
+#ifndef HULL_OCI_CRIU_PLAN_H
+#define HULL_OCI_CRIU_PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/str.h"
+
+/* ---- /proc/PID/mountinfo ------------------------------------------------------------------------------ */
+
+struct criu_mount {
+	int id, parent;
+	uint64_t dev;
+	char *point, *type; /* point as the process sees it */
+	bool is_null;	    /* the null device is mounted there */
+	bool is_device;	    /* a device node is */
+};
+struct criu_mounts {
+	struct criu_mount *v;
+	size_t n;
+};
+#define CRIU_MOUNTS_INIT ((struct criu_mounts){ 0 })
+void criu_mounts_done(struct criu_mounts *m);
+DEFINE_CLEANUP_VALUE(struct criu_mounts, criu_mounts_done)
+/* is_null and is_device are left to the caller. Lines that are none are passed over. */
+void criu_mounts_parse(struct criu_mounts *m, const char *text);
+const struct criu_mount *criu_mounts_find(const struct criu_mounts *m, int id); /* NULL */
+
+/* ---- external mounts ---------------------------------------------------------------------------------- */
+
+struct criu_pair {
+	char *key, *value;
+};
+struct criu_pairs {
+	struct criu_pair *v;
+	size_t n;
+};
+#define CRIU_PAIRS_INIT ((struct criu_pairs){ 0 })
+void criu_pairs_done(struct criu_pairs *p);
+DEFINE_CLEANUP_VALUE(struct criu_pairs, criu_pairs_done)
+void criu_pairs_add(struct criu_pairs *p, const char *key, const char *value);
+const char *criu_pairs_get(const struct criu_pairs *p, const char *key); /* NULL */
+
+#define CRIU_NULL_NAME "/dev/null"
+
+/* A mount that the spec says comes from outside. */
+struct criu_named {
+	int mount_id;
+	const char *name;
+};
+/* For a dump: the mount points of all mounts that criu must not make itself, with their names. What is below one is
+ * one too, under its name. */
+void criu_plan_dump(const struct criu_mounts *m, const struct criu_named *named, size_t count,
+		    struct criu_pairs *ret);
+/* For a restore: add the mounts of `m` at and below the path `staged`, which is where `name` waits. */
+void criu_plan_staged(const struct criu_mounts *m, const char *staged, const char *name,
+		      struct criu_pairs *ret);
+
+/* ---- descriptors.json --------------------------------------------------------------------------------- */
+
+#define CRIU_DESCRIPTORS "descriptors.json"
+#define CRIU_DESCRIPTORS_MAX_BYTES 16384
+/* fds 0, 1, 2: "pipe:[4026]" and "file[1c:3ab]" are given back at restore; anything else is for people. */
+struct criu_descriptors {
+	char *key[3]; /* NULL: not to be given back */
+};
+#define CRIU_DESCRIPTORS_INIT ((struct criu_descriptors){ 0 })
+void criu_descriptors_done(struct criu_descriptors *d);
+DEFINE_CLEANUP_VALUE(struct criu_descriptors, criu_descriptors_done)
+/* An array of at most 3 strings. Keys of other forms than the two above are left out; the same key may come twice.
+ * Fails: INVALID, LIMIT. */
+int criu_descriptors_read(const char *text, size_t len, struct criu_descriptors *ret,
+			  struct error *e) MUST_USE;
+
+/* ---- criu's log --------------------------------------------------------------------------------------- */
+
+/* The last few lines of the log that say "Error", without time stamps, as one line: "A; B; C". "" when there are none. */
+#define CRIU_QUOTE_SIZE 640
+void criu_log_quote(const char *text, size_t len, char out[CRIU_QUOTE_SIZE]);
+
+/* "192.168.1.2:1234", "[::1]:1234". Fails: INVALID. */
+int criu_page_server_parse(const char *text, char **ret_address, int *ret_port, struct error *e) MUST_USE;
+
+#endif

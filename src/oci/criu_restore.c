@@ -1,0 +1,550 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A restore.
+ *
+ *   caller                                          criu
+ *   ----------------------------------------------  ------------------------------------------------------
+ *   criu and the images looked at
+ *   cgroup, root and mounts opened, as for a create
+ *   a process with a mount namespace of its own --> stage set, becomes criu
+ *   RESTORE: what lies where                    --> makes the namespaces and the mounts
+ *   prestart, createRuntime hooks; lo           <-- "setup-namespaces"
+ *   the terminal's master                       <-- "orphan-pts-master"
+ *   the container is recorded                   <-- "post-restore": everything is there, nothing runs
+ *                                                   lets all run, and ends
+ *
+ * The restored init is criu's sibling, so ours. When a step fails, criu undoes what it did as soon as its socket
+ * closes; the cgroup, in which all of it happened, is emptied and removed by us. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/proc.h"
+#include "oci/cgroup_resources.h"
+#include "oci/criu.h"
+#include "oci/criu_images.h"
+#include "oci/criu_job.h"
+#include "oci/criu_rpc.h"
+#include "oci/criu_stage.h"
+#include "oci/hooks.h"
+#include "oci/mounts.h"
+#include "oci/plan.h"
+#include "oci/setup.h"
+#include "sys/mountapi.h"
+#include "sys/netlink.h"
+#include "sys/ns.h"
+#include "sys/pidfd.h"
+#include "sys/vchild.h"
+#include "userns/userns.h"
+
+struct restore {
+	const struct criu_restore *r;
+	const struct oci_create *o;
+	struct criu_job job;
+	struct criu_descriptors descriptors;
+	struct oci_plan plan;
+	struct idmap *uids, *gids;
+	struct cgroup *cgroup;
+	char *cgroup_path;
+	struct mount_set mounts;
+	int root_tree, null_fd, work_tree, work_dfd, stdio[3], ns_fd[OCI_NS_COUNT];
+	struct criu_stage stage;
+	struct criu_worker worker;
+	struct criu_pairs names;
+	struct arena arena;
+	struct oci_init init;
+	char *bundle; /* only with hooks */
+};
+
+static void restore_done(struct restore *x)
+{
+	criu_worker_done(&x->worker);
+	criu_job_done(&x->job);
+	criu_descriptors_done(&x->descriptors);
+	mount_set_done(&x->mounts);
+	oci_plan_done(&x->plan);
+	free(x->uids);
+	free(x->gids);
+	cgroup_free_p(&x->cgroup);
+	free(x->cgroup_path);
+	if (x->root_tree >= 0)
+		close(x->root_tree);
+	if (x->null_fd >= 0)
+		close(x->null_fd);
+	if (x->work_tree >= 0)
+		close(x->work_tree);
+	if (x->work_dfd >= 0)
+		close(x->work_dfd);
+	for (size_t i = 0; i < OCI_NS_COUNT; i++)
+		if (x->ns_fd[i] >= 0)
+			close(x->ns_fd[i]);
+	criu_pairs_done(&x->names);
+	arena_done(&x->arena);
+	oci_init_done(&x->init);
+	free(x->bundle);
+}
+DEFINE_CLEANUP_VALUE(struct restore, restore_done)
+
+/* ---- before criu -------------------------------------------------------------------------------------- */
+
+static int open_namespaces(struct restore *x, struct error *e)
+{
+	for (enum oci_ns ns = 0; ns < OCI_NS_COUNT; ns++) {
+		const char *path = x->o->spec->linux.namespaces[ns].path;
+		int r;
+
+		if (!x->plan.joins[ns])
+			continue;
+		if (ns == OCI_NS_CGROUP)
+			return err_new(e, ERR_UNSUPPORTED,
+				       "criu cannot restore into a cgroup namespace that exists already");
+		x->ns_fd[ns] = x->o->ns_fd[ns] >= 0
+				       ? fcntl(x->o->ns_fd[ns], F_DUPFD_CLOEXEC, 3)
+				       : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+		if (x->ns_fd[ns] < 0)
+			return err_sysk(e, errno == ENOENT ? ERR_NOT_FOUND : ERR_SYS, errno,
+					"open the %s namespace \"%s\"", oci_ns_info[ns].name,
+					path ? path : "");
+		r = ns_check_type(x->ns_fd[ns], oci_ns_info[ns].clone_flag, e);
+		if (r < 0)
+			return err_ctx(e, "%s namespace", oci_ns_info[ns].name);
+	}
+	return 0;
+}
+
+static int add_maps(const struct oci_id_mappings *m, struct idmap *ret, struct error *e)
+{
+	for (size_t i = 0; i < m->n; i++) {
+		struct idmap_extent x = { m->v[i].container_id, m->v[i].host_id, m->v[i].size };
+		int r = idmap_add(ret, x, e);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Those of the namespace itself come from the images; they are needed for what is opened here. */
+static int find_maps(struct restore *x, struct error *e)
+{
+	const struct oci_linux *l = &x->o->spec->linux;
+	int r;
+
+	if (!x->plan.in_user_ns)
+		return 0;
+	x->uids = NEW(struct idmap);
+	x->gids = NEW(struct idmap);
+	if (!l->uid_mappings.n || !l->gid_mappings.n)
+		return userns_read_maps(x->ns_fd[OCI_NS_USER], x->uids, x->gids, e);
+	r = add_maps(&l->uid_mappings, x->uids, e);
+	return r < 0 ? r : add_maps(&l->gid_mappings, x->gids, e);
+}
+
+static int make_cgroup(struct restore *x, struct error *e)
+{
+	const struct oci_linux *l = &x->o->spec->linux;
+	cleanup_free struct cgroup_lists *lists = NULL;
+	struct cgroup_resources res;
+	int r;
+
+	if (!x->o->cgroups)
+		return 0;
+	if (x->o->cgroup_path || l->cgroups_path)
+		x->cgroup_path = str_dup(x->o->cgroup_path ? x->o->cgroup_path : l->cgroups_path);
+	else
+		x->cgroup_path = cgroup_default_path(x->o->cgroups, x->o->id);
+	cgroup_resources_of(&l->resources, &res, &lists);
+	r = cgroup_create(x->o->cgroups, x->cgroup_path, &res, &x->cgroup, e);
+	return r < 0 ? err_ctx(e, "cgroup \"%s\"", x->cgroup_path) : 0;
+}
+
+/* Where cgroup2 is all there is, a container mounts it itself, and sees its own cgroup as the root. criu gets the same
+ * as a bind: what it would have to know about cgroup namespaces otherwise depends on its age. */
+static int open_cgroup2(struct restore *x, struct error *e)
+{
+	const char *mount_point, *option;
+
+	if (!x->cgroup || cgroup_host_mode(x->o->cgroups) != CGROUP_V2 ||
+	    !cgroup_host_hierarchy(x->o->cgroups, 0, &mount_point, &option))
+		return 0;
+	for (size_t i = 0; i < x->plan.mount_count; i++) {
+		cleanup_free char *path = str_fmt(
+			"%s%s", mount_point,
+			x->o->spec->linux.namespaces[OCI_NS_CGROUP].is_set ? cgroup_path(x->cgroup) : "");
+		int *tree = &x->mounts.state[i].fallback_fd, r;
+
+		if (x->plan.mounts[i].kind != PLAN_CGROUP || *tree >= 0)
+			continue;
+		r = mount_clone(AT_FDCWD, path, false, true, tree, e);
+		if (r >= 0)
+			r = mount_change(*tree, false,
+					 &(struct mount_change){ .set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+									MOUNT_ATTR_NOEXEC,
+								 .propagation = MS_PRIVATE },
+					 e);
+		if (r < 0)
+			return err_ctx(e, "cgroup of the container");
+	}
+	return 0;
+}
+
+static int open_trees(struct restore *x, struct error *e)
+{
+	struct oci_rootfs own = OCI_ROOTFS_INIT, use;
+	const struct mounts_env env = {
+		.create = x->o,
+		.bundle_dfd = x->o->bundle_dfd,
+		.plan = &x->plan,
+		.cgroup = x->cgroup,
+		.user_fd = x->ns_fd[OCI_NS_USER],
+		.uids = x->uids,
+		.gids = x->gids,
+	};
+	int r;
+
+	own.path = x->o->spec->root.path;
+	own.dfd = x->o->bundle_dfd;
+	use = x->o->rootfs ? *x->o->rootfs : own;
+	use.is_slave = x->o->spec->linux.rootfs_propagation & MS_SLAVE;
+	use.readonly = false; /* criu makes it so, as it was */
+	r = rootfs_open(&use, &x->root_tree, e);
+	if (r >= 0)
+		r = mounts_open(&env, &x->mounts, e);
+	if (r >= 0)
+		r = open_cgroup2(x, e);
+	return r < 0 ? r : mount_clone(x->job.work_dfd, "", false, true, &x->work_tree, e);
+}
+
+static int find_bundle(struct restore *x, struct error *e)
+{
+	char link[PATH_FD_SIZE], text[PATH_MAX];
+	ssize_t n;
+
+	if (!hooks_before_pivot(x->o->spec) || x->o->bundle_dfd < 0)
+		return 0;
+	n = readlink(path_of_fd(x->o->bundle_dfd, link), text, sizeof(text));
+	if (n < 0)
+		return err_sys(e, "find the path of the bundle");
+	x->bundle = str_ndup(text, (size_t)n);
+	return 0;
+}
+
+static int start_worker(struct restore *x, const char *program, struct error *e)
+{
+	struct criu_stage *s = &x->stage;
+
+	s->program = program;
+	s->create = x->o;
+	s->plan = &x->plan;
+	s->mounts = &x->mounts;
+	s->root_tree = x->root_tree;
+	s->cgroup = x->cgroup;
+	s->keeps_session = x->r->common.shell_job;
+	for (size_t i = 0; i < 3; i++)
+		s->fds[s->fd_count++] = x->stdio[i];
+	for (enum oci_ns ns = 0; ns < OCI_NS_COUNT; ns++)
+		if (x->ns_fd[ns] >= 0 && criu_ns_key(ns))
+			s->fds[s->fd_count++] = x->ns_fd[ns];
+	s->work_tree = x->work_tree;
+	return criu_stage_start(s, &x->worker, &x->work_dfd, e);
+}
+
+static int find_names(struct restore *x, int proc_dfd, struct error *e)
+{
+	CLEANUP(criu_mounts_done) struct criu_mounts mounts = CRIU_MOUNTS_INIT;
+	int r = criu_mounts_of(proc_dfd, &mounts, e);
+
+	if (r >= 0)
+		criu_stage_names(&x->stage, &mounts, &x->names);
+	return r;
+}
+
+/* ---- the request -------------------------------------------------------------------------------------- */
+
+static void inherit(Hull__Criu__Options *o, const char *key, size_t fd, struct arena *a)
+{
+	Hull__Criu__InheritFd *i = arena_alloc(a, sizeof(*i));
+
+	i->base.descriptor = &hull__criu__inherit_fd__descriptor;
+	i->key = arena_str(a, key);
+	i->fd = (int)fd;
+	o->inherit_fd[o->n_inherit_fd++] = i;
+}
+
+static void join(const struct restore *x, Hull__Criu__Options *o, enum oci_ns ns, struct arena *a)
+{
+	Hull__Criu__JoinNamespace *j = arena_alloc(a, sizeof(*j));
+
+	j->base.descriptor = &hull__criu__join_namespace__descriptor;
+	j->ns = arena_str(a, oci_ns_info[ns].proc_name);
+	j->ns_file = arena_fmt(a, "/proc/%d/fd/%d", getpid(), x->ns_fd[ns]);
+	o->join_ns[o->n_join_ns++] = j;
+}
+
+static void add_files(struct restore *x, Hull__Criu__Options *o)
+{
+	struct arena *a = &x->arena;
+	size_t fd = CRIU_STAGE_FDS + 3;
+
+	o->inherit_fd = arena_array(a, 3 + OCI_NS_COUNT, sizeof(Hull__Criu__InheritFd *));
+	o->join_ns = arena_array(a, OCI_NS_COUNT, sizeof(Hull__Criu__JoinNamespace *));
+	for (size_t i = 0; i < 3; i++)
+		if (x->descriptors.key[i])
+			inherit(o, x->descriptors.key[i], CRIU_STAGE_FDS + i, a);
+	for (enum oci_ns ns = 0; ns < OCI_NS_COUNT; ns++) {
+		if (x->ns_fd[ns] < 0)
+			continue;
+		if (criu_ns_key(ns))
+			inherit(o, criu_ns_key(ns), fd++, a);
+		else
+			join(x, o, ns, a);
+	}
+}
+
+/* Where criu is, the container's processes shall be: in each hierarchy, under each of its controllers' names. */
+static int add_cgroups(struct restore *x, int proc_dfd, Hull__Criu__Options *o, struct error *e)
+{
+	cleanup_buf struct buf text = BUF_INIT;
+	cleanup_strv struct strv lines = STRV_INIT;
+	struct arena *a = &x->arena;
+	int r = file_read(proc_dfd, "cgroup", 65536, &text, e);
+
+	if (r < 0)
+		return err_ctx(e, "cgroups of criu");
+	strv_split(&lines, buf_str(&text), "\n");
+	o->cg_root = arena_array(a, text.len + 1, sizeof(Hull__Criu__CgroupRoot *));
+	for (size_t i = 0; i < lines.n; i++) {
+		char *names = strchr(lines.v[i], ':'), *path = names ? strchr(++names, ':') : NULL;
+
+		if (!path)
+			continue;
+		*path++ = '\0';
+		for (char *name = names, *next; name; name = next) {
+			Hull__Criu__CgroupRoot *c = arena_alloc(a, sizeof(*c));
+
+			next = strchr(name, ',');
+			if (next)
+				*next++ = '\0';
+			c->base.descriptor = &hull__criu__cgroup_root__descriptor;
+			c->controller = arena_str(a, name);
+			c->path = arena_str(a, path);
+			o->cg_root[o->n_cg_root++] = c;
+		}
+	}
+	return 0;
+}
+
+static int fill(struct restore *x, Hull__Criu__Options *o, struct error *e)
+{
+	cleanup_close int proc = -1;
+	int r = pidfd_proc_dir(x->worker.pid_fd, &proc, e);
+
+	if (r >= 0)
+		r = find_names(x, proc, e);
+	if (r >= 0 && x->cgroup)
+		r = add_cgroups(x, proc, o, e);
+	if (r < 0)
+		return r;
+	criu_job_mounts(o, &x->names, &x->arena);
+	add_files(x, o);
+	o->work_dir_fd = x->work_dfd;
+	o->root = arena_str(&x->arena, CRIU_STAGE_ROOT);
+	o->has_rst_sibling = true;
+	o->rst_sibling = true;
+	o->has_evasive_devices = true;
+	o->evasive_devices = true;
+	if (x->r->lsm_profile)
+		o->lsm_profile = arena_str(&x->arena, x->r->lsm_profile);
+	if (x->r->lsm_mount_context)
+		o->lsm_mount_context = arena_str(&x->arena, x->r->lsm_mount_context);
+	return 0;
+}
+
+/* ---- what criu asks back ------------------------------------------------------------------------------ */
+
+static int lo_up(void *arg, struct error *e)
+{
+	const int *net = arg;
+
+	if (setns(*net, CLONE_NEWNET) < 0)
+		return err_sys(e, "enter the network namespace");
+	return netlink_link_up("lo", e);
+}
+
+/* The images have no interfaces; this one is nobody's but the runtime's. */
+static int set_up_network(struct restore *x, pid_t pid, struct error *e)
+{
+	cleanup_close int pid_fd = -1, net = -1;
+	int r;
+
+	if (!x->plan.makes[OCI_NS_NETWORK])
+		return 0;
+	r = pidfd_open_(pid, &pid_fd, e);
+	if (r >= 0)
+		r = pidfd_ns(pid_fd, CLONE_NEWNET, &net, e);
+	if (r >= 0)
+		r = vchild_run(lo_up, &net, e);
+	return r < 0 ? err_ctx(e, "interface lo of the container") : 0;
+}
+
+static int on_namespaces(struct restore *x, pid_t pid, struct error *e)
+{
+	const struct hook_state state = {
+		.id = x->o->id,
+		.status = "creating",
+		.bundle = x->bundle,
+		.pid = pid,
+	};
+	int r = set_up_network(x, pid, e);
+
+	if (r >= 0)
+		r = hooks_run(x->o->spec, OCI_HOOK_PRESTART, &state, e);
+	return r < 0 ? r : hooks_run(x->o->spec, OCI_HOOK_CREATE_RUNTIME, &state, e);
+}
+
+/* It is our child, or our parent's, and stopped: the pid is its own. */
+static int on_restored(struct restore *x, pid_t pid, struct error *e)
+{
+	int r = pidfd_open_(pid, &x->init.pid_fd, e);
+
+	if (r < 0)
+		return r;
+	x->init.pid = pid;
+	x->init.cgroup = x->cgroup;
+	r = x->r->restored ? x->r->restored(x->r->arg, &x->init, e) : 0;
+	x->init.cgroup = NULL;
+	return r;
+}
+
+static int on_notify(void *arg, const char *script, pid_t pid, int fd, struct error *e)
+{
+	struct restore *x = arg;
+
+	if (str_eq(script, "orphan-pts-master") && fd >= 0 && x->init.console_fd < 0) {
+		x->init.console_fd = fd;
+		return 0;
+	}
+	if (fd >= 0)
+		close(fd);
+	if (str_eq(script, "setup-namespaces"))
+		return on_namespaces(x, pid, e);
+	if (str_eq(script, "post-restore"))
+		return on_restored(x, pid, e);
+	return 0;
+}
+
+static int ask(struct restore *x, struct error *e)
+{
+	Hull__Criu__Request q = {
+		.base.descriptor = &hull__criu__request__descriptor,
+		.type = HULL__CRIU__TYPE__RESTORE,
+	};
+	Hull__Criu__Response *answer = NULL;
+	int r;
+
+	q.opts = criu_job_options(&x->r->common, &x->job, &x->arena);
+	r = fill(x, q.opts, e);
+	if (r < 0)
+		return r;
+	r = criu_worker_call(&x->worker, &q, on_notify, x, &x->arena, &answer, e);
+	if (r == 1 || r == -ERR_UNAVAILABLE)
+		return criu_failed(&x->worker, x->job.work_dfd, x->job.log_name, x->job.log_path, e);
+	if (r >= 0 && x->init.pid_fd < 0)
+		return err_new(e, ERR_CORRUPT, "criu restored something without saying what");
+	return r;
+}
+
+/* ---- all ---------------------------------------------------------------------------------------------- */
+
+static void undo(struct restore *x)
+{
+	struct error e = ERROR_INIT;
+
+	if (x->init.pid_fd >= 0)
+		pidfd_send(x->init.pid_fd, SIGKILL);
+	criu_worker_done(&x->worker);
+	if (x->init.pid_fd >= 0 && !x->o->clone_parent) {
+		struct proc init = { x->init.pid, x->init.pid_fd };
+
+		proc_kill(&init);
+		x->init.pid_fd = -1;
+	}
+	if (!x->cgroup)
+		return;
+	if (cgroup_kill(x->cgroup, 2000, &e) < 0 ||
+	    cgroup_remove(x->o->cgroups, x->cgroup_path, cgroup_made_parents(x->cgroup), &e) < 0)
+		log_warn("take back the cgroup of container \"%s\": %s", x->o->id, err_msg(&e));
+}
+
+static int look(struct restore *x, char **ret_program, struct error *e)
+{
+	int version, r = oci_plan_make(x->o, &x->plan, e);
+
+	if (r >= 0)
+		r = criu_probe(&x->r->common, false, ret_program, &version, e);
+	if (r >= 0)
+		r = criu_job_open(&x->r->common, "restore.log", false, &x->job, e);
+	if (r >= 0)
+		r = criu_images_check(x->job.images_dfd, e);
+	if (r >= 0)
+		r = criu_images_descriptors(x->job.images_dfd, &x->descriptors, e);
+	return r < 0 ? err_ctx(e, "checkpoint \"%s\"", x->r->common.image_path) : 0;
+}
+
+static int restore(struct restore *x, struct error *e)
+{
+	static int (*const steps[])(struct restore *, struct error *) = {
+		open_namespaces, find_maps, find_bundle, make_cgroup, open_trees,
+	};
+	cleanup_free char *program = NULL;
+	int r = look(x, &program, e);
+
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	for (size_t i = 0; i < ARRAY_LEN(steps) && r >= 0; i++)
+		r = steps[i](x, e);
+	if (r >= 0)
+		r = setup_stdio(x->o->stdio, &x->o->spec->process, x->uids, &x->null_fd, x->stdio, e);
+	if (r >= 0)
+		r = start_worker(x, program, e);
+	return r < 0 ? r : ask(x, e);
+}
+
+int criu_restore(const struct criu_restore *r, struct oci_init *ret, struct error *e)
+{
+	CLEANUP(restore_done)
+	struct restore x = {
+		.r = r,
+		.o = r->create,
+		.job = CRIU_JOB_INIT,
+		.plan = OCI_PLAN_INIT,
+		.mounts = MOUNT_SET_INIT,
+		.root_tree = -1,
+		.null_fd = -1,
+		.work_tree = -1,
+		.work_dfd = -1,
+		.ns_fd = { [0 ... OCI_NS_COUNT - 1] = -1 },
+		.worker = CRIU_WORKER_INIT,
+		.init = OCI_INIT_INIT,
+	};
+	int result = restore(&x, e);
+
+	if (result < 0) {
+		undo(&x);
+		return err_ctx(e, "restore container \"%s\"", x.o->id);
+	}
+	*ret = x.init;
+	x.init = OCI_INIT_INIT;
+	ret->cgroup = take_ptr(x.cgroup);
+	return 0;
+}
