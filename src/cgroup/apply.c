@@ -90,8 +90,35 @@ static size_t undo_all(const struct undo *u)
 	return failed;
 }
 
+/* Device rules are many writes to one file: it stays open for those that follow. */
+struct last_file {
+	int dfd; /* borrowed */
+	const char *name;
+	int fd;
+};
+
+static void last_file_done(struct last_file *l)
+{
+	if (l->fd >= 0)
+		close(l->fd);
+}
+DEFINE_CLEANUP_VALUE(struct last_file, last_file_done)
+
 /* 0, or -1 with errno. */
-static int write_one(const struct cgroup *cg, const struct cgroup_write *w, struct undo *undo)
+static int write_to(struct last_file *l, int dfd, const struct cgroup_write *w)
+{
+	if (l->fd < 0 || l->dfd != dfd || strcmp(l->name, w->file) != 0) {
+		last_file_done(l);
+		l->fd = cgroupfs_open_file(dfd, w->file);
+		l->dfd = dfd;
+		l->name = w->file;
+	}
+	return l->fd < 0 ? -1 : cgroupfs_write_fd(l->fd, w->value);
+}
+
+/* 0, or -1 with errno. */
+static int write_one(const struct cgroup *cg, const struct cgroup_write *w, struct undo *undo,
+		     struct last_file *last)
 {
 	cleanup_free char *value = NULL;
 	int dfd = write_dfd(cg, w);
@@ -103,7 +130,7 @@ static int write_one(const struct cgroup *cg, const struct cgroup_write *w, stru
 	}
 	if (undo && cgroupfs_read(dfd, w->file, old, sizeof(old)) >= 0)
 		value = cgroup_undo_value(w, old);
-	if (cgroupfs_write(dfd, w->file, w->value) < 0)
+	if (write_to(last, dfd, w) < 0)
 		return -1;
 	if (!value)
 		return 0;
@@ -126,12 +153,13 @@ static bool is_passed_over(const struct cgroup *cg, const struct cgroup_write *w
 static int write_plan(const struct cgroup *cg, const struct cgroup_plan *plan, struct undo *undo,
 		      struct error *e)
 {
+	CLEANUP(last_file_done) struct last_file last = { .fd = -1 };
 	size_t later[8], later_count = 0;
 
 	for (size_t i = 0; i < plan->n; i++) {
 		const struct cgroup_write *w = &plan->w[i];
 
-		if (write_one(cg, w, undo) == 0) {
+		if (write_one(cg, w, undo, &last) == 0) {
 			while (plan->w[i].flags & CGROUP_WRITE_ELSE_NEXT)
 				i++;
 			continue;
@@ -145,7 +173,7 @@ static int write_plan(const struct cgroup *cg, const struct cgroup_plan *plan, s
 			return write_failed(cg, w, errno, e);
 	}
 	for (size_t i = 0; i < later_count; i++)
-		if (write_one(cg, &plan->w[later[i]], undo) < 0)
+		if (write_one(cg, &plan->w[later[i]], undo, &last) < 0)
 			return write_failed(cg, &plan->w[later[i]], errno, e);
 	return 0;
 }

@@ -187,21 +187,29 @@ static int remove_rdt(const struct container *c, struct error *e)
 	return r < 0 ? r : intel_rdt_remove(dfd, c->state.rdt_made, e);
 }
 
-/* SIGKILL to the init takes its pid namespace along; without one of its own, the cgroup is what it left behind. */
-int container_end(struct hull *h, struct container *c, struct error *e)
+static int end_cgroup(struct hull *h, struct container *c, struct error *e)
 {
 	CLEANUP(cgroup_host_free) struct cgroup_host *host = NULL;
 	CLEANUP(cgroup_free) struct cgroup *cgroup = NULL;
+	int r = c->cgroup ? 0 : container_cgroup(h, c, &host, &cgroup, e);
+
+	if (r >= 0)
+		r = cgroup_kill(c->cgroup ? c->cgroup : cgroup, 10000, e);
+	if (r >= 0)
+		r = cgroup_remove(c->cgroup ? c->cgroups : host, c->state.cgroup_path,
+				  c->state.cgroup_parents, e);
+	return r;
+}
+
+/* SIGKILL to the init takes its pid namespace along; without one of its own, the cgroup is what it left behind. */
+int container_end(struct hull *h, struct container *c, struct error *e)
+{
 	int r = 0;
 
 	if (c->pid_fd >= 0 && pidfd_send(c->pid_fd, SIGKILL) < 0 && errno != ESRCH)
 		return err_sys(e, "kill container \"%s\"", c->state.id);
 	if (c->state.cgroup_path) {
-		r = container_cgroup(h, c, &host, &cgroup, e);
-		if (r >= 0)
-			r = cgroup_kill(cgroup, 10000, e);
-		if (r >= 0)
-			r = cgroup_remove(host, c->state.cgroup_path, c->state.cgroup_parents, e);
+		r = end_cgroup(h, c, e);
 		if (r < 0 && r != -ERR_NOT_FOUND)
 			return err_ctx(e, "remove the cgroup of container \"%s\"", c->state.id);
 	}

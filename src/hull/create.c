@@ -196,9 +196,12 @@ static int run_run(struct hull *h, void *options, char **args, struct error *e)
 	r = create(&c, e);
 	if (r < 0)
 		return r;
-	r = container_load(h, c.id, &made, e);
-	if (r >= 0)
-		r = container_start(&made, e);
+	r = creation_made(&c, &made, e);
+	if (r < 0) {
+		creation_undo(&c);
+		return r;
+	}
+	r = container_start(&made, e);
 	if (r < 0) {
 		struct error ignored = ERROR_INIT;
 

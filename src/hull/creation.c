@@ -29,6 +29,7 @@ void creation_done(struct creation *c)
 	strv_done(&c->env);
 	oci_init_done(&c->init);
 	cgroup_host_free_p(&c->cgroups);
+	oci_state_done(&c->record);
 }
 
 int creation_load_bundle(struct creation *c, const char *given, struct error *e)
@@ -115,18 +116,37 @@ int creation_save_intent(struct creation *c, struct error *e)
 
 int creation_save(struct creation *c, const struct oci_init *init, struct error *e)
 {
-	CLEANUP(oci_state_done) struct oci_state s = OCI_STATE_INIT;
+	struct oci_state *s = &c->record;
 
-	describe(c, &s);
+	oci_state_done(s);
+	describe(c, s);
 	if (init->cgroup) {
-		str_set(&s.cgroup_path, cgroup_path(init->cgroup));
-		s.cgroup_parents = cgroup_made_parents(init->cgroup);
+		str_set(&s->cgroup_path, cgroup_path(init->cgroup));
+		s->cgroup_parents = cgroup_made_parents(init->cgroup);
 	}
-	str_set(&s.rdt_made, init->rdt_made);
+	str_set(&s->rdt_made, init->rdt_made);
 	if (!c->spec->process.terminal)
-		state_note_stdio(&s);
-	s.pid = init->pid;
-	return write_record(c, STATE_FILE, &s, e);
+		state_note_stdio(s);
+	s->pid = init->pid;
+	return write_record(c, STATE_FILE, s, e);
+}
+
+int creation_made(struct creation *c, struct container *ret, struct error *e)
+{
+	int fd = fcntl(c->init.pid_fd, F_DUPFD_CLOEXEC, 3);
+
+	if (fd < 0)
+		return err_sys(e, "duplicate the pidfd of container \"%s\"", c->id);
+	*ret = (struct container){
+		.state = c->record,
+		.dfd = take_fd(c->dfd),
+		.status = OCI_CREATED,
+		.pid_fd = fd,
+		.cgroups = c->cgroups,
+		.cgroup = c->init.cgroup,
+	};
+	c->record = OCI_STATE_INIT;
+	return 0;
 }
 
 int creation_hand_over(struct creation *c, const struct oci_init *init, const char *pid_file, struct error *e)

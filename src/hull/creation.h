@@ -22,6 +22,7 @@ struct creation {
 	int passed_fds;	 /* from fd 3 on, to the container */
 	struct cgroup_host *cgroups;
 	struct oci_init init;
+	struct oci_state record; /* as it was saved */
 };
 #define CREATION_INIT(h_, o_, id_)              \
 	((struct creation){ .h = (h_),          \
@@ -47,6 +48,9 @@ int creation_prepare_terminal(struct creation *c, bool detached, const char *con
 int creation_save_intent(struct creation *c, struct error *e) MUST_USE;
 /* The record of the container. init is what c->init is, or will be. */
 int creation_save(struct creation *c, const struct oci_init *init, struct error *e) MUST_USE;
+/* What container_load() would find after the save, without looking: it takes dfd and the record, and borrows the cgroup.
+ * Fails: SYS. */
+int creation_made(struct creation *c, struct container *ret, struct error *e) MUST_USE;
 /* Give away what was asked for: the pidfd, the terminal, the pid. */
 int creation_hand_over(struct creation *c, const struct oci_init *init, const char *pid_file,
 		       struct error *e) MUST_USE;

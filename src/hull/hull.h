@@ -39,8 +39,11 @@ struct container {
 	struct oci_state state;
 	int dfd; /* of its state directory */
 	enum oci_status status;
-	int pid_fd; /* -1 when stopped */
+	int pid_fd;	      /* -1 when stopped */
 	bool has_failed_hook; /* in container_start(): the container has to go */
+	const struct cgroup_host
+		*cgroups; /* where they are open already; borrowed, as its cgroup. NULL: not */
+	struct cgroup *cgroup;
 };
 #define CONTAINER_INIT ((struct container){ .dfd = -1, .pid_fd = -1 })
 void container_done(struct container *c);

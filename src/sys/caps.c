@@ -44,12 +44,15 @@ const char *caps_name(unsigned int n)
 
 uint64_t caps_kernel_mask(void)
 {
-	uint64_t mask = 0;
+	unsigned int n = CAP_LAST_CAP;
 
-	/* PR_CAPBSET_READ is EINVAL for what the kernel does not have (prctl(2)). */
-	for (unsigned int n = 0; n < 64 && prctl(PR_CAPBSET_READ, n, 0, 0, 0) >= 0; n++)
-		mask |= CAP_BIT(n);
-	return mask;
+	/* PR_CAPBSET_READ is EINVAL for what the kernel does not have (prctl(2)). It knows more than our headers or less:
+	 * usually two calls tell. */
+	while (n > 0 && prctl(PR_CAPBSET_READ, n, 0, 0, 0) < 0)
+		n--;
+	while (n < 63 && prctl(PR_CAPBSET_READ, n + 1, 0, 0, 0) >= 0)
+		n++;
+	return n == 63 ? UINT64_MAX : CAP_BIT(n + 1) - 1;
 }
 
 uint64_t caps_bounding(void)

@@ -15,17 +15,26 @@ int cgroupfs_open_dir(int dfd, const char *name)
 	return openat(dfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
-int cgroupfs_write(int dfd, const char *file, const char *value)
+int cgroupfs_open_file(int dfd, const char *file)
 {
-	cleanup_close int fd = openat(dfd, file, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+	return openat(dfd, file, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+int cgroupfs_write_fd(int fd, const char *value)
+{
 	ssize_t n;
 
-	if (fd < 0)
-		return -1;
 	do
-		n = write(fd, value, strlen(value));
+		n = pwrite(fd, value, strlen(value), 0);
 	while (n < 0 && errno == EINTR);
 	return n < 0 ? -1 : 0;
+}
+
+int cgroupfs_write(int dfd, const char *file, const char *value)
+{
+	cleanup_close int fd = cgroupfs_open_file(dfd, file);
+
+	return fd < 0 ? -1 : cgroupfs_write_fd(fd, value);
 }
 
 ssize_t cgroupfs_read_fd(int fd, char *text, size_t size)

@@ -14,6 +14,9 @@ int cgroupfs_open_dir(int dfd, const char *name);
 
 /* Write a control file with one write(2). Returns 0 or -1. */
 int cgroupfs_write(int dfd, const char *file, const char *value);
+/* The same in two steps, for several values in turn. The first returns the fd or -1. */
+int cgroupfs_open_file(int dfd, const char *file);
+int cgroupfs_write_fd(int fd, const char *value);
 
 /* Read a control file whole into text (NUL added, the last newline dropped). Returns its length, or -1
  * (EFBIG: longer than size - 1). */

@@ -66,6 +66,29 @@ static void time_is_rfc3339_with_nine_digits(void **state)
 	assert_string_equal(out, "1969-12-31T23:59:59.999999999Z");
 }
 
+/* The dates are those of date -u -d @SECONDS. */
+static void time_knows_leap_years(void **state)
+{
+	static const struct {
+		int64_t s;
+		const char *text;
+	} times[] = {
+		{ 951868799, "2000-02-29T23:59:59.000000000Z" },
+		{ 1709164800, "2024-02-29T00:00:00.000000000Z" },
+		{ 4107542400, "2100-03-01T00:00:00.000000000Z" },
+		{ 4102444800, "2100-01-01T00:00:00.000000000Z" },
+		{ -31536000, "1969-01-01T00:00:00.000000000Z" },
+		{ 1798761599, "2026-12-31T23:59:59.000000000Z" },
+	};
+	char out[CLOCK_RFC3339_SIZE];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(times); i++) {
+		clock_rfc3339(times[i].s * NS_PER_S, out);
+		assert_string_equal(out, times[i].text);
+	}
+}
+
 static void buffers_grow_and_consume(void **state)
 {
 	cleanup_buf struct buf b = BUF_INIT;
@@ -150,6 +173,7 @@ int main(void)
 		cmocka_unit_test(utf8_is_checked),
 		cmocka_unit_test(ids),
 		cmocka_unit_test(time_is_rfc3339_with_nine_digits),
+		cmocka_unit_test(time_knows_leap_years),
 		cmocka_unit_test(buffers_grow_and_consume),
 		cmocka_unit_test(a_buffer_that_got_nothing_is_an_empty_string),
 		cmocka_unit_test(maps_keep_what_is_put),
