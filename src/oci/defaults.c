@@ -122,8 +122,10 @@ static void add_mount(struct json_object *mounts, const struct oci_default_mount
 	json_put_str(o, "destination", m->destination);
 	json_put_str(o, "type", rootless && is_sys ? "none" : m->type);
 	json_put_str(o, "source", rootless && is_sys ? "/sys" : m->source);
-	if (rootless && is_sys)
+	if (rootless && is_sys) {
 		strv_add(&options, "rbind");
+		strv_add(&options, "rro"); /* "ro" alone would leave what is mounted below writable */
+	}
 	strv_split(&options,
 		   rootless && is_pts ? "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620" : m->options,
 		   ",");

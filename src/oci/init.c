@@ -18,6 +18,8 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "base/fd.h"
+#include "base/log.h"
 #include "base/path.h"
 #include "base/str.h"
 #include "oci/hooks.h"
@@ -217,6 +219,22 @@ static int check_has_process(const struct init_container *c, int gate_fd)
 	return -(int)e.kind;
 }
 
+static int compare_fds(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+/* An init may wait for long. What its caller had open (hull's own, and what others passed on to hull: the pipe whose
+ * end somebody waits for) is not held for all that time: stdio, fds to be preserved, and what is still to be used. */
+static void close_the_rest(const struct init_container *c, const struct confine_child *child)
+{
+	int keep[] = { c->p.sync_fd, c->create->gate_listen_fd, child->attr_fd };
+
+	qsort(keep, ARRAY_LEN(keep), sizeof(*keep), compare_fds);
+	fd_close_from(3 + c->p.preserve_fds, keep, ARRAY_LEN(keep));
+	log_setup(-1, LOG_FORMAT_TEXT, LOG_LEVEL_ERROR);
+}
+
 /* With a listening socket, whoever may connect (its directory is the host root's) is the one who starts. */
 static int wait_at_gate(struct init_container *c, int *gate_fd, struct error *e)
 {
@@ -283,6 +301,7 @@ static int run_stages(struct init_container *c, int *gate_fd, struct error *e)
 		r = process_find_program(c->p.process, c->root_tree, &program, e);
 	if (r < 0)
 		return r;
+	close_the_rest(c, &child);
 	sync_report(c->p.sync_fd, REPORT_READY, -1);
 	r = wait_at_gate(c, gate_fd, e);
 	if (r >= 0)

@@ -31,6 +31,12 @@ def test_the_rootless_spec_works_out_of_the_box(user):
     assert os.listdir(user.root) == []
 
 
+def test_sys_of_the_rootless_spec_is_readonly_all_of_it(user):
+    user.sh("grep ' /sys' /proc/mounts | grep -v ' /sys/firmware '")
+    modes = {line.split()[1]: line.split()[3].split(",")[0] for line in user.hull("run", "c1").stdout.splitlines()}
+    assert "/sys" in modes and set(modes.values()) == {"ro"}, modes
+
+
 def test_a_readonly_root(user):
     user.edit(lambda c: c["root"].update(readonly=True))
     user.sh("touch /x || echo refused; touch /dev/shm/x && echo shm; echo > /dev/null && echo null")
@@ -43,6 +49,7 @@ def test_life(user):
     state = user.state("c1")
     assert state["status"] == "created" and state["owner"] in (f"#{UID}", NAME)
     assert int((user.path / "pid").read_text()) == state["pid"]
+    assert "was not started" in user.refused("exec", "c1", "true")
     user.hull("start", "c1")
     assert user.state("c1")["status"] == "running"
     assert user.hull("exec", "c1", "cat", "/proc/self/uid_map").stdout.split() == ["0", str(UID), "1"]

@@ -246,17 +246,31 @@ def test_a_waiting_init_is_nobodys_to_look_into(bundle, userns):
 
 
 def test_the_callers_fds_end_before_the_program(bundle):
-    """Inherited ones, and those of hull itself; close-on-exec marks them all at once."""
+    """Inherited ones, and those of hull itself: a waiting init has stdio and the gate, the program stdio alone."""
     files = [os.open("/etc/passwd", os.O_RDONLY) for _ in range(200)]
     bundle.args("sleep", "100")
     try:
         pid = waiting_init(bundle, pass_fds=files)
+        held = {fd: os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
+        assert {"0", "1", "2"} < set(held), held
+        assert all(target.startswith("socket:") for fd, target in held.items() if int(fd) > 2) and len(held) <= 4, held
         bundle.hull("start", "c1")
         assert sorted(os.listdir(f"/proc/{pid}/fd"), key=int) == ["0", "1", "2"]
         assert bundle.hull("exec", "c1", "ls", "/proc/self/fd", pass_fds=files).stdout.split() == ["0", "1", "2", "3"]
     finally:
         for fd in files:
             os.close(fd)
+
+
+def test_a_waiting_init_does_not_keep_its_callers_pipe_open(bundle):
+    """Who waits for the end of a pipe that hull inherited need not wait for the container."""
+    r, w = os.pipe()
+    try:
+        waiting_init(bundle, pass_fds=[w])
+        os.close(w)
+        assert os.read(r, 1) == b""
+    finally:
+        os.close(r)
 
 
 def test_preserved_fds_are_whole(bundle):
