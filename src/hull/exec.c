@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -196,6 +197,7 @@ static int open_cgroup(struct hull *h, struct container *c, const struct strv *b
 static int hand_over(const struct exec_opts *o, int console_sock, int pidfd_sock, const struct oci_init *made,
 		     struct error *e)
 {
+	siginfo_t info;
 	int r = 0;
 
 	if (pidfd_sock >= 0)
@@ -204,8 +206,10 @@ static int hand_over(const struct exec_opts *o, int console_sock, int pidfd_sock
 		r = console_send(console_sock, made->console_fd, e);
 	if (r >= 0 && o->pid_file)
 		r = write_pid_file(o->pid_file, made->pid, e);
-	if (r < 0)
+	if (r < 0) {
 		pidfd_send(made->pid_fd, SIGKILL);
+		(void)!waitid(P_PIDFD, (id_t)made->pid_fd, &info, WEXITED | __WALL);
+	}
 	return r;
 }
 

@@ -84,7 +84,8 @@ static int delete_run(struct hull *h, void *options, char **args, struct error *
 	CLEANUP(container_done) struct container c = CONTAINER_INIT;
 	int r = container_load(h, args[0], &c, e);
 
-	if (r == -ERR_NOT_FOUND)
+	/* A record that cannot be read is none; by force, what was noted before still says what there is. */
+	if (r == -ERR_NOT_FOUND || (r == -ERR_CORRUPT && o->force))
 		r = delete_remains(h, args[0], o->force, e);
 	if (r == -ERR_NOT_FOUND && o->force)
 		return 0;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -36,6 +37,17 @@ static int setup_log(struct hull *h, struct error *e)
 		  h->is_debug		 ? LOG_LEVEL_DEBUG
 		  : str_is_empty(h->log) ? LOG_LEVEL_ERROR
 					 : LOG_LEVEL_INFO);
+	return 0;
+}
+
+/* Everything below it is taken for a container. */
+static int check_root(const struct hull *h, struct error *e)
+{
+	struct stat given, top;
+
+	if (h->root && (!*h->root || (stat(h->root, &given) == 0 && stat("/", &top) == 0 &&
+				      given.st_dev == top.st_dev && given.st_ino == top.st_ino)))
+		return err_new(e, ERR_INVALID, "option --root must not be \"%s\"", h->root);
 	return 0;
 }
 
@@ -147,6 +159,8 @@ int main(int argc, char **argv)
 	if (n < 0)
 		help_usage(NULL);
 	r = n < 0 ? n : setup_log(&h, &e);
+	if (r >= 0)
+		r = check_root(&h, &e);
 	if (r >= 0)
 		r = parse_rootless(&h, &e);
 	if (r >= 0)

@@ -219,7 +219,7 @@ int state_read(int dfd, const char *name, struct oci_state *ret, struct error *e
 	int r = file_read(dfd, name, STATE_BYTES_MAX, &text, e);
 
 	if (r < 0)
-		return r;
+		return r == -ERR_LIMIT ? err_kind(e, ERR_CORRUPT) : r;
 	r = json_parse_object(buf_str(&text), text.len, 0, &o, e);
 	if (r >= 0)
 		r = read_record(o, &s, e);
