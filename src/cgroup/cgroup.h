@@ -60,6 +60,10 @@ struct cgroup_host;
 /* Find the mounted hierarchies (/proc/self/mountinfo), once.
  * Fails: UNSUPPORTED  nothing is mounted, or the systemd driver where systemd is not running; SYS */
 int cgroup_host_open(enum cgroup_driver driver, struct cgroup_host **ret_host, struct error *e) MUST_USE;
+/* The same with nothing but what cgroup_is_frozen() looks at, for those who ask no more: the hierarchies of v1 are many.
+ */
+int cgroup_host_open_freezer(enum cgroup_driver driver, struct cgroup_host **ret_host,
+			     struct error *e) MUST_USE;
 void cgroup_host_free(struct cgroup_host *host);
 DEFINE_CLEANUP(struct cgroup_host, cgroup_host_free)
 

@@ -252,14 +252,25 @@ static void open_roots(struct cgroup_host *host)
 	}
 }
 
-int cgroup_host_open_text(const char *mountinfo, enum cgroup_driver driver, struct cgroup_host **ret_host,
-			  struct error *e)
+static void keep_only(struct cgroup_host *host, uint32_t controllers)
+{
+	for (size_t i = 0; i < host->hier_count;)
+		if (host->hier[i].is_v2 || host->hier[i].controllers & controllers)
+			i++;
+		else
+			drop_hier(host, i);
+}
+
+static int open_text(const char *mountinfo, enum cgroup_driver driver, uint32_t only,
+		     struct cgroup_host **ret_host, struct error *e)
 {
 	CLEANUP(cgroup_host_free) struct cgroup_host *host = NEW(struct cgroup_host);
 	char controllers[512] = "";
 
 	host->driver = driver;
 	cgroup_host_parse(host, mountinfo);
+	if (only)
+		keep_only(host, only);
 	open_roots(host);
 	for (size_t i = 0; i < host->hier_count; i++)
 		if (host->hier[i].is_v2 && cgroupfs_read(host->hier[i].root_dfd, "cgroup.controllers",
@@ -274,7 +285,13 @@ int cgroup_host_open_text(const char *mountinfo, enum cgroup_driver driver, stru
 	return 0;
 }
 
-int cgroup_host_open(enum cgroup_driver driver, struct cgroup_host **ret_host, struct error *e)
+int cgroup_host_open_text(const char *mountinfo, enum cgroup_driver driver, struct cgroup_host **ret_host,
+			  struct error *e)
+{
+	return open_text(mountinfo, driver, 0, ret_host, e);
+}
+
+static int open_host(enum cgroup_driver driver, uint32_t only, struct cgroup_host **ret_host, struct error *e)
 {
 	cleanup_buf struct buf text = BUF_INIT;
 
@@ -285,7 +302,17 @@ int cgroup_host_open(enum cgroup_driver driver, struct cgroup_host **ret_host, s
 			       "\"cgroupfs\"");
 	if (file_read(AT_FDCWD, "/proc/self/mountinfo", MOUNTINFO_MAX, &text, e) < 0)
 		return err_ctx(e, "find the cgroup hierarchies");
-	return cgroup_host_open_text(buf_str(&text), driver, ret_host, e);
+	return open_text(buf_str(&text), driver, only, ret_host, e);
+}
+
+int cgroup_host_open(enum cgroup_driver driver, struct cgroup_host **ret_host, struct error *e)
+{
+	return open_host(driver, 0, ret_host, e);
+}
+
+int cgroup_host_open_freezer(enum cgroup_driver driver, struct cgroup_host **ret_host, struct error *e)
+{
+	return open_host(driver, 1u << CGROUP_FREEZER, ret_host, e);
 }
 
 void cgroup_host_free(struct cgroup_host *host)

@@ -75,9 +75,13 @@ enum oci_status container_full_status(struct hull *h, struct container *c)
 	CLEANUP(cgroup_host_free) struct cgroup_host *host = NULL;
 	CLEANUP(cgroup_free) struct cgroup *cgroup = NULL;
 	struct error ignored = ERROR_INIT;
+	enum cgroup_driver driver = c->state.has_systemd_cgroup ? CGROUP_DRIVER_SYSTEMD
+								: CGROUP_DRIVER_CGROUPFS;
 
-	if (c->status != OCI_STOPPED && container_cgroup(h, c, &host, &cgroup, &ignored) >= 0 &&
-	    cgroup_is_frozen(cgroup))
+	(void)h;
+	if (c->status != OCI_STOPPED && c->state.cgroup_path &&
+	    cgroup_host_open_freezer(driver, &host, &ignored) >= 0 &&
+	    cgroup_open(host, c->state.cgroup_path, &cgroup, &ignored) >= 0 && cgroup_is_frozen(cgroup))
 		c->status = OCI_PAUSED;
 	return c->status;
 }
