@@ -171,7 +171,10 @@ static int open_namespaces(struct build *b, struct error *e)
 		if (r < 0)
 			return err_ctx(e, "%s namespace \"%s\"", oci_ns_info[ns].name,
 				       path ? path : "given by fd");
-		b->spawn.join_fd[ns] = fd;
+		if (ns == OCI_NS_TIME)
+			b->init.p.time_ns_fd = fd; /* by process_begin() */
+		else
+			b->spawn.join_fd[ns] = fd;
 	}
 	return 0;
 }
@@ -594,7 +597,7 @@ int oci_create(const struct oci_create *o, struct oci_init *ret, struct error *e
 		.console_fd = -1,
 		.sync = { -1, -1 },
 		.oom = OOM_LEND_INIT,
-		.init.p = { .proc_dfd = -1, .cgroup_ns_pid_fd = -1 },
+		.init.p = { .proc_dfd = -1, .cgroup_ns_pid_fd = -1, .time_ns_fd = -1 },
 	};
 	const char *warning;
 	int r;

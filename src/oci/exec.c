@@ -137,6 +137,10 @@ static int find_namespaces(struct exec_build *b, struct error *e)
 		b->spawn.join_flags &= ~(uint64_t)CLONE_NEWCGROUP; /* by process_begin() */
 		b->p.cgroup_ns_pid_fd = b->o->pid_fd;
 	}
+	if (b->spawn.join_flags & CLONE_NEWTIME) {
+		b->spawn.join_flags &= ~(uint64_t)CLONE_NEWTIME; /* likewise */
+		b->p.time_ns_fd = b->o->pid_fd;
+	}
 	if (!b->o->spec->linux.namespaces[OCI_NS_USER].is_set)
 		return 0;
 	r = pidfd_ns(b->o->pid_fd, CLONE_NEWUSER, &theirs, e);
@@ -312,7 +316,7 @@ int oci_exec(const struct oci_exec *o, struct oci_init *ret, struct error *e)
 	CLEANUP(exec_build_done)
 	struct exec_build b = {
 		.o = o,
-		.p = { .proc_dfd = -1, .cgroup_ns_pid_fd = -1 },
+		.p = { .proc_dfd = -1, .cgroup_ns_pid_fd = -1, .time_ns_fd = -1 },
 		.spawn = SPAWN_INIT,
 		.null_fd = -1,
 		.console_fd = -1,

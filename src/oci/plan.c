@@ -70,7 +70,11 @@ static int plan_namespaces(const struct oci_create *o, struct oci_plan *p, struc
 		p->clone_flags &= ~(uint64_t)CLONE_NEWIPC;
 	p->in_user_ns = p->makes[OCI_NS_USER] || p->joins[OCI_NS_USER];
 	if (p->joins[OCI_NS_MOUNT])
-		return err_new(e, ERR_UNSUPPORTED, "a container in a mount namespace that exists already");
+		return err_new(
+			e, ERR_UNSUPPORTED,
+			"linux.namespaces: a mount namespace that exists already cannot be joined: the "
+			"container's mounts would stay in it, and its new root would be that of all "
+			"who live there");
 	if (!p->makes[OCI_NS_MOUNT])
 		return err_new(e, ERR_INVALID,
 			       "a container needs a mount namespace of its own "
