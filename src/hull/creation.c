@@ -133,18 +133,19 @@ int creation_save(struct creation *c, const struct oci_init *init, struct error 
 
 int creation_made(struct creation *c, struct container *ret, struct error *e)
 {
-	int fd = fcntl(c->init.pid_fd, F_DUPFD_CLOEXEC, 3);
+	int fd = fcntl(c->init.pid_fd, F_DUPFD_CLOEXEC, 3), dfd = c->dfd;
 
 	if (fd < 0)
 		return err_sys(e, "duplicate the pidfd of container \"%s\"", c->id);
 	*ret = (struct container){
 		.state = c->record,
-		.dfd = take_fd(c->dfd),
+		.dfd = dfd,
 		.status = OCI_CREATED,
 		.pid_fd = fd,
 		.cgroups = c->cgroups,
 		.cgroup = c->init.cgroup,
 	};
+	c->dfd = -1;
 	c->record = OCI_STATE_INIT;
 	return 0;
 }

@@ -275,7 +275,8 @@ static int exec_run(struct hull *h, void *options, char **args, struct error *e)
 	/* Its init still has our own memory and is not dumpable: only privilege over that may enter it (ptrace(2)). */
 	if (c.status == OCI_CREATED && h->rootless.needs_user_ns)
 		return err_new(e, ERR_STATE,
-			       "cannot exec in a container that was not started: its init is closed to ordinary users");
+			       "cannot exec in a container that was not started: its init is closed to "
+			       "ordinary users");
 	if (c.status == OCI_PAUSED && !o->ignore_paused)
 		return err_new(e, ERR_STATE,
 			       "cannot exec in a paused container (use --ignore-paused to override)");

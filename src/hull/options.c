@@ -55,7 +55,7 @@ static int set_value(const struct option_word *w, const char *value, void *field
 		strv_add(field, value);
 		return 0;
 	case OPTION_NUMBER:
-		r = options_number(value, "value", field, e);
+		r = options_number(value ? value : "", "value", field, e);
 		return r < 0 ? err_ctx(e, "option --%s", w->name) : 0;
 	case OPTION_FLAG:
 		return set_flag(w, value, field, e);

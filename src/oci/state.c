@@ -178,9 +178,12 @@ static int read_record(struct json_object *o, struct oci_state *s, struct error 
 	const struct {
 		const char *key;
 		char **field;
-	} texts[] = { { "id", &s->id },		  { "ociVersion", &s->oci_version },
-		      { "bundle", &s->bundle },	  { "rootfs", &s->rootfs },
-		      { "created", &s->created }, { "cgroupPath", &s->cgroup_path },
+	} texts[] = { { "id", &s->id },
+		      { "ociVersion", &s->oci_version },
+		      { "bundle", &s->bundle },
+		      { "rootfs", &s->rootfs },
+		      { "created", &s->created },
+		      { "cgroupPath", &s->cgroup_path },
 		      { "resctrlGroup", &s->rdt_made } };
 	int64_t pid = 0;
 	int r = 0;

@@ -24,7 +24,7 @@ struct oci_state {
 	char *created;		     /* RFC 3339 */
 	char *cgroup_path;	     /* NULL: none of its own */
 	unsigned int cgroup_parents; /* made with it, to be removed with it */
-	char *rdt_made; /* a group of resctrl, to be removed with it; NULL */
+	char *rdt_made;		     /* a group of resctrl, to be removed with it; NULL */
 	bool has_systemd_cgroup;
 	bool has_late_hooks; /* poststart or poststop: config.json need not be read for nothing */
 	bool shares_pids;    /* no pid namespace of its own: its processes do not die with its init */
@@ -32,7 +32,7 @@ struct oci_state {
 	uint64_t start_time;	 /* of the process, /proc/PID/stat field 22: tells a reused pid */
 	uint32_t owner;		 /* uid */
 	struct strv annotations; /* key, value, key, value, ... */
-	struct strv stdio;	 /* of the init at its start, as /proc/PID/fd has them; empty with a terminal */
+	struct strv stdio; /* of the init at its start, as /proc/PID/fd has them; empty with a terminal */
 };
 #define OCI_STATE_INIT ((struct oci_state){ 0 })
 void oci_state_done(struct oci_state *s);
