@@ -61,6 +61,43 @@ def test_life(user):
     assert os.listdir(user.root) == []
 
 
+def test_hooks(user):
+    """Those of the runtime run as the user, those of the container as its root, which is the user, too."""
+    def hook(name):
+        return [{"path": "/bin/sh", "args": ["sh", "-c", f"echo {name} $(id -u) $(cut -c1-60 | tr -d '\\n' | grep -c creat) "
+                                             f">> {user.path}/hooks.log"]}]
+    user.edit(lambda c: c.update(hooks={"createRuntime": hook("createRuntime"), "createContainer": hook("createContainer"),
+                                        "poststop": hook("poststop")}))
+    user.args("true")
+    user.hull("run", "c1")
+    lines = [line.split()[:2] for line in (user.path / "hooks.log").read_text().splitlines()]
+    assert lines == [["createRuntime", str(UID)], ["createContainer", "0"], ["poststop", str(UID)]]
+
+
+def test_a_terminal(user):
+    user.edit(lambda c: c["process"].update(terminal=True))
+    user.sh("tty; stat -c %u $(tty); echo typed: $(head -n1)")
+    master, slave = os.openpty()
+    with subprocess.Popen(user.command(user.hull_path, "run", "c1"), cwd=user.path, stdin=slave, stdout=slave,
+                          stderr=slave, start_new_session=True) as p:
+        os.close(slave)
+        output = b""
+        os.write(master, b"word\n")
+        while b"typed: word" not in output:
+            output += os.read(master, 1024)
+        assert p.wait(timeout=30) == 0
+    os.close(master)
+    assert b"/dev/pts/0\r\n0\r\n" in output, output
+
+
+def test_checkpoint_needs_root(user):
+    user.start("c1")
+    for command in (["checkpoint", "--image-path", user.path / "image", "c1"], ["restore", "--image-path", user.path / "image", "c2"]):
+        error = user.refused(*command)
+        assert "need root" in error and "CAP_SYS_ADMIN" in error, error
+    assert user.state("c1")["status"] == "running"
+
+
 def test_the_state_is_in_the_runtime_directory_and_kept_from_cleaners(user):
     user.create("c1")
     for path in (user.runtime_dir / "hull", user.root, user.root / "c1"):

@@ -6,6 +6,7 @@
 import json
 import os
 import pathlib
+import subprocess
 
 import pytest
 
@@ -57,7 +58,7 @@ def test_too_much_memory_ends_it(delegated):
     assert delegated.hull("run", "c1", check=False).returncode == 137
 
 
-def test_ps_pause_resume_and_update(delegated):
+def test_ps_pause_resume_update_and_events(delegated):
     limit(delegated, pids={"limit": 50})
     delegated.start("c1", "sh", "-c", "sleep 1000 & sleep 1000")
     cgroup = delegated.cgroup / "hull-c1"
@@ -69,6 +70,8 @@ def test_ps_pause_resume_and_update(delegated):
     assert delegated.state("c1")["status"] == "running"
     delegated.hull("update", "--pids-limit", "60", "c1")
     assert (cgroup / "pids.max").read_text() == "60\n"
+    stats = json.loads(delegated.hull("events", "--stats", "c1").stdout)
+    assert stats["data"]["pids"]["current"] == 2
     assert delegated.hull("exec", "c1", "cat", "/proc/self/cgroup").stdout.startswith("0::/")
     delegated.hull("delete", "-f", "c1")
     assert not cgroup.exists()
@@ -102,13 +105,32 @@ def test_from_outside_of_the_subtree(delegated):
     assert delegated.hull("run", "c1").stdout == pathlib.Path("/proc/self/cgroup").read_text()
 
 
+@pytest.mark.skipif(not os.path.exists("/run/systemd/system") or not os.path.exists("/run/hull-vm"),
+                    reason="a guest with systemd, where a user can be added to the machine")
+def test_a_unit_with_delegate(user):
+    """systemd gives the unit's cgroup to its user; hull runs in a child of it, and its containers go beside that."""
+    limit(user, memory={"limit": 32 * MIB}, pids={"limit": 20})
+    user.sh("cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max")
+    pathlib.Path("/etc/passwd").write_text((user.dir / "etc/passwd").read_text())
+    # A file, since systemd would expand the variables of its arguments.
+    (user.dir / "leaf.sh").write_text('own=/sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup)\nmkdir $own/leaf\n'
+                                      'echo 0 > $own/leaf/cgroup.procs\nexec "$@"\n')
+    env = [f"--setenv={name}={value}" for name, value in user.env.items()]
+    done = subprocess.run(["systemd-run", "--quiet", "--wait", "--pipe", "--collect", f"--uid={UID}", f"--gid={GID}",
+                           "-p", "Delegate=yes", "-p", "DefaultDependencies=no", f"--working-directory={user.path}", *env,
+                           "/bin/sh", "-e", user.dir / "leaf.sh", user.hull_path, "run", "c1"],
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=100)
+    assert done.stdout.split() == [str(32 * MIB), "20"], (done.returncode, done.stderr)
+
+
 def test_without_delegation(user):
     limit(user, memory={"limit": 32 * MIB})
     error = user.refused("run", "c1")
     assert "memory" in error and "Delegate=yes" in error, error
     limit(user)
     user.start("c1")
-    for command in (["ps", "c1"], ["pause", "c1"], ["resume", "c1"], ["update", "--pids-limit", "5", "c1"]):
+    for command in (["ps", "c1"], ["pause", "c1"], ["resume", "c1"], ["update", "--pids-limit", "5", "c1"],
+                    ["events", "--stats", "c1"]):
         error = user.refused(*command)
         assert "has no cgroup of its own" in error and "delegated" in error, (command, error)
     user.hull("kill", "c1", "KILL")
