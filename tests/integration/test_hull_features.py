@@ -2,11 +2,12 @@
 """hull features: the structure of the specification, held against what hull then really takes."""
 import json
 import os
+import re
 import subprocess
 
 import pytest
 
-from bundles import C1, HULL, bundle, pytestmark, said  # noqa: F401 pylint: disable=unused-import
+from bundles import C1, CHECKOUT, HULL, bundle, pytestmark, said  # noqa: F401 pylint: disable=unused-import
 
 
 @pytest.fixture(scope="module")
@@ -112,3 +113,16 @@ def test_what_the_host_has(features):
 
 def test_no_arguments():
     assert subprocess.run([HULL, "features", "x"], capture_output=True, check=False).returncode != 0
+
+
+def test_the_documentation_names_tests_that_exist():
+    """docs/oci-runtime-spec.md: each file, and each function behind it."""
+    text = (CHECKOUT / "docs/oci-runtime-spec.md").read_text()
+    cells = [line.split(" | ")[-1] for line in text.splitlines() if line.startswith("|") and "`test_" in line]
+    assert len(cells) > 40
+    for cell in cells:
+        for file, names in re.findall(r"`(test_\w+\.(?:py|c))`([^`]*)", cell):
+            path = CHECKOUT / ("tests/integration" if file.endswith(".py") else "tests/unit/oci") / file
+            assert path.exists(), f"{file} is not there"
+            for name in re.findall(r"\w{6,}", names):
+                assert re.search(rf"\b{name}\b", path.read_text()), f"{file} has no {name}"
