@@ -116,7 +116,7 @@ def test_a_unit_with_delegate(user):
     (user.dir / "leaf.sh").write_text('own=/sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup)\nmkdir $own/leaf\n'
                                       'echo 0 > $own/leaf/cgroup.procs\nexec "$@"\n')
     env = [f"--setenv={name}={value}" for name, value in user.env.items()]
-    done = subprocess.run(["systemd-run", "--quiet", "--wait", "--pipe", "--collect", f"--uid={UID}", f"--gid={GID}",
+    done = subprocess.run(["systemd-run", "--quiet", "--wait", "--pipe", "--collect", f"--uid={UID}",
                            "-p", "Delegate=yes", "-p", "DefaultDependencies=no", f"--working-directory={user.path}", *env,
                            "/bin/sh", "-e", user.dir / "leaf.sh", user.hull_path, "run", "c1"],
                           stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=100)
