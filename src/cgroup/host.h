@@ -30,6 +30,8 @@ struct cgroup_host {
 void cgroup_host_parse(struct cgroup_host *host, const char *mountinfo);
 /* Say what the v2 hierarchy controls, then decide mode, anchor and by_controller. Pure. */
 void cgroup_host_decide(struct cgroup_host *host, const char *v2_controllers);
+/* Does /proc/cgroups say that no controller is in a hierarchy of version 1 (its second column)? Pure. */
+bool cgroup_host_has_no_v1(const char *proc_cgroups);
 /* cgroup_host_open() with the mountinfo text given. */
 int cgroup_host_open_text(const char *mountinfo, enum cgroup_driver driver, struct cgroup_host **ret_host,
 			  struct error *e) MUST_USE;

@@ -39,6 +39,17 @@ static void pure_v2(void **state)
 		assert_true(cgroup_host_is_v2(h, c));
 }
 
+static void controllers_of_v1_are_seen(void **state)
+{
+	(void)state;
+	assert_true(cgroup_host_has_no_v1(""));
+	assert_true(cgroup_host_has_no_v1("#subsys_name\thierarchy\tnum_cgroups\tenabled\n"
+					  "cpuset\t0\t231\t1\nmemory\t0\t231\t1\n"));
+	assert_false(cgroup_host_has_no_v1("#subsys_name\thierarchy\tnum_cgroups\tenabled\n"
+					   "cpuset\t0\t231\t1\nnet_cls\t12\t1\t1\npids\t0\t231\t1"));
+	assert_false(cgroup_host_has_no_v1("pids\t3\t1\t1\n"));
+}
+
 static void hybrid_with_separate_cpu_and_cpuacct(void **state)
 {
 	CLEANUP(cgroup_host_free)
@@ -268,6 +279,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(pure_v2),
+		cmocka_unit_test(controllers_of_v1_are_seen),
 		cmocka_unit_test(hybrid_with_separate_cpu_and_cpuacct),
 		cmocka_unit_test(v1_with_cpu_and_cpuacct_together),
 		cmocka_unit_test(a_whole_mount_wins_over_a_bind_of_a_part),
