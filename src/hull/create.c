@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "base/path.h"
 #include "hull/creation.h"
+#include "hull/notify.h"
 
 struct create_opts {
 	const char *bundle, *console_socket, *pidfd_socket, *pid_file;
@@ -53,6 +54,7 @@ static const struct option_word run_options[] = {
 static int check_fds(struct creation *c, struct error *e)
 {
 	int listen_fds = listen_fds_count(), r;
+	char count[16];
 
 	r = preserved_fds_check(c->opts->preserve_fds, e);
 	c->passed_fds = c->opts->preserve_fds + listen_fds;
@@ -60,8 +62,9 @@ static int check_fds(struct creation *c, struct error *e)
 		r = preserved_fds_check(c->passed_fds, e);
 	if (r < 0 || !listen_fds)
 		return r;
-	listen_fds_tell(listen_fds, &c->spec->process.env, &c->env);
-	c->spec->process.env = (struct oci_strs){ (const char *const *)c->env.v, c->env.n };
+	snprintf(count, sizeof(count), "%d", listen_fds);
+	creation_set_env(c, "LISTEN_FDS", count);
+	creation_set_env(c, "LISTEN_PID", "1"); /* as the container sees its init */
 	return 0;
 }
 
@@ -101,6 +104,8 @@ static int make_container(struct creation *c, struct error *e)
 	o.caps_lenient = true;
 	o.preserve_fds = c->passed_fds;
 	r = creation_save_intent(c, e);
+	if (r >= 0 && notify_is_wanted())
+		r = notify_prepare(c, e);
 	if (r >= 0)
 		r = file_write_atomic(c->dfd, STATE_CONFIG, c->config.data, c->config.len,
 				      0600 | c->h->state_sticky, false, e);
@@ -170,10 +175,10 @@ const struct command command_create = {
 };
 
 /* The container is ours until it ended, then it is removed, unless it was to be kept. */
-static int stay(struct hull *h, struct creation *c, struct container *made, struct error *e)
+static int stay(struct hull *h, struct creation *c, struct container *made, int notify_sock, struct error *e)
 {
 	struct error why = ERROR_INIT;
-	int status = foreground_wait(&c->init, e);
+	int status = foreground_wait(&c->init, notify_sock, e);
 
 	if (c->opts->keep)
 		return status;
@@ -188,6 +193,7 @@ static int run_run(struct hull *h, void *options, char **args, struct error *e)
 	struct create_opts *opts = options;
 	CLEANUP(container_done) struct container made = CONTAINER_INIT;
 	CLEANUP(creation_done) struct creation c = CREATION_INIT(h, opts, args[0]);
+	cleanup_close int notify_sock = -1;
 	int r;
 
 	opts->is_run = true;
@@ -201,14 +207,21 @@ static int run_run(struct hull *h, void *options, char **args, struct error *e)
 		creation_undo(&c);
 		return r;
 	}
-	r = container_start(&made, e);
+	if (notify_is_wanted())
+		r = notify_listen(made.dfd, &notify_sock, e);
+	if (r >= 0)
+		r = container_start(&made, e);
 	if (r < 0) {
 		struct error ignored = ERROR_INIT;
 
 		(void)!container_destroy(h, &made, &ignored);
 		return r;
 	}
-	return opts->detach ? 0 : stay(h, &c, &made, e);
+	if (!opts->detach)
+		return stay(h, &c, &made, notify_sock, e);
+	if (notify_sock >= 0)
+		notify_wait(notify_sock, c.init.pid, c.init.pid_fd);
+	return 0;
 }
 
 const struct command command_run = {

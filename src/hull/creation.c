@@ -4,12 +4,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "codec/arena.h"
 
 void creation_done(struct creation *c)
 {
@@ -26,7 +28,6 @@ void creation_done(struct creation *c)
 		close(c->console_sock);
 	if (c->pidfd_sock >= 0)
 		close(c->pidfd_sock);
-	strv_done(&c->env);
 	oci_init_done(&c->init);
 	cgroup_host_free_p(&c->cgroups);
 	oci_state_done(&c->record);
@@ -47,6 +48,19 @@ int creation_load_bundle(struct creation *c, const char *given, struct error *e)
 	if (r >= 0)
 		r = oci_spec_parse(buf_str(&c->config), c->config.len, &c->spec, e);
 	return r < 0 ? err_ctx(e, "bundle \"%s\": config.json", c->bundle) : 0;
+}
+
+void creation_set_env(struct creation *c, const char *name, const char *value)
+{
+	struct oci_strs *env = &c->spec->process.env;
+	const char **v = arena_array(c->spec->arena, env->n + 2, sizeof(*v));
+	size_t n = 0, length = strlen(name);
+
+	for (size_t i = 0; i < env->n; i++)
+		if (strncmp(env->v[i], name, length) != 0 || env->v[i][length] != '=')
+			v[n++] = env->v[i];
+	v[n++] = arena_fmt(c->spec->arena, "%s=%s", name, value);
+	*env = (struct oci_strs){ v, n };
 }
 
 int creation_prepare_terminal(struct creation *c, bool detached, const char *console_socket, struct error *e)

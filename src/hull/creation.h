@@ -18,8 +18,7 @@ struct creation {
 	struct oci_spec *spec;
 	int dfd; /* of the state directory; -1 before it is made */
 	int listen_fd, console_sock, pidfd_sock;
-	struct strv env; /* with the fds of socket activation */
-	int passed_fds;	 /* from fd 3 on, to the container */
+	int passed_fds; /* from fd 3 on, to the container */
 	struct cgroup_host *cgroups;
 	struct oci_init init;
 	struct oci_state record; /* as it was saved */
@@ -39,6 +38,8 @@ DEFINE_CLEANUP_VALUE(struct creation, creation_done)
 
 /* bundle, bundle_dfd, config and spec. given: NULL is ".". Fails: NOT_FOUND, SYS, as oci_spec_parse(). */
 int creation_load_bundle(struct creation *c, const char *given, struct error *e) MUST_USE;
+/* Set a variable of the container's environment, whatever the spec says of it. */
+void creation_set_env(struct creation *c, const char *name, const char *value);
 /* Connect to the console socket: a container that detaches needs one when it has a terminal, and no other may have one.
  * Fails: INVALID, SYS. */
 int creation_prepare_terminal(struct creation *c, bool detached, const char *console_socket,

@@ -250,7 +250,7 @@ static int run_in(struct hull *h, struct container *c, const struct exec_opts *o
 		r = oci_exec(&x, &made, e);
 	if (r >= 0)
 		r = hand_over(o, console_sock, pidfd_sock, &made, e);
-	return r < 0 || o->detach ? r : foreground_wait(&made, e);
+	return r < 0 || o->detach ? r : foreground_wait(&made, -1, e);
 }
 
 static int exec_run(struct hull *h, void *options, char **args, struct error *e)

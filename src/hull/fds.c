@@ -39,15 +39,6 @@ int listen_fds_count(void)
 	return (int)n;
 }
 
-void listen_fds_tell(int count, const struct oci_strs *env, struct strv *ret_env)
-{
-	for (size_t i = 0; i < env->n; i++)
-		if (!str_starts(env->v[i], "LISTEN_FDS=") && !str_starts(env->v[i], "LISTEN_PID="))
-			strv_add(ret_env, env->v[i]);
-	strv_addf(ret_env, "LISTEN_FDS=%d", count);
-	strv_add(ret_env, "LISTEN_PID=1"); /* as the container sees its init */
-}
-
 /* ---- sockets of callers ---------------------------------------------------------------------------------------- */
 
 int handover_connect(const char *path, const char *option, int *ret_sock, struct error *e)

@@ -19,6 +19,7 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "hull/hull.h"
+#include "hull/notify.h"
 #include "hull/relay.h"
 
 /* ---- console socket ---------------------------------------------------------------------------------------- */
@@ -74,7 +75,7 @@ void foreground_prepare(bool is_subreaper)
 
 struct foreground {
 	pid_t pid;
-	int pid_fd, signal_fd;
+	int pid_fd, signal_fd, notify_sock;
 	struct relay relay;
 };
 
@@ -153,17 +154,20 @@ static int watch(struct foreground *f, struct error *e)
 	int status = -1;
 
 	while (status < 0 || relay_has_rest(&f->relay)) {
-		struct pollfd p[2 + RELAY_POLLS] = {
+		struct pollfd p[3 + RELAY_POLLS] = {
 			{ .fd = status < 0 ? f->pid_fd : -1, .events = POLLIN },
 			{ .fd = f->signal_fd, .events = POLLIN },
+			{ .fd = f->notify_sock, .events = POLLIN },
 		};
-		int timeout_ms = relay_wants(&f->relay, p + 2);
+		int timeout_ms = relay_wants(&f->relay, p + 3);
 
 		if (poll(p, ARRAY_LEN(p), timeout_ms) < 0 && errno != EINTR)
 			return err_sys(e, "wait for the container's process");
 		if (p[1].revents && take_signal(f) && status >= 0)
 			break;
-		relay_move(&f->relay, p + 2);
+		if (p[2].revents && notify_take(f->notify_sock, getpid()))
+			f->notify_sock = -1;
+		relay_move(&f->relay, p + 3);
 		if (p[0].revents) {
 			status = reap(f->pid_fd, e);
 			if (status < 0)
@@ -174,10 +178,10 @@ static int watch(struct foreground *f, struct error *e)
 	return status;
 }
 
-int foreground_wait(const struct oci_init *i, struct error *e)
+int foreground_wait(const struct oci_init *i, int notify_sock, struct error *e)
 {
 	cleanup_close int signal_fd = -1;
-	struct foreground f = { .pid = i->pid, .pid_fd = i->pid_fd };
+	struct foreground f = { .pid = i->pid, .pid_fd = i->pid_fd, .notify_sock = notify_sock };
 	sigset_t all;
 	int r;
 

@@ -75,8 +75,8 @@ void foreground_prepare(bool is_subreaper);
 /* The terminal that is made for *p begins with the size of ours. */
 void foreground_size(struct oci_process *p);
 /* Stay with a process until it ends: pass our signals on, and between its terminal (if console_fd is one) and our own
- * stdin and stdout all bytes. Returns its exit status, 128 + n for signal n. */
-int foreground_wait(const struct oci_init *i, struct error *e) MUST_USE;
+ * stdin and stdout all bytes; notify_sock, if not -1, is heard (notify.h). Returns its exit status, 128 + n for signal n. */
+int foreground_wait(const struct oci_init *i, int notify_sock, struct error *e) MUST_USE;
 
 /* ---- signals (signals.c) ---- */
 /* "9", "KILL", "SIGKILL", "kill", "RTMIN+3". Fails: INVALID. */
@@ -89,8 +89,6 @@ bool signal_ends(int sig);
 int preserved_fds_check(int count, struct error *e) MUST_USE;
 /* How many fds socket activation gave us (LISTEN_FDS, when LISTEN_PID is us). */
 int listen_fds_count(void);
-/* The environment with them told to the container's init. */
-void listen_fds_tell(int count, const struct oci_strs *env, struct strv *ret_env);
 /* A program that listens at a unix socket gets an fd of ours (SCM_RIGHTS). option is for messages. */
 int handover_connect(const char *path, const char *option, int *ret_sock, struct error *e) MUST_USE;
 int handover_send(int sock, const char *option, const char *name, int fd, struct error *e) MUST_USE;

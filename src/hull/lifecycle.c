@@ -6,11 +6,12 @@
 
 #include "base/log.h"
 #include "base/proc.h"
-#include "hull/hull.h"
+#include "hull/notify.h"
 
 static int start_run(struct hull *h, void *options, char **args, struct error *e)
 {
 	CLEANUP(container_done) struct container c = CONTAINER_INIT;
+	cleanup_close int notify_sock = -1;
 	int r = container_load(h, args[0], &c, e);
 
 	(void)options;
@@ -18,7 +19,12 @@ static int start_run(struct hull *h, void *options, char **args, struct error *e
 		return r;
 	/* A frozen init would not hear us. */
 	container_full_status(h, &c);
-	r = container_start(&c, e);
+	if (c.status == OCI_CREATED && notify_is_wanted())
+		r = notify_listen(c.dfd, &notify_sock, e);
+	if (r >= 0)
+		r = container_start(&c, e);
+	if (r >= 0 && notify_sock >= 0)
+		notify_wait(notify_sock, c.state.pid, c.pid_fd);
 	if (r < 0 && c.has_failed_hook) {
 		struct error why = ERROR_INIT;
 

@@ -92,7 +92,7 @@ static int stay(struct hull *h, struct creation *c, struct error *e)
 {
 	CLEANUP(container_done) struct container made = CONTAINER_INIT;
 	struct error why = ERROR_INIT;
-	int status = foreground_wait(&c->init, e);
+	int status = foreground_wait(&c->init, -1, e);
 
 	if (container_load(h, c->id, &made, &why) < 0 || container_destroy(h, &made, &why) < 0)
 		log_warn("%s", err_msg(&why));
