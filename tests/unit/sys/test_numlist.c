@@ -6,7 +6,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "base/mem.h"
+#include "base/cleanup.h"
 #include "sys/numlist.h"
 
 static void lists_are_read(void **state)
