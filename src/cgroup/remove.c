@@ -72,9 +72,9 @@ int cgroup_remove(const struct cgroup_host *host, const char *path, unsigned par
 	for (size_t i = 0; i < host->hier_count; i++) {
 		cleanup_close int dfd = cgroup_open_chain(host->hier[i].root_dfd, &parts, parts.n - 1);
 
-		if (dfd < 0 && errno == ENOENT)
-			continue;
-		if (dfd < 0 || remove_tree(dfd, parts.v[parts.n - 1], deadline) < 0) {
+		/* Without its parent there may still be one further up. */
+		if ((dfd < 0 && errno != ENOENT) ||
+		    (dfd >= 0 && remove_tree(dfd, parts.v[parts.n - 1], deadline) < 0)) {
 			/* Go on with the other hierarchies, and report the first. */
 			if (worst == 0)
 				worst = remove_failed(host, resolved, i, errno, e);

@@ -199,7 +199,8 @@ static int end_cgroup(struct hull *h, struct container *c, struct error *e)
 
 	if (r >= 0)
 		r = cgroup_kill(c->cgroup ? c->cgroup : cgroup, 10000, e);
-	if (r >= 0)
+	/* A create that was killed may have come no further than to a parent of it. */
+	if (r >= 0 || (r == -ERR_NOT_FOUND && host))
 		r = cgroup_remove(c->cgroup ? c->cgroups : host, c->state.cgroup_path,
 				  c->state.cgroup_parents, e);
 	return r;
