@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The process of a container: what runs, as whom, with which rights, and in which limits."""
+import errno
 import json
 import os
 import pathlib
@@ -8,6 +9,7 @@ import stat
 import pytest
 
 from crikit import FOREVER, IS_CGROUP_V2, RUNNING, cgroup_file, proc_status, refused, wait_for
+from seccomp_agent import Agent
 
 DEFAULT_CAPS = 0x00000000A80425FB
 BOUNDING = int(pathlib.Path("/proc/self/status").read_text().split("CapBnd:\t")[1].split()[0], 16)
@@ -223,6 +225,26 @@ def test_localhost_seccomp_profiles(cri, tmp_path):
         pod.container(security={"seccomp": a.SecurityProfile(profile_type=a.SecurityProfile.Localhost)})
     with refused("INVALID_ARGUMENT", "localhost_ref"):
         pod.container(security={"seccomp": a.SecurityProfile(profile_type=a.SecurityProfile.Unconfined, localhost_ref="/x")})
+
+
+def test_a_localhost_profile_with_an_agent(cri, tmp_path):
+    """The listener of each process goes to the agent that the profile names."""
+    pod, a = cri.run(), cri.api
+    agent = Agent(tmp_path / "agent.sock", errno.EXDEV)
+    profile = tmp_path / "profile.json"
+    profile.write_text(json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": str(tmp_path / "agent.sock"), "listenerMetadata": "m",
+                                   "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_NOTIFY"}]}))
+    try:
+        security = {"seccomp": a.SecurityProfile(profile_type=a.SecurityProfile.Localhost, localhost_ref=str(profile))}
+        c = pod.container(FOREVER, security=security)
+        code, _, err = c.exec("mkdir /d")
+        assert code != 0 and b"cross-device" in err
+        first, second = agent.states
+        assert first["state"]["id"] == second["state"]["id"] == c.id and first["metadata"] == "m"
+        assert (first["state"]["status"], second["state"]["status"]) == ("created", "running")
+        assert first["pid"] == first["state"]["pid"] == second["state"]["pid"] != second["pid"]
+    finally:
+        agent.stop()
 
 
 def test_apparmor_without_apparmor(cri):
