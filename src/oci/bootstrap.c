@@ -152,6 +152,29 @@ DEFINE_CLEANUP_VALUE(struct build, build_done)
 
 /* ---- steps ------------------------------------------------------------------------------------------------- */
 
+/* A path may lead to a namespace that we are in ourselves: it is no other than the host's. */
+static int check_shared(const struct build *b, struct error *e)
+{
+	const struct oci_spec *s = b->o->spec;
+	bool is_shared[OCI_NS_COUNT] = { false };
+
+	if (!b->plan.sysctl_count && !s->hostname && !s->domainname)
+		return 0;
+	for (enum oci_ns ns = 0; ns < OCI_NS_COUNT; ns++) {
+		cleanup_close int own = -1;
+		int r;
+
+		if (b->spawn.join_fd[ns] < 0)
+			continue;
+		r = ns_open_own(oci_ns_info[ns].clone_flag, &own, e);
+		if (r >= 0)
+			r = ns_is_same(own, b->spawn.join_fd[ns], &is_shared[ns], e);
+		if (r < 0)
+			return r;
+	}
+	return oci_plan_check_shared(&b->plan, s, is_shared, e);
+}
+
 static int open_namespaces(struct build *b, struct error *e)
 {
 	for (enum oci_ns ns = 0; ns < OCI_NS_COUNT; ns++) {
@@ -176,7 +199,7 @@ static int open_namespaces(struct build *b, struct error *e)
 		else
 			b->spawn.join_fd[ns] = fd;
 	}
-	return 0;
+	return check_shared(b, e);
 }
 
 /* The maps stand in the spec, also of a joined namespace (as CRI daemons write it); else they are read from the

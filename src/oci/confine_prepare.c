@@ -128,7 +128,13 @@ static int prepare_caps(struct confine *c, const struct confine_opts *o, struct 
 static int prepare_ids(struct confine *c, const struct confine_opts *o, struct error *e)
 {
 	const struct oci_user *u = &o->process->user;
+	bool has_none = u->uid == UINT32_MAX || u->gid == UINT32_MAX;
 
+	/* setresuid(2) and setresgid(2) take it for "leave it as it is", which is root. */
+	for (size_t i = 0; i < u->additional_gid_count; i++)
+		has_none |= u->additional_gids[i] == UINT32_MAX;
+	if (has_none)
+		return err_new(e, ERR_INVALID, "process.user: 4294967295 is no id");
 	if (o->setgroups_denied && u->additional_gid_count)
 		return err_new(e, ERR_UNSUPPORTED,
 			       "process.user.additionalGids: the user namespace forbids setgroups(2), as one "

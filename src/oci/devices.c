@@ -270,11 +270,11 @@ static int place_node(int root_fd, const struct device_node *d, int bound_fd, st
 	if (r < 0 || (r && bound_fd < 0))
 		return r;
 	if (bound_fd >= 0) {
-		r = mount_target(root_fd, d->path, false, &target, e);
+		r = mount_place(root_fd, d->path, false, &target, e);
 		return r < 0 ? r : mount_attach(bound_fd, target, e);
 	}
 	dir = str_ndup(d->path, (size_t)(slash - d->path));
-	r = mount_target(root_fd, *dir ? dir : "/", true, &parent, e);
+	r = mount_place(root_fd, *dir ? dir : "/", true, &parent, e);
 	return r < 0 ? r : make_node(parent, slash + 1, d, d->uid, d->gid, e);
 }
 
@@ -282,7 +282,7 @@ static int place_node(int root_fd, const struct device_node *d, int bound_fd, st
 static int place_links(int root_fd, struct error *e)
 {
 	cleanup_close int dev = -1;
-	int r = mount_target(root_fd, "/dev", true, &dev, e);
+	int r = mount_place(root_fd, "/dev", true, &dev, e);
 
 	return r < 0 ? r : devices_link(dev, 0, 0, e);
 }

@@ -2,12 +2,14 @@
 /* Reading /etc/passwd and /etc/group of an image: from a root, or through overlay layers that nobody has mounted.
  *
  * What is found is first opened O_PATH, which does nothing to a FIFO or a device, and read only when it is a
- * regular file; the second open goes through /proc/self/fd, so it is the same file. */
+ * regular file; never does an open or a read wait. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -20,31 +22,46 @@
 #define SYMLINKS_MAX 16
 #define PARTS_MAX 64
 
+/* A file of a procfs may be called regular and still block its reader (/proc/kmsg). */
+static int check_regular(int fd, const char *path, struct stat *ret, struct error *e)
+{
+	struct statfs fs;
+
+	if (fstat(fd, ret) < 0 || fstatfs(fd, &fs) < 0)
+		return err_sys(e, "stat the image's \"%s\"", path);
+	if (!S_ISREG(ret->st_mode) || fs.f_type == PROC_SUPER_MAGIC)
+		return err_new(e, ERR_INVALID, "the image's \"%s\" is not a regular file", path);
+	return 0;
+}
+
+static int read_open(int fd, const char *path, struct buf *b, struct error *e)
+{
+	int r = fd_read_all(fd, IDENTITY_FILE_MAX, b, e);
+
+	return r < 0 ? err_ctx(e, "the image's \"%s\"", path) : 0;
+}
+
 static int read_regular(int path_fd, const char *path, struct buf *b, struct error *e)
 {
 	char proc[PATH_FD_SIZE];
 	cleanup_close int fd = -1;
 	struct stat st;
-	int r;
+	int r = check_regular(path_fd, path, &st, e);
 
-	if (fstat(path_fd, &st) < 0)
-		return err_sys(e, "stat the image's \"%s\"", path);
-	if (!S_ISREG(st.st_mode))
-		return err_new(e, ERR_INVALID, "the image's \"%s\" is not a regular file", path);
-	fd = open(path_of_fd(path_fd, proc), O_RDONLY | O_NOCTTY | O_CLOEXEC);
-	if (fd < 0)
-		return err_sys(e, "open the image's \"%s\"", path);
-	r = fd_read_all(fd, IDENTITY_FILE_MAX, b, e);
-	return r < 0 ? err_ctx(e, "the image's \"%s\"", path) : 0;
+	if (r < 0)
+		return r;
+	fd = open(path_of_fd(path_fd, proc), O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+	return fd < 0 ? err_sys(e, "open the image's \"%s\"", path) : read_open(fd, path, b, e);
 }
 
 static int read_in_root(int root_dfd, const char *path, struct buf *b, struct error *e)
 {
-	cleanup_close int fd = -1;
+	cleanup_close int look = -1, fd = -1;
 	struct error found = ERROR_INIT;
+	struct stat seen, st;
 	int r;
 
-	r = path_open_in_root(root_dfd, path, O_PATH, 0, &fd, &found);
+	r = path_open_in_root(root_dfd, path, O_PATH, 0, &look, &found);
 	if (r < 0 && (found.sys == ENOENT || found.sys == ENOTDIR))
 		return 0;
 	if (r < 0) {
@@ -52,7 +69,17 @@ static int read_in_root(int root_dfd, const char *path, struct buf *b, struct er
 			*e = found;
 		return r;
 	}
-	return read_regular(fd, path, b, e);
+	/* Not through /proc, which may be the image's: opened once more, and looked at once more. */
+	r = check_regular(look, path, &seen, e);
+	if (r >= 0)
+		r = path_open_in_root(root_dfd, path, O_RDONLY | O_NOCTTY | O_NONBLOCK, 0, &fd, e);
+	if (r >= 0)
+		r = check_regular(fd, path, &st, e);
+	if (r < 0)
+		return r;
+	if (st.st_dev != seen.st_dev || st.st_ino != seen.st_ino)
+		return err_new(e, ERR_INVALID, "the image's \"%s\" changed under our hands", path);
+	return read_open(fd, path, b, e);
 }
 
 typedef int (*read_file_fn)(const void *from, const char *path, struct buf *b, struct error *e);

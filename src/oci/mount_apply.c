@@ -281,6 +281,22 @@ int mount_target(int root_fd, const char *path, bool is_dir, int *ret_fd, struct
 	return make_target(root_fd, path, is_dir, 0, ret_fd, e);
 }
 
+int mount_place(int root_fd, const char *path, bool is_dir, int *ret_fd, struct error *e)
+{
+	cleanup_close int fd = -1;
+	struct statfs fs;
+	int r = mount_target(root_fd, path, is_dir, &fd, e);
+
+	if (r < 0)
+		return r;
+	if (fstatfs(fd, &fs) < 0)
+		return err_sys(e, "look at \"%s\"", path);
+	if (fs.f_type == PROC_SUPER_MAGIC)
+		return err_new(e, ERR_DENIED, "\"%s\" leads into /proc", path);
+	*ret_fd = take_fd(fd);
+	return 0;
+}
+
 static bool is_same_inode(int a, int b)
 {
 	struct stat sa, sb;

@@ -73,6 +73,10 @@ int mounts_finish(const struct mount_set *s, int root_fd, struct error *e) MUST_
  * missing, with its parents. A dangling symlink is followed, inside the root. */
 int mount_target(int root_fd, const char *path, bool is_dir, int *ret_fd, struct error *e) MUST_USE;
 
+/* The same for what the image's author has no say in (devices, the console): not on a procfs, where it would cover the
+ * kernel's word (CVE-2025-52565). Fails: DENIED. */
+int mount_place(int root_fd, const char *path, bool is_dir, int *ret_fd, struct error *e) MUST_USE;
+
 /* Set an option of a file system as the spec has it ("size=1m", "newinstance"), or those MS_* that are of it. */
 int mount_set_word(int context, const char *word, struct error *e) MUST_USE;
 int mount_set_flags(int context, unsigned long set, unsigned long clear, struct error *e) MUST_USE;

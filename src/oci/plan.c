@@ -103,15 +103,44 @@ static char *dotted_name(const char *key)
 	return name;
 }
 
+static const bool none_shared[OCI_NS_COUNT];
+
+static int check_sysctl(const struct oci_plan *p, const struct sysctl_item *item,
+			const bool is_shared[OCI_NS_COUNT], struct error *e)
+{
+	bool own[OCI_NS_COUNT];
+	int r;
+
+	for (enum oci_ns ns = 0; ns < OCI_NS_COUNT; ns++)
+		own[ns] = (p->makes[ns] || p->joins[ns]) && !is_shared[ns];
+	r = sysctl_check(item->name, item->value,
+			 &(struct sysctl_scope){
+				 .user = own[OCI_NS_USER],
+				 .net = own[OCI_NS_NETWORK],
+				 .ipc = own[OCI_NS_IPC],
+				 .uts = own[OCI_NS_UTS],
+			 },
+			 e);
+	return r < 0 ? err_ctx(e, "linux.sysctl") : 0;
+}
+
+int oci_plan_check_shared(const struct oci_plan *p, const struct oci_spec *spec,
+			  const bool is_shared[OCI_NS_COUNT], struct error *e)
+{
+	int r = 0;
+
+	if (is_shared[OCI_NS_UTS] && (spec->hostname || spec->domainname))
+		return err_new(
+			e, ERR_INVALID,
+			"the uts namespace of linux.namespaces is the host's, whose name %s would change",
+			spec->hostname ? "hostname" : "domainname");
+	for (size_t i = 0; i < p->sysctl_count && r >= 0; i++)
+		r = check_sysctl(p, &p->sysctls[i], is_shared, e);
+	return r;
+}
+
 static int plan_sysctls(const struct oci_spec *s, struct oci_plan *p, struct error *e)
 {
-	const struct sysctl_scope own = {
-		.user = p->makes[OCI_NS_USER] || p->joins[OCI_NS_USER],
-		.net = p->makes[OCI_NS_NETWORK] || p->joins[OCI_NS_NETWORK],
-		.ipc = p->makes[OCI_NS_IPC] || p->joins[OCI_NS_IPC],
-		.uts = p->makes[OCI_NS_UTS] || p->joins[OCI_NS_UTS],
-	};
-
 	p->sysctls = mem_array(s->linux.sysctl.n + 1, sizeof(*p->sysctls));
 	for (size_t i = 0; i < s->linux.sysctl.n; i++) {
 		struct sysctl_item *item = &p->sysctls[p->sysctl_count++];
@@ -119,9 +148,9 @@ static int plan_sysctls(const struct oci_spec *s, struct oci_plan *p, struct err
 
 		*item = (struct sysctl_item){ dotted_name(s->linux.sysctl.v[i].key),
 					      s->linux.sysctl.v[i].value };
-		r = sysctl_check(item->name, item->value, &own, e);
+		r = check_sysctl(p, item, none_shared, e);
 		if (r < 0)
-			return err_ctx(e, "linux.sysctl");
+			return r;
 	}
 	return 0;
 }

@@ -64,6 +64,11 @@ DEFINE_CLEANUP_VALUE(struct oci_plan, oci_plan_done)
  *        UNSUPPORTED  joining a mount namespace */
 int oci_plan_make(const struct oci_create *o, struct oci_plan *ret, struct error *e) MUST_USE;
 
+/* Once it is known which of the namespaces to join are those that we are in ourselves: then a sysctl or a hostname would
+ * be the host's. Fails: DENIED (a sysctl), INVALID (a name). */
+int oci_plan_check_shared(const struct oci_plan *p, const struct oci_spec *spec,
+			  const bool is_shared[OCI_NS_COUNT], struct error *e) MUST_USE;
+
 /* Whether a mount may be placed at this cleaned destination on a procfs: /proc itself, and the few files that
  * lxcfs and its like give their own version of. All else there is the kernel's word about processes, which
  * LSMs and the runtime rely on (CVE-2019-19921, CVE-2025-52881). */

@@ -68,7 +68,7 @@ int tty_open(int root_fd, const struct oci_process *p, struct tty *ret, struct e
 int tty_bind_console(const struct tty *t, int root_fd, struct error *e)
 {
 	cleanup_close int target = -1, tree = -1;
-	int r = mount_target(root_fd, "/dev/console", false, &target, e);
+	int r = mount_place(root_fd, "/dev/console", false, &target, e);
 
 	if (r >= 0)
 		r = mount_clone(t->slave_fd, "", false, true, &tree, e);
