@@ -4,12 +4,13 @@
  *   caller (host privileges)                       init (new process)
  *   ------------------------------------------    ------------------------------------------------------
  *   plan: namespaces, mounts, ids (pure)
+ *   a network namespace is begun on another processor
  *   open namespaces to join, the host's /proc
  *   confinement prepared (seccomp compiled)
  *   make the cgroup with its limits, the resctrl group
  *   root file system as a detached tree
  *   mount sources as detached trees, /dev filled
- *   clone: joins, new namespaces, v2 cgroup  --->  enters v1 cgroups, new session, default signals
+ *   clone: joins, new namespaces, v2 cgroup  --->  enters v1 cgroups and the network namespace, new session, signals
  *   writes id maps of a new user namespace,
  *   moves network interfaces in               --->  becomes root of its user namespace
  *                                                  cgroup and time namespaces, hostname, sysctls
@@ -72,6 +73,7 @@
 #include "oci/stage.h"
 #include "oci/sync.h"
 #include "sys/caps.h"
+#include "sys/netns_ahead.h"
 #include "sys/ns.h"
 #include "sys/pidfd.h"
 #include "userns/rootless.h"
@@ -112,11 +114,15 @@ struct build {
 	int root_tree, null_fd, console_fd, sync[2];
 	bool setgroups_denied; /* in the container's user namespace, as far as is known before */
 	struct oom_lend oom;
+	struct netns_ahead net;
 	struct init_container init;
 };
 
 static void build_done(struct build *b)
 {
+	netns_ahead_done(&b->net);
+	if (b->init.p.net_ns_fd >= 0)
+		close(b->init.p.net_ns_fd);
 	for (size_t i = 0; i < OCI_NS_COUNT; i++)
 		if (b->opened_ns[i] >= 0)
 			close(b->opened_ns[i]);
@@ -543,6 +549,9 @@ static int run_init(struct build *b, struct error *e)
 	c->root_tree = b->root_tree;
 	c->waits_for_go = (b->plan.clone_flags & CLONE_NEWUSER) || b->net_devices.n;
 	b->spawn.clone_flags = b->plan.clone_flags;
+	c->p.net_ns_fd = netns_ahead_take(&b->net);
+	if (c->p.net_ns_fd >= 0)
+		b->spawn.clone_flags &= ~(uint64_t)CLONE_NEWNET;
 	b->spawn.clone_parent = b->o->clone_parent;
 	b->spawn.main = init_container_main;
 	b->spawn.arg = c;
@@ -576,6 +585,8 @@ static int build(struct build *b, struct error *e)
 
 	if (r >= 0)
 		r = setup_open_proc(&b->init.p.proc_dfd, e);
+	if (r >= 0 && b->plan.makes[OCI_NS_NETWORK] && !b->plan.in_user_ns)
+		netns_ahead_begin(&b->net, b->init.p.proc_dfd);
 	for (size_t i = 0; i < ARRAY_LEN(steps) && r >= 0; i++)
 		r = steps[i](b, e);
 	if (r >= 0)
@@ -620,7 +631,8 @@ int oci_create(const struct oci_create *o, struct oci_init *ret, struct error *e
 		.console_fd = -1,
 		.sync = { -1, -1 },
 		.oom = OOM_LEND_INIT,
-		.init.p = { .proc_dfd = -1, .cgroup_ns_pid_fd = -1, .time_ns_fd = -1 },
+		.init.p = { .proc_dfd = -1, .cgroup_ns_pid_fd = -1, .net_ns_fd = -1, .time_ns_fd = -1 },
+		.net = NETNS_AHEAD_INIT,
 	};
 	const char *warning;
 	int r;

@@ -316,7 +316,7 @@ int oci_exec(const struct oci_exec *o, struct oci_init *ret, struct error *e)
 	CLEANUP(exec_build_done)
 	struct exec_build b = {
 		.o = o,
-		.p = { .proc_dfd = -1, .cgroup_ns_pid_fd = -1, .time_ns_fd = -1 },
+		.p = { .proc_dfd = -1, .cgroup_ns_pid_fd = -1, .net_ns_fd = -1, .time_ns_fd = -1 },
 		.spawn = SPAWN_INIT,
 		.null_fd = -1,
 		.console_fd = -1,

@@ -21,6 +21,7 @@ struct init_process {
 	int cgroup_fds[CGROUP_HIER_MAX];
 	size_t cgroup_fd_count;
 	int cgroup_ns_pid_fd; /* whose cgroup namespace to join; -1 */
+	int net_ns_fd;	      /* a new network namespace that was made ahead (sys/netns_ahead.h); -1 */
 	int time_ns_fd;	      /* a time namespace to join, or the pidfd of a member; -1 */
 	bool in_user_ns;
 	const struct numlist

@@ -61,6 +61,8 @@ int process_begin(const struct init_process *p, struct error *e)
 	 * into a cgroup when both that and its own are below the root of its namespace (cgroups(7), ENOENT). */
 	if (p->cgroup_ns_pid_fd >= 0 && setns(p->cgroup_ns_pid_fd, CLONE_NEWCGROUP) < 0)
 		return err_sys(e, "join the cgroup namespace of the container");
+	if (p->net_ns_fd >= 0 && setns(p->net_ns_fd, CLONE_NEWNET) < 0)
+		return err_sys(e, "enter the new network namespace");
 	/* Not by the vchild that joined the others: who shares its memory may not change its clocks (EUSERS). */
 	if (p->time_ns_fd >= 0 && setns(p->time_ns_fd, CLONE_NEWTIME) < 0)
 		return err_sys(e, "join the time namespace");
