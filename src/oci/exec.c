@@ -219,7 +219,7 @@ static int wait_exec(struct exec_build *b, struct error *e)
 			sync_send_byte(b->sync[0], SYNC_START);
 		}
 		if (kind == REPORT_LISTENER) {
-			r = b->o->listener.give(b->o->listener.arg, b->spawn.pid, fd, e);
+			r = setup_give_listener(&b->o->listener, b->spawn.pid, fd, e);
 			if (r < 0)
 				return r;
 			sync_send_byte(b->sync[0], SYNC_GO);

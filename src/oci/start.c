@@ -4,11 +4,20 @@
 
 #include "base/cleanup.h"
 #include "oci/runtime.h"
+#include "oci/setup.h"
 #include "oci/sync.h"
 
 void oci_keep(int start_fd)
 {
 	sync_send_byte(start_fd, SYNC_GO);
+}
+
+int setup_give_listener(const struct oci_listener *listener, pid_t pid, int fd, struct error *e)
+{
+	if (!listener || !listener->give)
+		return err_new(e, ERR_UNSUPPORTED,
+			       "SCMP_ACT_NOTIFY: nobody here passes seccomp listeners on");
+	return listener->give(listener->arg, pid, fd, e);
 }
 
 int oci_start(int start_fd, const struct oci_listener *listener, struct error *e)
@@ -24,7 +33,7 @@ int oci_start(int start_fd, const struct oci_listener *listener, struct error *e
 		if (r < 0)
 			return r;
 		if (kind == REPORT_LISTENER) {
-			r = listener->give(listener->arg, 0, fd, e);
+			r = setup_give_listener(listener, 0, fd, e);
 			if (r < 0)
 				return r;
 			sync_send_byte(start_fd, SYNC_GO);
