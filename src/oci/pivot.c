@@ -12,10 +12,22 @@
 
 #include "sys/mountapi.h"
 
-/* Without pivot_root (the root of an initramfs cannot be left that way): the new root is moved onto "/" and
- * chroot(2) makes it the process's own. The old tree stays below it, out of reach. */
-static int enter_by_chroot(struct error *e)
+/* Without pivot_root (the root of an initramfs cannot be left that way): the new root is moved onto "/", wherever it was
+ * put together, and chroot(2) makes it the process's own. The old tree stays below it, out of reach: whoever climbs out
+ * of a chroot comes to "/", and so to what is on top of it. */
+static int enter_by_chroot(int root_tree, struct error *e)
 {
+	cleanup_close int old_root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct error why = ERROR_INIT;
+
+	if (old_root < 0)
+		return err_sys(e, "open the old root");
+	/* ELOOP: it is there already. */
+	if (mount_attach(root_tree, old_root, &why) < 0 && why.sys != ELOOP) {
+		if (e)
+			*e = why;
+		return err_ctx(e, "move the root file system onto \"/\"");
+	}
 	if (chroot(".") < 0)
 		return err_sys(e, "chroot into the new root");
 	return chdir("/") < 0 ? err_sys(e, "change to the new root") : 0;
@@ -47,7 +59,7 @@ int pivot_enter(int root_tree, bool no_pivot, struct error *e)
 	if (fchdir(root_tree) < 0)
 		return err_sys(e, "change to the new root");
 	if (no_pivot)
-		return enter_by_chroot(e);
+		return enter_by_chroot(root_tree, e);
 	if (syscall(SYS_pivot_root, ".", ".") < 0)
 		return err_sys(e, "pivot into the new root");
 	/* We stand in the old root now: it was put on top. */

@@ -6,7 +6,7 @@
  *   adversary watch [stop]         look into every process that comes, until killed: report on stdout what of it could
  *                                  be reached that is not the container's; with "stop" also stop and continue it
  *   adversary overwrite PID FIFO   hold /proc/PID/exe, let the process end by reading the FIFO, then write to the file
- *   adversary hold SECONDS         sleep */
+ *   adversary climb PATH           climb out of a chroot, and say whether PATH can be seen then */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -164,6 +164,23 @@ static int overwrite(const char *pid, const char *fifo)
 	return 0;
 }
 
+static int climb(const char *path)
+{
+	int root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	mkdir("/deeper", 0700);
+	if (root < 0 || chroot("/deeper") < 0 || fchdir(root) < 0) {
+		perror("climb");
+		return 1;
+	}
+	for (int i = 0; i < 200; i++)
+		(void)!chdir("..");
+	if (chroot(".") < 0)
+		perror("climb");
+	printf(access(path, F_OK) == 0 ? "OUTSIDE\n" : "INSIDE\n");
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -173,8 +190,8 @@ int main(int argc, char **argv)
 		watch(argc > 2);
 	if (argc == 4 && strcmp(argv[1], "overwrite") == 0)
 		return overwrite(argv[2], argv[3]);
-	if (argc == 3 && strcmp(argv[1], "hold") == 0)
-		return (int)sleep((unsigned int)atoi(argv[2]));
-	fprintf(stderr, "usage: adversary swap|watch|overwrite|hold ...\n");
+	if (argc == 3 && strcmp(argv[1], "climb") == 0)
+		return climb(argv[2]);
+	fprintf(stderr, "usage: adversary swap|watch|overwrite|climb ...\n");
 	return 2;
 }

@@ -244,6 +244,20 @@ def test_a_working_directory_that_is_swapped_for_a_way_out(bundle, victim, name)
     assert good and not any("file" in text for text in good)
 
 
+@pytest.mark.parametrize("options", [[], ["--no-pivot"]])
+@pytest.mark.parametrize("has_hooks", [False, True])
+def test_who_climbs_out_of_a_chroot_is_still_inside(bundle, victim, options, has_hooks):
+    """Hooks find the root where the bundle has it; that must not be where a root without pivot_root stays."""
+    with_adversary(bundle)
+    capabilities(bundle, "CAP_SYS_CHROOT")
+    if has_hooks:
+        bundle.edit(lambda c: c.update(hooks={"createContainer": [{"path": "/bin/true"}]}))
+    bundle.args("/bin/adversary", "climb", str(victim / "file"))
+    assert bundle.hull("run", *options, "c1").stdout == "INSIDE\n"
+    bundle.args("/bin/adversary", "climb", "/bin/busybox")
+    assert bundle.hull("run", *options, "c1").stdout == "OUTSIDE\n"
+
+
 # ---- symlink races on what is mounted (CVE-2021-30465, CVE-2025-31133, CVE-2025-52565, CVE-2026-41579) --------
 
 
