@@ -241,6 +241,7 @@ static int run_in(struct hull *h, struct container *c, const struct exec_opts *o
 	x.needs_user_ns = h->rootless.needs_user_ns;
 	x.caps_lenient = true;
 	x.listener = (struct oci_listener){ container_give_listener, c };
+	x.bare_newlines = !o->detach;
 	x.preserve_fds = o->preserve_fds;
 	if (spec->linux.seccomp)
 		x.seccomp_cache_dfd = filters = state_open_filters(h->root, h->state_sticky);

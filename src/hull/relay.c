@@ -62,7 +62,7 @@ static void take_terminal(struct relay *r)
 		return;
 	mode = r->saved;
 	cfmakeraw(&mode);
-	/* The carriage returns are our terminal's to add (see relay_begin()). */
+	/* The carriage returns are our terminal's to add: the container's has no ONLCR. */
 	mode.c_oflag |= OPOST;
 	r->is_raw = tcsetattr(STDIN_FILENO, TCSANOW, &mode) == 0;
 	relay_resize(r);
@@ -108,8 +108,6 @@ static int open_again(int fd)
 
 void relay_begin(struct relay *r, int master)
 {
-	struct termios mode;
-
 	*r = (struct relay){ .master = master, .peer_fd = -1, .out_fd = -1 };
 	if (master < 0)
 		return;
@@ -122,12 +120,6 @@ void relay_begin(struct relay *r, int master)
 	r->is_out_own = r->out_fd >= 0;
 	if (!r->is_out_own)
 		r->out_fd = STDOUT_FILENO;
-	/* Our own terminal adds the carriage returns; twice would be wrong, and none is right for a pipe (runc clears
-	 * it as well). */
-	if (tcgetattr(master, &mode) == 0) {
-		mode.c_oflag &= ~(tcflag_t)ONLCR;
-		tcsetattr(master, TCSANOW, &mode);
-	}
 	r->is_own_tty = isatty(STDIN_FILENO);
 	relay_resize(r);
 	take_terminal(r);

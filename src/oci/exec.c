@@ -68,7 +68,7 @@ static int take_terminal(struct exec_build *b, int root_fd, struct error *e)
 
 	if (!b->o->process->terminal)
 		return process_set_stdio(b->p.stdio, b->p.preserve_fds, e);
-	r = tty_open(root_fd, b->o->process, &tty, e);
+	r = tty_open(root_fd, b->o->process, b->o->bare_newlines, &tty, e);
 	if (r >= 0)
 		r = tty_take(&tty, e);
 	if (r < 0)

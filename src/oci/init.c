@@ -195,7 +195,7 @@ static int stage_terminal(struct init_container *c, struct error *e)
 
 	if (!c->p.process->terminal)
 		return process_set_stdio(c->p.stdio, c->p.preserve_fds, e);
-	r = tty_open(c->root_tree, c->p.process, &tty, e);
+	r = tty_open(c->root_tree, c->p.process, c->create->bare_newlines, &tty, e);
 	if (r >= 0)
 		r = tty_bind_console(&tty, c->root_tree, e);
 	if (r >= 0)

@@ -47,8 +47,10 @@ struct oci_create {
 	bool caps_lenient;	 /* see confine.h */
 	bool die_with_parent;	 /* see confine.h; the parent is the one that clone_parent says */
 	int seccomp_cache_dfd;	 /* see confine.h; -1: none. Borrowed */
-	int preserve_fds;	 /* fds 3 .. 3 + n - 1 of the caller go to the container's process */
-	int gate_listen_fd;	 /* a listening SOCK_SEQPACKET socket at which init waits for its
+	bool bare_newlines; /* of process.terminal: "\n" is not made "\r\n". For a caller who shows it on a
+					 * terminal of his own, which does that (runc's way) */
+	int preserve_fds;   /* fds 3 .. 3 + n - 1 of the caller go to the container's process */
+	int gate_listen_fd; /* a listening SOCK_SEQPACKET socket at which init waits for its
 					 * start after oci_keep(), for callers that exit before; -1:
 					 * start_fd. Borrowed */
 };
@@ -118,6 +120,7 @@ struct oci_exec {
 	bool caps_lenient;
 	bool die_with_parent;
 	int seccomp_cache_dfd;
+	bool bare_newlines;
 	int preserve_fds;
 	struct oci_listener listener;
 };

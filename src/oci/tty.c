@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -43,7 +44,17 @@ static int open_ptmx(int root_fd, int *ret_fd, struct error *e)
 	return 0;
 }
 
-int tty_open(int root_fd, const struct oci_process *p, struct tty *ret, struct error *e)
+static int clear_onlcr(int slave)
+{
+	struct termios mode;
+
+	if (tcgetattr(slave, &mode) < 0)
+		return -1;
+	mode.c_oflag &= ~(tcflag_t)ONLCR;
+	return tcsetattr(slave, TCSANOW, &mode);
+}
+
+int tty_open(int root_fd, const struct oci_process *p, bool bare_newlines, struct tty *ret, struct error *e)
 {
 	struct winsize size = { .ws_row = p->console_size.height, .ws_col = p->console_size.width };
 	cleanup_close int master = -1, slave = -1;
@@ -59,6 +70,8 @@ int tty_open(int root_fd, const struct oci_process *p, struct tty *ret, struct e
 		return err_sys(e, "open the terminal's other side");
 	if (p->console_size.is_set && ioctl(master, TIOCSWINSZ, &size) < 0)
 		return err_sys(e, "set the terminal's size");
+	if (bare_newlines && clear_onlcr(slave) < 0)
+		return err_sys(e, "set the terminal's mode");
 	if (fchown(slave, p->user.uid, (gid_t)-1) < 0)
 		return err_sys(e, "give the terminal to user %u", p->user.uid);
 	*ret = (struct tty){ .master_fd = take_fd(master), .slave_fd = take_fd(slave) };
