@@ -93,7 +93,7 @@ static void describe(const struct creation *c, struct oci_state *s)
 	str_set(&s->id, c->id);
 	str_set(&s->bundle, c->bundle);
 	s->rootfs = path[0] == '/' ? str_dup(path) : str_fmt("%s/%s", c->bundle, path);
-	str_set(&s->oci_version, spec->oci_version);
+	str_set(&s->oci_version, OCI_SPEC_VERSION); /* of the state, not of the bundle */
 	str_set(&s->created, created);
 	s->has_systemd_cgroup = c->h->has_systemd_cgroup;
 	s->has_late_hooks = spec->hooks[OCI_HOOK_POSTSTART].n || spec->hooks[OCI_HOOK_POSTSTOP].n;

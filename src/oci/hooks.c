@@ -40,7 +40,7 @@ static int state_on_stdin(const struct oci_spec *spec, const struct hook_state *
 
 void hook_state_json(const struct oci_spec *spec, const struct hook_state *s, struct json_object *o)
 {
-	json_put_str(o, "ociVersion", spec->oci_version);
+	json_put_str(o, "ociVersion", OCI_SPEC_VERSION);
 	json_put_str(o, "id", s->id);
 	json_put_str(o, "status", s->status);
 	if (s->pid)
