@@ -242,6 +242,8 @@ int cgroup_remove(const struct cgroup_host *host, const char *path, unsigned par
 
 /* ---- entering ---------------------------------------------------------------------------------- */
 
+/* Whether a process of ours may be moved or cloned into it, in v2. Fails: DENIED. */
+int cgroup_check_entrance(const struct cgroup *cg, struct error *e) MUST_USE;
 /* v2 and hybrid: the fd for clone_args.cgroup with CLONE_INTO_CGROUP; owned by cg. -1 on v1. */
 int cgroup_clone_fd(const struct cgroup *cg);
 

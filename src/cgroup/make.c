@@ -280,7 +280,7 @@ static int own_path_v2(char *text, size_t size, char **ret_path)
 
 /* A process is moved within v2 only by one who may write cgroup.procs of the nearest common ancestor of where it is
  * and where it goes (cgroups(7), "Delegation containment"); a clone into the cgroup counts as a move. */
-static bool can_enter_v2(const struct maker *m)
+static bool can_enter_v2(const struct cgroup_host *host, const struct strv *parts)
 {
 	cleanup_strv struct strv own = STRV_INIT;
 	cleanup_close int dfd = -1;
@@ -290,22 +290,36 @@ static bool can_enter_v2(const struct maker *m)
 	if (own_path_v2(text, sizeof(text), &path) < 0)
 		return true;
 	strv_split(&own, path, "/");
-	while (common < own.n && common < m->parts.n && str_eq(own.v[common], m->parts.v[common]))
+	while (common < own.n && common < parts->n && str_eq(own.v[common], parts->v[common]))
 		common++;
-	dfd = cgroup_open_chain(m->host->hier[m->host->v2].root_dfd, &m->parts, common);
+	dfd = cgroup_open_chain(host->hier[host->v2].root_dfd, parts, common);
 	return dfd >= 0 && faccessat(dfd, "cgroup.procs", W_OK, AT_EACCESS) == 0;
+}
+
+static int not_entered(const struct cgroup *cg, struct error *e)
+{
+	return err_new(
+		e, ERR_DENIED,
+		"enter cgroup \"%s\" from our own: the cgroup above both is not delegated to us (cgroups(7), "
+		"\"Delegation containment\")",
+		cg->path);
+}
+
+int cgroup_check_entrance(const struct cgroup *cg, struct error *e)
+{
+	cleanup_strv struct strv parts = STRV_INIT;
+
+	strv_split(&parts, cg->path, "/");
+	return cgroup_dfd_v2(cg) < 0 || can_enter_v2(cg->host, &parts) ? 0 : not_entered(cg, e);
 }
 
 static void check_entrance(struct maker *m)
 {
 	struct error why = ERROR_INIT;
 
-	if (m->host->v2 < 0 || m->cg->dfd[m->host->v2] < 0 || can_enter_v2(m))
+	if (m->host->v2 < 0 || m->cg->dfd[m->host->v2] < 0 || can_enter_v2(m->host, &m->parts))
 		return;
-	err_new(&why, ERR_DENIED,
-		"enter cgroup \"%s\" from our own: the cgroup above both is not delegated to us (cgroups(7), "
-		"\"Delegation containment\")",
-		m->cg->path);
+	(void)!not_entered(m->cg, &why);
 	leave_out(m, (size_t)m->host->v2, &why);
 }
 

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/proc.h"
 #include "hull/hull.h"
+#include "oci/cgroup_resources.h"
 #include "sys/caps.h"
 
 struct exec_opts {
@@ -179,9 +180,30 @@ static int descend(struct cgroup *cgroup, const char *below, bool is_only, struc
 	return r < 0 ? err_ctx(e, "--cgroup") : 0;
 }
 
+/* A user who is outside of what was delegated (another session) may not be moved into the container's cgroup. Where
+ * that limits nothing, the process is as well in our own. */
+static int check_entrance(const struct hull *h, const struct oci_spec *spec, struct cgroup **cgroup,
+			  struct error *e)
+{
+	const char *limit = resources_limit(&spec->linux.resources);
+	int r = h->rootless.lacks_cgroups ? cgroup_check_entrance(*cgroup, e) : 0;
+
+	if (r >= 0 || limit)
+		return r < 0 ? err_hint(e,
+					"and the container has a limit for %s, which the process would "
+					"escape; run hull "
+					"exec inside of what was delegated, for instance by systemd-run "
+					"--user --scope",
+					limit)
+			     : 0;
+	cgroup_free(take_ptr(*cgroup));
+	return 0;
+}
+
 /* The container's cgroup, or the one below it that --cgroup names. */
-static int open_cgroup(struct hull *h, struct container *c, const struct strv *below,
-		       struct cgroup_host **ret_host, struct cgroup **ret, struct error *e)
+static int open_cgroup(struct hull *h, struct container *c, const struct oci_spec *spec,
+		       const struct strv *below, struct cgroup_host **ret_host, struct cgroup **ret,
+		       struct error *e)
 {
 	int r;
 
@@ -190,7 +212,7 @@ static int open_cgroup(struct hull *h, struct container *c, const struct strv *b
 	r = container_cgroup(h, c, ret_host, ret, e);
 	for (size_t i = 0; i < below->n && r >= 0; i++)
 		r = descend(*ret, below->v[i], below->n == 1, e);
-	return r;
+	return r < 0 || below->n ? r : check_entrance(h, spec, ret, e);
 }
 
 /* What callers are promised about a process that has begun. */
@@ -229,7 +251,7 @@ static int run_in(struct hull *h, struct container *c, const struct exec_opts *o
 	if (r >= 0 && o->pidfd_socket)
 		r = handover_connect(o->pidfd_socket, "pidfd-socket", &pidfd_sock, e);
 	if (r >= 0)
-		r = open_cgroup(h, c, &o->cgroups, &host, &cgroup, e);
+		r = open_cgroup(h, c, spec, &o->cgroups, &host, &cgroup, e);
 	x.id = c->state.id;
 	x.pid = c->state.pid;
 	x.pid_fd = c->pid_fd;

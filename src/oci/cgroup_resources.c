@@ -211,3 +211,27 @@ void cgroup_resources_of(const struct oci_resources *r, struct cgroup_resources 
 	fill_numbers(r, ret);
 	*ret_lists = block;
 }
+
+const char *resources_limit(const struct oci_resources *r)
+{
+	const struct {
+		bool is_asked;
+		const char *what;
+	} parts[] = {
+		{ r->memory.limit.is_set || r->memory.reservation.is_set || r->memory.swap.is_set, "memory" },
+		{ r->cpu.shares.is_set || r->cpu.quota.is_set || r->cpu.idle.is_set ||
+			  r->cpu.realtime_runtime.is_set,
+		  "cpu" },
+		{ !str_is_empty(r->cpu.cpus) || !str_is_empty(r->cpu.mems), "cpuset" },
+		{ r->pids_limit.is_set && r->pids_limit.v > 0, "pids" },
+		{ r->block_io.weight.is_set || blkio_count(r), "blockIO" },
+		{ r->hugepage_limits.n, "hugepageLimits" },
+		{ r->rdma.n, "rdma" },
+		{ r->unified.n, "unified" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+		if (parts[i].is_asked)
+			return parts[i].what;
+	return NULL;
+}

@@ -12,4 +12,8 @@ struct cgroup_lists;
 void cgroup_resources_of(const struct oci_resources *r, struct cgroup_resources *ret,
 			 struct cgroup_lists **ret_lists);
 
+/* What is asked to be limited, "memory" or the like; NULL: nothing, and a process outside of the container's cgroup has
+ * nothing more than one inside. Device rules do not count: in a user namespace no node can be made. */
+const char *resources_limit(const struct oci_resources *r);
+
 #endif

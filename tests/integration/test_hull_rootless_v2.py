@@ -77,6 +77,20 @@ def test_ps_pause_resume_update_and_events(delegated):
     assert not cgroup.exists()
 
 
+def test_exec_from_outside_of_the_subtree(delegated):
+    """Another session of the same user: not into a cgroup that limits something, and into nothing otherwise."""
+    limit(delegated, pids={"limit": 50})
+    delegated.start("c1")
+    limit(delegated)
+    delegated.start("c2")
+    inside, delegated.before = delegated.before, []
+    error = delegated.refused("exec", "c1", "true")
+    assert "Delegation containment" in error and "limit for pids" in error and "systemd-run --user" in error, error
+    assert delegated.hull("exec", "c2", "cat", "/proc/self/uid_map").stdout.split() == ["0", str(UID), "1"]
+    delegated.before = inside
+    assert delegated.hull("exec", "c1", "cat", "/proc/self/cgroup").stdout.startswith("0::/")
+
+
 def test_with_ranges_of_ids_the_cgroup_is_the_containers(delegated):
     delegated.maps([(0, UID, 1), (1, FIRST, COUNT)])
     limit(delegated, memory={"limit": 32 * MIB})
