@@ -15,8 +15,8 @@
 
 #define USER_NS_INIT_INO 0xEFFFFFFDU /* include/linux/proc_ns.h; see userns.c */
 
-/* The rules of runc for its state, but that root of a child namespace without $USER keeps to /run: who sets up a
- * container sets no $XDG_RUNTIME_DIR of somebody else by accident, but may well forget $USER. */
+/* The rules of runc for its state. podman's monitor calls us in the user's namespace with $XDG_RUNTIME_DIR and without
+ * $USER, podman itself with both: to the same state. */
 static bool uses_runtime_dir(const struct rootless_facts *f)
 {
 	/* A relative path is to be taken for none (XDG Base Directory Specification, "Basics"). */
@@ -25,7 +25,7 @@ static bool uses_runtime_dir(const struct rootless_facts *f)
 	if (f->euid != 0)
 		return true;
 	/* root of the host keeps to /run, also with a session of its own (/run/user/0). */
-	return f->in_child_ns && f->user && !str_eq(f->user, "root");
+	return f->in_child_ns && !str_eq(f->user, "root");
 }
 
 struct rootless rootless_decide(const struct rootless_facts *f, enum rootless_word word)
