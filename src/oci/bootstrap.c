@@ -461,6 +461,9 @@ static int move_net_devices(struct build *b, struct error *e)
 
 	if (!b->net_devices.n)
 		return 0;
+	/* Made ahead, it is the init's own only when that has entered it. */
+	if (b->init.p.net_ns_fd >= 0)
+		return net_devices_move(&b->net_devices, b->init.p.net_ns_fd, e);
 	r = pidfd_ns(b->spawn.pid_fd, CLONE_NEWNET, &netns, e);
 	return r < 0 ? r : net_devices_move(&b->net_devices, netns, e);
 }
