@@ -6,10 +6,13 @@
 #include <fcntl.h>
 #include <linux/keyctl.h>
 #include <linux/magic.h>
+#include <malloc.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -26,6 +29,9 @@
 #include "oci/sync.h"
 #include "oci/tty.h"
 #include "sys/mountapi.h"
+
+#define STACK_RELEASED (128u * 1024)
+#define STACK_MAX (512u * 1024) /* the kernel's guard gap is 1 MiB */
 
 /* ---- stage 1: in the namespaces, on the host's mounts ------------------------------------------------ */
 
@@ -235,6 +241,21 @@ static void close_the_rest(const struct init_container *c, const struct confine_
 	log_setup(-1, LOG_FORMAT_TEXT, LOG_LEVEL_ERROR);
 }
 
+/* What lies below our own frame of the stack, and free blocks of the heap, are pages that the caller has written to and
+ * that are ours alone once it is gone. A container that waits for its start (a pod's, for its image volumes) does not
+ * need them. */
+static void release_memory(void)
+{
+	/* The kernel puts these bytes above the first stack. We may be on that of a vchild, below which are others' pages;
+	 * below the first one is a gap. */
+	const uintptr_t top = getauxval(AT_RANDOM), page = getauxval(AT_PAGESZ);
+	uintptr_t here = (uintptr_t)__builtin_frame_address(0) & ~(page - 1);
+
+	malloc_trim(0);
+	if (here < top && top - here < STACK_MAX)
+		madvise((void *)(here - page - STACK_RELEASED), STACK_RELEASED, MADV_DONTNEED);
+}
+
 /* With a listening socket, whoever may connect (its directory is the host root's) is the one who starts. */
 static int wait_at_gate(struct init_container *c, int *gate_fd, struct error *e)
 {
@@ -249,6 +270,8 @@ static int wait_at_gate(struct init_container *c, int *gate_fd, struct error *e)
 		} while (check_has_process(c, c->p.sync_fd) < 0);
 		return 0;
 	}
+	/* The caller is busy with its record now. */
+	release_memory();
 	/* A caller that dies before it has noted that we exist must not leave us behind. */
 	if (sync_wait_byte(c->p.sync_fd, SYNC_GO, e) < 0)
 		_exit(127);
