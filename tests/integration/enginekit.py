@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A private place for other projects' engines: mount, network and pid namespaces of its own, with its own /run, /dev/shm,
+/var/lib/cni and an /etc laid over the machine's. Whatever an engine starts, mounts or connects in there ends with it."""
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+from bundles import HULL
+
+CGROUPS = pathlib.Path("/sys/fs/cgroup")
+UID = GID = 61234
+NAME = "hulltester"
+FIRST = 600000
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+APPLETS = ("sh true id ls cat mount ps echo sleep readlink kill stat touch tty stty hostname head tail wc test grep seq ip "
+           "ping env rm mkdir sort").split()
+
+# Process 1 of the place: all that lose their parent become its children, and it waits for none.
+KEEPER = """
+import signal, sys
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+print("ready", flush=True)
+while True:
+    signal.pause()
+"""
+
+
+class Place:
+    def __init__(self, **etc):
+        """etc: files to have in /etc, by name: text that is added to the machine's file."""
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="hull-engine-"))
+        self.dir.chmod(0o755)
+        self.hull = self.dir / "hull"
+        shutil.copy(HULL, self.hull)
+        self.hull.chmod(0o755)
+        self.runtime_dir = self.dir / "xdg"
+        self.home = self.dir / "home"
+        for d in (self.runtime_dir, self.home):
+            d.mkdir(mode=0o700)
+            os.chown(d, UID, GID)
+        over = self.dir / "etc"
+        over.mkdir()
+        for name, text in etc.items():
+            machine = pathlib.Path("/etc") / name
+            (over / name).write_text((machine.read_text() if machine.exists() else "") + text)
+        script = f"""
+mount -t overlay -o lowerdir={over}:/etc overlay /etc
+for d in /run /dev/shm /var/lib/cni /var/tmp; do mkdir -p $d; mount -t tmpfs tmpfs $d; done
+mkdir -p /run/lock /run/netns
+ip link set lo up
+exec {sys.executable} -c '{KEEPER}'
+"""
+        self.keeper = subprocess.Popen(["unshare", "-mnpf", "--kill-child", "--mount-proc", "sh", "-ec", script],
+                                       stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        assert self.keeper.stdout.readline() == "ready\n"
+        children = f"/proc/{self.keeper.pid}/task/{self.keeper.pid}/children"
+        self.pid = int(pathlib.Path(children).read_text())
+
+    def command(self, *args, as_user=False, env=None):
+        env = {"PATH": PATH, "TERM": "xterm", "HOME": "/root", **(env or {})}
+        for name in os.environ:
+            if name.endswith("SAN_OPTIONS"):
+                env[name] = os.environ[name]
+        who = []
+        if as_user:
+            env.update(HOME=str(self.home), USER=NAME, XDG_RUNTIME_DIR=str(self.runtime_dir))
+            who = ["setpriv", f"--reuid={UID}", f"--regid={GID}", "--clear-groups", "--"]
+        return ["nsenter", "-t", str(self.pid), "-m", "-n", "-p", "--wd=/", "--", *who, "env", "-i",
+                *(f"{k}={v}" for k, v in env.items()), *map(str, args)]
+
+    def run(self, *args, check=True, as_user=False, env=None, **kwargs):
+        kwargs.setdefault("stdin", subprocess.DEVNULL)
+        kwargs.setdefault("timeout", 60)
+        done = subprocess.run(self.command(*args, as_user=as_user, env=env), text=True, capture_output=True, **kwargs)
+        if check and done.returncode != 0:
+            raise AssertionError(f"{args}: exit {done.returncode}: {done.stdout}{done.stderr}")
+        return done
+
+    def close(self):
+        self.keeper.kill()
+        self.keeper.wait()
+        self.keeper.stdout.close()
+        for _ in range(50):  # the pid namespace is emptied, then its files can go
+            if not os.path.exists(f"/proc/{self.pid}"):
+                break
+            subprocess.run(["sleep", "0.02"], check=True)
+        shutil.rmtree(self.dir)
+
+
+def image_root(directory):
+    """A root file system of busybox, and a tar of it."""
+    root = directory / "image"
+    for name in ("bin", "proc", "dev", "sys", "tmp", "etc", "root"):
+        (root / name).mkdir(parents=True)
+    (root / "tmp").chmod(0o1777)
+    shutil.copy("/bin/busybox", root / "bin/busybox")
+    (root / "bin/busybox").chmod(0o755)
+    for name in APPLETS:
+        (root / "bin" / name).symlink_to("busybox")
+    (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
+    (root / "etc/group").write_text("root:x:0:\n")
+    tar = directory / "image.tar"
+    subprocess.run(["tar", "-C", root, "--owner=0", "--group=0", "-cf", tar, "."], check=True)
+    return tar
+
+
+class Podman:
+    """podman with hull, by root or an ordinary user."""
+
+    def __init__(self, as_user=False):
+        self.as_user = as_user
+        self.place = Place(passwd=f"{NAME}:x:{UID}:{GID}::/:/bin/sh\n", group=f"{NAME}:x:{GID}:\n",
+                           subuid=f"{NAME}:{FIRST}:65536\ncontainers:800000:1000000\n",
+                           subgid=f"{NAME}:{FIRST}:65536\ncontainers:800000:1000000\n")
+        self.dir = self.place.dir
+        self.conf = self.dir / "containers.conf"
+        # The two lines of the README; the rest is for a machine without systemd.
+        self.conf.write_text(f"""engine.runtime = "hull"
+engine.runtimes.hull = ["{self.place.hull}"]
+engine.cgroup_manager = "cgroupfs"
+engine.events_logger = "file"
+engine.network_cmd_path = ""
+""")
+        self.storage = [] if as_user else ["--root", self.dir / "root", "--runroot", "/run/podman-run"]
+        self.storage += ["--storage-driver", "vfs" if as_user else "overlay"]
+        self.images = []
+        tar = image_root(self.dir)
+        self("import", "-c", 'CMD ["sh"]', tar, "busy")
+        self("import", "-c", 'ENTRYPOINT ["/bin/sleep", "100000"]', tar, "pause")
+
+    def argv(self, *args, program="podman"):
+        return self.place.command(program, *self.storage, *args, as_user=self.as_user,
+                                  env={"CONTAINERS_CONF": str(self.conf)})
+
+    def __call__(self, *args, check=True, program="podman", **kwargs):
+        """What it printed."""
+        done = self.done(*args, program=program, **kwargs)
+        if check and done.returncode != 0:
+            raise AssertionError(f"{program} {args}: exit {done.returncode}: {done.stdout}{done.stderr}")
+        return done.stdout
+
+    def done(self, *args, program="podman", **kwargs):
+        kwargs.setdefault("stdin", subprocess.DEVNULL)
+        return subprocess.run(self.argv(*args, program=program), text=True, capture_output=True, timeout=60, **kwargs)
+
+    def box(self, *args, network="none", **kwargs):
+        """The output of a short container."""
+        return self("run", "--rm", "--network", network, *args, **kwargs)
+
+    def inspect(self, name, what):
+        return self("inspect", "-f", "{{%s}}" % what, name).strip()
+
+    def remove_all(self):
+        self("pod", "rm", "-fa", "-t", "0", check=False)
+        self("rm", "-fa", "-t", "0", check=False)
+
+    def close(self):
+        self.remove_all()
+        self.place.close()
+
+
+def cgroups_of(name):
+    """All cgroups with this in their name, in any hierarchy."""
+    return [d for top in CGROUPS.glob("*") for d in top.glob(f"*/*{name}*")] + list(CGROUPS.glob(f"*/*{name}*"))
