@@ -254,9 +254,9 @@ static int make_user_ns(struct build *b, struct error *e)
 		return 0;
 	if (!b->plan.in_user_ns && !caps_have(CAP_SYS_ADMIN))
 		return err_new(e, ERR_INVALID,
-			       "an ordinary user's container needs a user namespace (linux.namespaces has no "
-			       "\"user\"): "
-			       "\"hull spec --rootless\" writes a config.json that works");
+			       "without CAP_SYS_ADMIN, which only root has, a container needs a user namespace "
+			       "(linux.namespaces has no \"user\"): \"hull spec --rootless\" writes a config.json that "
+			       "works");
 	if (!b->plan.makes[OCI_NS_USER])
 		return 0;
 	r = userns_check_maps(b->uids, b->gids, e);

@@ -32,7 +32,7 @@ struct rootless rootless_decide(const struct rootless_facts *f, enum rootless_wo
 {
 	return (struct rootless){
 		.needs_user_ns = !f->may_mount,
-		.lacks_cgroups = word == ROOTLESS_AUTO ? f->euid != 0 || f->in_child_ns
+		.lacks_cgroups = word == ROOTLESS_AUTO ? f->euid != 0 || f->in_child_ns || !f->may_mount
 						       : word == ROOTLESS_TRUE,
 		.state_dir = uses_runtime_dir(f) ? f->runtime_dir : NULL,
 	};

@@ -317,6 +317,23 @@ def test_joining_another_containers_namespaces(user):
     assert user.hull("run", "c3").stdout == "0\n"
 
 
+def test_a_container_in_all_namespaces_of_another(user):
+    """As in a pod: only the mounts are its own; /proc is that of the joined pid namespace."""
+    user.namespaces({"type": "network"})
+    user.mount("/sys", type="sysfs", source="sysfs", options=["nosuid", "noexec", "nodev", "ro"])
+    pid = user.start("c1")
+    names = {"user": "user", "network": "net", "ipc": "ipc", "uts": "uts", "pid": "pid", "cgroup": "cgroup"}
+    user.namespaces(*[{"type": t, "path": f"/proc/{pid}/ns/{n}"} for t, n in names.items()])
+    user.edit(lambda c: c.pop("hostname"))
+    second = user.start("c2", "sleep", "200")
+    for name in names.values():
+        assert os.readlink(f"/proc/{pid}/ns/{name}") == os.readlink(f"/proc/{second}/ns/{name}"), name
+    seen = user.hull("exec", "c2", "ps").stdout
+    assert "sleep 100" in seen and "sleep 200" in seen
+    user.hull("delete", "-f", "c2")
+    assert user.state("c1")["status"] == "running"
+
+
 def test_a_network_namespace_that_is_not_ones_own(user):
     user.namespaces({"type": "network", "path": "/proc/self/ns/net"})
     user.sh("echo ok")

@@ -99,7 +99,7 @@ static void rootless_is_two_things(void **state)
 		  { 0, false, false, "root", NULL },
 		  ROOTLESS_AUTO,
 		  true,
-		  false,
+		  true,
 		  NULL },
 		{ "a user with all capabilities",
 		  { 1000, false, true, "a", "/r" },
