@@ -59,7 +59,8 @@ int cgroup_descend(struct cgroup *cg, const char *controller, const char *path, 
 			return err_sysk(e, ERR_NOT_FOUND, why.sys, "open cgroup \"%s\" below \"%s\" in %s",
 					path, cg->path, h->mount_point);
 		} else if (why.sys == EXDEV || why.sys == ELOOP) {
-			return err_new(e, ERR_NOT_FOUND, "\"%s\" is not a sub cgroup path of \"%s\" in %s",
+			return err_new(e, ERR_NOT_FOUND,
+				       "bad sub cgroup path: \"%s\" is not a sub cgroup path of \"%s\" in %s",
 				       path, cg->path, h->mount_point);
 		} else {
 			return cgroup_fail(e, why.sys, "open cgroup \"%s\" below \"%s\" in %s", path,
@@ -67,8 +68,9 @@ int cgroup_descend(struct cgroup *cg, const char *controller, const char *path, 
 		}
 	}
 	if (!n)
-		return err_new(e, ERR_UNSUPPORTED, "cgroup \"%s\" is in no v1 hierarchy of \"%s\"", cg->path,
-			       controller ? controller : "any controller");
+		return err_new(e, ERR_UNSUPPORTED,
+			       "unknown controller \"%s\": cgroup \"%s\" is in no such v1 hierarchy",
+			       controller ? controller : "", cg->path);
 	return 0;
 }
 

@@ -81,8 +81,6 @@ int foreground_wait(const struct oci_init *i, int notify_sock, struct error *e) 
 /* ---- signals (signals.c) ---- */
 /* "9", "KILL", "SIGKILL", "kill", "RTMIN+3". Fails: INVALID. */
 int signal_parse(const char *text, int *ret, struct error *e) MUST_USE;
-/* Whether it ends a process that does nothing about it (signal(7)). */
-bool signal_ends(int sig);
 
 /* ---- fds (fds.c) ---- */
 /* Whether the fds 3 .. 3 + count - 1 are such that we were given. Fails: INVALID. */

@@ -51,10 +51,6 @@ static int signal_init(struct hull *h, struct container *c, int sig, struct erro
 {
 	if (c->status == OCI_STOPPED)
 		return not_running(e);
-	/* The init of a pid namespace gets no signal that it does not handle (pid_namespaces(7)), and while it waits
-	 * to be started it handles none. The container's program, which is not there yet, is what is to end. */
-	if (c->status == OCI_CREATED && signal_ends(sig))
-		sig = SIGKILL;
 	if (pidfd_send(c->pid_fd, sig) < 0)
 		return errno == ESRCH ? not_running(e)
 				      : err_sys(e, "send signal %d to container \"%s\"", sig, c->state.id);

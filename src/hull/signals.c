@@ -60,21 +60,3 @@ int signal_parse(const char *text, int *ret, struct error *e)
 	*ret = sig;
 	return 0;
 }
-
-bool signal_ends(int sig)
-{
-	switch (sig) {
-	case 0:
-	case SIGCHLD:
-	case SIGCONT:
-	case SIGURG:
-	case SIGWINCH:
-	case SIGSTOP:
-	case SIGTSTP:
-	case SIGTTIN:
-	case SIGTTOU:
-		return false;
-	default:
-		return true;
-	}
-}

@@ -8,6 +8,7 @@
 #include <linux/magic.h>
 #include <malloc.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -256,6 +257,29 @@ static void release_memory(void)
 		madvise((void *)(here - page - STACK_RELEASED), STACK_RELEASED, MADV_DONTNEED);
 }
 
+static void end_by_signal(int sig)
+{
+	_exit(128 + sig);
+}
+
+/* The init of a pid namespace gets no signal whose default it has left in place (pid_namespaces(7)). But a container that
+ * waits to be started can be ended like one that runs. execve(2) takes it back. */
+static void heed_signals(void)
+{
+	static const int harmless[] = { SIGKILL,  SIGSTOP, SIGCHLD, SIGCONT, SIGURG,
+					SIGWINCH, SIGTSTP, SIGTTIN, SIGTTOU };
+	const struct sigaction action = { .sa_handler = end_by_signal };
+
+	for (int sig = 1; sig < NSIG; sig++) {
+		bool ends = true;
+
+		for (size_t i = 0; i < ARRAY_LEN(harmless); i++)
+			ends = ends && sig != harmless[i];
+		if (ends)
+			sigaction(sig, &action, NULL);
+	}
+}
+
 /* With a listening socket, whoever may connect (its directory is the host root's) is the one who starts. */
 static int wait_at_gate(struct init_container *c, int *gate_fd, struct error *e)
 {
@@ -277,6 +301,7 @@ static int wait_at_gate(struct init_container *c, int *gate_fd, struct error *e)
 		_exit(127);
 	close(c->p.sync_fd);
 	*gate_fd = -1;
+	heed_signals();
 	for (;;) {
 		fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
 		if (fd < 0 && errno == EINTR)

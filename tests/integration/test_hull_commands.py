@@ -329,6 +329,16 @@ def test_pidfd_sockets(box):
     box.create("c", "--pidfd-socket", listener.path)
     init = listener.fd()
     assert pid_of(init) == box.state("c")["pid"]
+    # Before the start it heeds signals, whatever way they come.
+    signal.pidfd_send_signal(init, signal.SIGCONT)
+    assert box.status("c") == "created"
+    signal.pidfd_send_signal(init, signal.SIGTERM)
+    os.close(init)
+    box.wait_for("c", "stopped")
+    box.hull("delete", "c")
+    listener = Listener(box.path / "s1b")
+    box.create("c", "--pidfd-socket", listener.path)
+    init = listener.fd()
     box.hull("start", "c")
     listener = Listener(box.path / "s2")
     subprocess.run([HULL, "--root", box.root, "exec", "-d", "--pid-file", box.path / "pid", "--pidfd-socket",
