@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,7 @@
 #include "oci/defaults.h"
 #include "oci/ids.h"
 #include "sys/mountapi.h"
+#include "sys/vchild.h"
 
 static const struct {
 	const char *name, *target;
@@ -168,9 +170,50 @@ static int make_own_links(int dev_fd, const struct mounts_env *env, struct error
 	return r < 0 ? r : devices_link(dev_fd, uid, gid, e);
 }
 
-/* A node that is the container's own, to be bound on a place where its root may make none. Fails (then there is the
- * host's): EPERM where the caller may not make nodes either, EINVAL where the kernel does not clone detached mounts
- * (before Linux 6.15). */
+struct attached_clone {
+	int tree_fd, clone_fd;
+	const char *name;
+};
+
+/* In a child with a mount namespace of its own: before Linux 6.15 only what is attached can be cloned. Any directory
+ * serves as the place. */
+static int clone_attached(void *arg, struct error *e)
+{
+	struct attached_clone *c = arg;
+	cleanup_close int place = -1;
+	int r;
+
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return err_sys(e, "make a mount namespace");
+	place = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (place < 0)
+		return err_sys(e, "open a mount point");
+	r = mount_attach(c->tree_fd, place, e);
+	return r < 0 ? r : mount_clone(c->tree_fd, c->name, false, true, &c->clone_fd, e);
+}
+
+static int clone_node(int *scratch_fd, const char *name, int *ret_fd, struct error *e)
+{
+	struct attached_clone c = { .tree_fd = *scratch_fd, .clone_fd = -1, .name = name };
+	struct error detached = ERROR_INIT;
+	int r = mount_clone(*scratch_fd, name, false, true, ret_fd, &detached);
+
+	if (r >= 0 || detached.sys != EINVAL) {
+		if (r < 0 && e)
+			*e = detached;
+		return r;
+	}
+	r = vchild_run(clone_attached, &c, e);
+	close(take_fd(*scratch_fd)); /* its mount went with that namespace */
+	if (r >= 0)
+		*ret_fd = c.clone_fd;
+	else if (c.clone_fd >= 0)
+		close(c.clone_fd);
+	return r;
+}
+
+/* A node that is the container's own, to be bound on a place where its root may make none. Fails with EPERM where the
+ * caller may not make nodes either: then there is the host's. */
 static int make_to_bind(int *scratch_fd, const struct device_node *d, uint32_t uid, uint32_t gid, int *ret_fd,
 			struct error *e)
 {
@@ -189,7 +232,7 @@ static int make_to_bind(int *scratch_fd, const struct device_node *d, uint32_t u
 	if (r < 0 && (!e || e->sys != EEXIST))
 		return r;
 	err_clear(e);
-	return mount_clone(*scratch_fd, name, false, true, ret_fd, e);
+	return clone_node(scratch_fd, name, ret_fd, e);
 }
 
 static int fill_node(int dev_fd, const struct mounts_env *env, const struct device_node *d, int *scratch_fd,

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/str.h"
@@ -143,8 +144,14 @@ static int open_bind(const struct mounts_env *env, const struct plan_mount *pm, 
 {
 	int dfd = env->bundle_dfd >= 0 ? env->bundle_dfd : AT_FDCWD, r;
 	cleanup_close int tree = -1;
+	const struct oci_strs *words = &pm->m->options.data_words;
 	struct stat sb;
 
+	/* The kernel ignores what is no option of a mount, as a bind has the file system of its source; podman lets words of
+	 * its own through ("nocopy"). */
+	if (words->n)
+		log_warn("mount on \"%s\": a bind mount has no use for the option \"%s\"", pm->m->destination,
+			 words->v[0]);
 	r = mount_clone(dfd, pm->m->source, pm->m->options.is_rbind, false, &tree, e);
 	if (r < 0 && e && e->sys == EINVAL && env->create->needs_user_ns && !pm->m->options.is_rbind)
 		return err_hint(

@@ -238,11 +238,6 @@ static int check_mount(const struct oci_plan *p, const struct plan_mount *pm, st
 	    (str_is_empty(m->type) || str_eq(m->type, "none")))
 		return err_new(e, ERR_INVALID, "mount on \"%s\" is no bind mount and has no type",
 			       m->destination);
-	if (m->options.is_bind && m->options.data_words.n)
-		return err_new(e, ERR_INVALID,
-			       "mount on \"%s\": \"%s\" is an option of a file system, and a bind mount "
-			       "shares that of its source",
-			       m->destination, m->options.data_words.v[0]);
 	if ((has_maps || m->options.idmap) && pm->kind != PLAN_BIND)
 		return err_new(e, ERR_INVALID, "mount on \"%s\": only the ids of bind mounts can be mapped",
 			       m->destination);

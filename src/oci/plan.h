@@ -57,7 +57,7 @@ void oci_plan_done(struct oci_plan *p);
 DEFINE_CLEANUP_VALUE(struct oci_plan, oci_plan_done)
 
 /* Fails: INVALID      no root, no new mount namespace; a mount over "/", inside of /proc, or with a
- *                     relative destination; a bind with options of a file system; ids to be mapped of what is no
+ *                     relative destination; ids to be mapped of what is no
  *                     bind, or by no mapping; ids that cannot be mapped; a new user namespace without maps; a
  *                     sysctl that is no name
  *        DENIED       a sysctl of no namespace that the container has of its own
