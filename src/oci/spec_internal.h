@@ -15,7 +15,8 @@ extern const struct words oci_propagation_words;    /* unsigned long */
 
 /* What `hull features` lists. */
 extern const struct word oci_mempolicy_modes[], oci_mempolicy_flags[];
-extern const struct word oci_seccomp_actions[], oci_seccomp_operators[], oci_seccomp_archs[], oci_seccomp_flags[];
+extern const struct word oci_seccomp_actions[], oci_seccomp_operators[], oci_seccomp_archs[],
+	oci_seccomp_flags[];
 
 /* (struct oci_seccomp *), allocated. */
 int read_seccomp(struct reader *r, struct json_object *v, void *dst, const void *arg);
