@@ -395,6 +395,15 @@ static int attach_cgroups(struct mount_set *s, const struct plan_mount *pm, int 
 	return 0;
 }
 
+/* One that is made only to be mounted on has nothing to give to the mount. */
+static bool covers_directory(const struct plan_mount *pm, int root_fd)
+{
+	cleanup_close int covered = -1;
+	struct error ignored = ERROR_INIT;
+
+	return path_open_in_root(root_fd, pm->destination, O_PATH | O_DIRECTORY, 0, &covered, &ignored) >= 0;
+}
+
 /* As runc has it: a tmpfs without a mode of its own gets that of the directory that it covers. */
 static int keep_mode(const struct plan_mount *pm, int tree, int root_fd, struct error *e)
 {
@@ -445,6 +454,8 @@ static int attach_one(struct mount_set *s, size_t i, int root_fd, struct error *
 {
 	const struct plan_mount *pm = &s->plan->mounts[i];
 	struct mount_state *st = &s->state[i];
+	bool copies_up = pm->kind == PLAN_FRESH && pm->m->options.tmpcopyup && str_eq(pm->type, "tmpfs") &&
+			 covers_directory(pm, root_fd);
 	cleanup_close int target = -1;
 	int r;
 
@@ -457,7 +468,7 @@ static int attach_one(struct mount_set *s, size_t i, int root_fd, struct error *
 		r = check_target(pm, root_fd, target, st->is_dir, e);
 	if (r >= 0)
 		r = check_no_link(pm, root_fd, target, e);
-	if (r >= 0 && pm->kind == PLAN_FRESH && pm->m->options.tmpcopyup && str_eq(pm->type, "tmpfs"))
+	if (r >= 0 && copies_up)
 		r = copyup(target, st->tree_fd, e);
 	if (r >= 0)
 		r = mount_attach(st->tree_fd, target, e);

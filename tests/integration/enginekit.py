@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A private place for other projects' engines: mount, network and pid namespaces of its own, with its own /run, /dev/shm,
 /var/lib/cni and an /etc laid over the machine's. Whatever an engine starts, mounts or connects in there ends with it."""
+import contextlib
 import os
 import pathlib
 import shutil
@@ -112,6 +113,7 @@ class Podman:
 
     def __init__(self, as_user=False):
         self.as_user = as_user
+        self.old_cgroups = set(CGROUPS.glob("*/libpod_parent"))
         self.place = Place(passwd=f"{NAME}:x:{UID}:{GID}::/:/bin/sh\n", group=f"{NAME}:x:{GID}:\n",
                            subuid=f"{NAME}:{FIRST}:65536\ncontainers:800000:1000000\n",
                            subgid=f"{NAME}:{FIRST}:65536\ncontainers:800000:1000000\n")
@@ -160,6 +162,10 @@ engine.network_cmd_path = ""
     def close(self):
         self.remove_all()
         self.place.close()
+        for top in set(CGROUPS.glob("*/libpod_parent")) - self.old_cgroups:  # podman's own, of its monitors
+            for d in (top / "conmon", top):
+                with contextlib.suppress(OSError):
+                    d.rmdir()
 
 
 def cgroups_of(name):

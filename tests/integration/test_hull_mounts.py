@@ -567,6 +567,12 @@ def test_id_mappings_that_cannot_be(bundle):
 # ---- tmpcopyup -----------------------------------------------------------------------------------------------
 
 
+def test_tmpcopyup_on_what_is_made_for_it_keeps_the_mode_of_a_tmpfs(bundle):
+    tmpfs(bundle, "/made", "tmpcopyup", "size=1m")
+    bundle.sh("stat -c %a /made")
+    assert bundle.hull("run", "c1").stdout == "1777\n"
+
+
 def test_tmpcopyup(bundle):
     source = bundle.rootfs / "data"
     source.mkdir(mode=0o750)

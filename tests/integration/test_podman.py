@@ -148,7 +148,7 @@ def test_logs_are_complete_and_hold_nothing_else(podman):
 
 def test_an_init_forwards_signals_and_reaps(podman):
     podman("run", "-d", "--init", "--name", "c", "--network", "none", "busy", "sh", "-c",
-           "sh -c 'true & exec sleep 1000' & trap 'exit 3' TERM; echo up; while :; do sleep 0.05; done")
+           "sh -c 'sleep 0.2 &'; trap 'exit 3' TERM; echo up; while :; do sleep 0.05; done")
     wait_for(lambda: "up" in podman("logs", "c"))
     assert "podman-init" in podman("exec", "c", "ps", "-o", "pid,args").splitlines()[1]
     wait_for(lambda: "Z" not in podman("exec", "c", "ps", "-o", "stat"))
