@@ -9,6 +9,8 @@
 #include "base/str.h"
 #include "cgroup/handle.h"
 #include "cgroup/plan.h"
+#include "cgroup/systemd.h"
+#include "cgroup/systemd_props.h"
 #include "sys/cgroupfs.h"
 
 #define FILE_SIZE 8192 /* of what is read to be restored */
@@ -317,11 +319,17 @@ static int check_written(const struct cgroup *cg, const struct cgroup_plan *plan
 	return 0;
 }
 
-int cgroup_update(struct cgroup *cg, const struct cgroup_resources *res, struct error *e)
+int cgroup_update(struct cgroup *cg, const struct cgroup_resources *given, struct error *e)
 {
 	CLEANUP(cgroup_plan_done) struct cgroup_plan plan = CGROUP_PLAN_INIT;
 	CLEANUP(undo_done) struct undo undo = { 0 };
-	int r = plan_update(cg, res, &plan, e);
+	const char *unit = cg->host->driver == CGROUP_DRIVER_SYSTEMD ? systemd_unit_of(cg->path) : NULL;
+	struct cgroup_resources rounded = *given, *res = &rounded;
+	int r;
+
+	if (unit)
+		systemd_round_quota(res);
+	r = plan_update(cg, res, &plan, e);
 
 	if (r >= 0)
 		r = write_plan(cg, &plan, &undo, e);
@@ -329,6 +337,9 @@ int cgroup_update(struct cgroup *cg, const struct cgroup_resources *res, struct 
 		r = check_written(cg, &plan, e);
 	if (r >= 0 && plan.device_filter)
 		r = attach_filter(cg, res, e);
+	/* Last, as nothing can fail behind it. systemd writes what was written. */
+	if (r >= 0 && unit)
+		r = systemd_unit_set(unit, res, cgroup_host_is_v2(cg->host, CGROUP_MEMORY), e);
 	if (r < 0 && undo_all(&undo) > 0)
 		err_hint(e, "not all of the old limits could be restored");
 	return r;

@@ -66,6 +66,7 @@ struct cgroup *cgroup_handle_new(const struct cgroup_host *host, const char *pat
 	for (size_t i = 0; i < CGROUP_HIER_MAX; i++)
 		cg->dfd[i] = -1;
 	cg->oom_fd = cg->oom_local_fd = -1;
+	cg->holder = PROC_INIT;
 	return cg;
 }
 
@@ -73,6 +74,7 @@ void cgroup_free(struct cgroup *cg)
 {
 	if (!cg)
 		return;
+	cgroup_settle(cg);
 	for (size_t i = 0; i < CGROUP_HIER_MAX; i++)
 		if (cg->dfd[i] >= 0)
 			close(cg->dfd[i]);

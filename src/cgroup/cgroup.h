@@ -3,7 +3,8 @@
  * hierarchy without useful ones, which still gives CLONE_INTO_CGROUP, cgroup.kill and pressure).
  *
  * A cgroup is named by an absolute path that is the same in each hierarchy, "/kubepods/pod1/hull-2".
- * With the systemd driver a path may also be "slice:prefix:name" (cgroup/systemd.h).
+ * With the systemd driver a path may also be "slice:prefix:name" (cgroup/systemd.h): for making a cgroup, whose
+ * cgroup_path() is then the one to remember.
  *
  * A struct cgroup holds one directory fd a hierarchy and everything is done through these, so a path
  * that is removed and made again by somebody else is never mistaken for ours. The library keeps no
@@ -195,14 +196,17 @@ struct cgroup_resources {
 
 struct cgroup;
 
-/* Where the cgroup of a container goes when nobody said: "/hull/NAME". Without full access (above), beside our own in
+/* Where the cgroup of a container goes when nobody said: "/hull/NAME", and with the systemd driver the scope hull-NAME
+ * in the slice that systemd has for that (":hull:NAME"). Without full access (above), beside our own in
  * v2, where what is delegated to a user begins (our own holds us, so a child of it would get no controllers; it is the
  * second choice). The caller frees it. */
 char *cgroup_default_path(const struct cgroup_host *host, const char *name) MUST_USE;
 
 /* All below take a cgroup that is in some hierarchies only: the others do not count. */
 
-/* Make the cgroup with its missing parents (v2: with the controllers enabled down the path; v1: with the
+/* With the systemd driver and a path "slice:prefix:name", systemd makes a scope for it, delegated and with the resources as
+ * properties; what it does not make is made as below.
+ * Make the cgroup with its missing parents (v2: with the controllers enabled down the path; v1: with the
  * cpuset filled down the path), and apply res (may be NULL). When a step fails, what was made is removed.
  * Fails: EXISTS       the cgroup is there already and holds processes (an empty one is taken over)
  *        STATE        v2: a parent holds processes, so no controller can be enabled below it
@@ -268,6 +272,8 @@ int cgroup_enter_fds(struct cgroup *cg, int ret_fds[CGROUP_HIER_MAX], size_t *re
 		     struct error *e) MUST_USE;
 /* In the child; async-signal-safe. Returns 0 or -1 with errno. */
 int cgroup_enter(const int fds[], size_t count);
+/* Call when a process is in a new cgroup: until then that of a scope of systemd holds a process of ours. */
+void cgroup_settle(struct cgroup *cg);
 /* Move another process, with all its threads, into every hierarchy (cgroup.procs: slow). */
 int cgroup_attach(struct cgroup *cg, pid_t pid, struct error *e) MUST_USE;
 

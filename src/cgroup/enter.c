@@ -104,6 +104,14 @@ int cgroup_enter(const int fds[], size_t count)
 	return 0;
 }
 
+void cgroup_settle(struct cgroup *cg)
+{
+	if (cg->holder.pid == 0)
+		return;
+	proc_kill(&cg->holder);
+	cg->holder = PROC_INIT;
+}
+
 int cgroup_attach(struct cgroup *cg, pid_t pid, struct error *e)
 {
 	char text[16];

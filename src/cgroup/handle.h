@@ -3,6 +3,7 @@
 #ifndef HULL_CGROUP_HANDLE_H
 #define HULL_CGROUP_HANDLE_H
 
+#include "base/proc.h"
 #include "base/str.h"
 #include "cgroup/cgroup.h"
 #include "cgroup/host.h"
@@ -13,6 +14,7 @@ struct cgroup {
 	int dfd[CGROUP_HIER_MAX]; /* by hierarchy; -1: not there */
 	int oom_fd, oom_local_fd; /* -1: none */
 	unsigned made_parents;
+	struct proc holder; /* the first process of a scope, see make.c; pid 0: none */
 };
 
 /* The directory in the hierarchy of this controller, or -1. */

@@ -10,16 +10,22 @@
  * empty parent between our open and our mkdir (a rollback of its own, or its last pod): then the walk starts
  * again from the root. */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "cgroup/bus.h"
 #include "cgroup/handle.h"
 #include "cgroup/path.h"
 #include "cgroup/plan.h"
+#include "cgroup/systemd.h"
+#include "cgroup/systemd_props.h"
 #include "sys/cgroupfs.h"
+#include "sys/pidfd.h"
 
 #define DEPTH_MAX 64
 #define MAKE_TRIES 8
@@ -123,6 +129,7 @@ struct maker {
 	uint32_t v2_on;			/* bits enabled for the leaf */
 	int v2_sys;			/* why others are not, and where */
 	char v2_where[CGROUP_PATH_MAX];
+	bool has_scope;	       /* of systemd */
 	uint32_t out_of_reach; /* controllers whose hierarchies were left out for lack of access; and why */
 	struct error why;
 };
@@ -463,32 +470,102 @@ static bool is_nowhere(const struct cgroup *cg)
 	return true;
 }
 
+/* ---- systemd's scopes ------------------------------------------------------------------------------- */
+
+/* A scope begins with a process in it. Ours comes later, by a clone into the cgroup, so this one waits in its place. It
+ * ends with us if nobody ends it before. */
+static int start_holder(struct cgroup *cg, struct error *e)
+{
+	struct proc child;
+	int r = pidfd_clone(0, &child, e);
+
+	if (r < 0)
+		return err_ctx(e, "start the first process of a scope");
+	if (r > 0) {
+		cg->holder = child;
+		return 0;
+	}
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (;;)
+		pause();
+}
+
+static int start_scope(struct maker *m, const char *path, const struct cgroup_resources *res,
+		       char ret_path[CGROUP_PATH_MAX], struct error *e)
+{
+	struct cgroup_unit_name u = { 0 };
+	int r = cgroup_unit_parse(path, &u, e);
+
+	if (r < 0)
+		return r;
+	if (!str_ends(u.unit, ".scope"))
+		return err_new(e, ERR_INVALID, "cgroup path \"%s\" names a slice, which holds no processes",
+			       path);
+	if (path[0] == ':' && bus_is_user())
+		memcpy(u.slice, "user.slice", sizeof("user.slice"));
+	r = start_holder(m->cg, e);
+	if (r >= 0)
+		r = systemd_scope_start(m->host, &u, m->cg->holder.pid, res,
+					cgroup_host_is_v2(m->host, CGROUP_MEMORY), ret_path, e);
+	if (r < 0)
+		return r;
+	m->has_scope = true;
+	return 0;
+}
+
+/* ---- all of it --------------------------------------------------------------------------------------- */
+
+static int make_at(struct maker *m, const char *path, const struct cgroup_resources *res,
+		   const struct cgroup_plan *plan, bool may_exist, struct error *e)
+{
+	char resolved[CGROUP_PATH_MAX] = "";
+	int r = cgroup_path_resolve(m->host, path, resolved, e);
+
+	if (r >= 0 && m->host->driver == CGROUP_DRIVER_SYSTEMD && cgroup_path_is_unit(path))
+		r = start_scope(m, path, res, resolved, e);
+	if (r < 0)
+		return r;
+	str_set(&m->cg->path, resolved);
+	strv_split(&m->parts, resolved, "/");
+	if (m->parts.n > DEPTH_MAX)
+		return err_new(e, ERR_INVALID, "cgroup path \"%s\" has more than %d parts", resolved,
+			       DEPTH_MAX);
+	r = make_all(m, res, plan, may_exist || m->has_scope, e);
+	return r < 0 ? err_ctx(e, "create cgroup \"%s\"", resolved) : 0;
+}
+
+static void take_back(struct maker *m)
+{
+	struct error ignored = ERROR_INIT;
+
+	cgroup_settle(m->cg);
+	if (m->has_scope)
+		(void)!systemd_scope_end(m->host, m->cg->path, &ignored);
+	unmake(m);
+}
+
 static int make(const struct cgroup_host *host, const char *path, const struct cgroup_resources *res,
 		bool may_exist, struct cgroup **ret_cg, struct error *e)
 {
 	CLEANUP(cgroup_plan_done) struct cgroup_plan plan = CGROUP_PLAN_INIT;
 	CLEANUP(maker_done) struct maker m = { .host = host, .why = ERROR_INIT };
-	char resolved[CGROUP_PATH_MAX];
-	CLEANUP(cgroup_free) struct cgroup *cg = NULL;
+	CLEANUP(cgroup_free) struct cgroup *cg = cgroup_handle_new(host, "");
+	struct cgroup_resources rounded;
 	int r;
 
-	r = cgroup_path_resolve(host, path, resolved, e);
-	if (r < 0)
-		return r;
-	cg = cgroup_handle_new(host, resolved);
 	m.cg = cg;
-	strv_split(&m.parts, resolved, "/");
-	if (m.parts.n > DEPTH_MAX)
-		return err_new(e, ERR_INVALID, "cgroup path \"%s\" has more than %d parts", resolved,
-			       DEPTH_MAX);
+	if (res && host->driver == CGROUP_DRIVER_SYSTEMD && cgroup_path_is_unit(path)) {
+		rounded = *res;
+		systemd_round_quota(&rounded);
+		res = &rounded;
+	}
 	/* Before anything is made: what the values and this host's controllers say. */
 	r = cgroup_plan_new(host, res, &plan, e);
-	if (r < 0)
-		return r;
-	r = make_all(&m, res, &plan, may_exist, e);
+	if (r >= 0)
+		r = make_at(&m, path, res, &plan, may_exist, e);
 	if (r < 0) {
-		unmake(&m);
-		return err_ctx(e, "create cgroup \"%s\"", resolved);
+		take_back(&m);
+		return r;
 	}
 	if (is_nowhere(cg)) {
 		*ret_cg = NULL;
@@ -552,6 +629,8 @@ char *cgroup_default_path(const struct cgroup_host *host, const char *name)
 	cleanup_free char *parent = NULL;
 	char text[4096], *own;
 
+	if (host->driver == CGROUP_DRIVER_SYSTEMD)
+		return str_fmt(":hull:%s", name);
 	if (host->may_lack_access && host->v2 >= 0 && own_path_v2(text, sizeof(text), &own) == 0 && own[1]) {
 		parent = str_ndup(own, (size_t)(strrchr(own, '/') - own));
 		if (can_write(host, parent))

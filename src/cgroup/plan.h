@@ -55,6 +55,18 @@ int cgroup_plan_resources(const struct cgroup_resources *res, const struct cgrou
 			  const struct cgroup_caps *caps, struct cgroup_plan *ret_plan,
 			  struct error *e) MUST_USE;
 
+/* Device rules as a default and exceptions from it, as cgroup v1 and systemd have them. */
+struct cgroup_device_list {
+	bool allows;		 /* the default */
+	struct cgroup_device *v; /* the exceptions: all the other way */
+	size_t n;
+};
+void cgroup_device_list_done(struct cgroup_device_list *l);
+DEFINE_CLEANUP_VALUE(struct cgroup_device_list, cgroup_device_list_done)
+/* Of rules that were checked. Fails: UNSUPPORTED (a rule that cuts a hole into a wider exception). Pure. */
+int cgroup_device_list_make(const struct cgroup_resources *r, struct cgroup_device_list *ret,
+			    struct error *e) MUST_USE;
+
 /* What takes a write back, from the text that the file had before; the caller frees it. NULL: nothing does. Pure. */
 char *cgroup_undo_value(const struct cgroup_write *w, const char *old) MUST_USE;
 

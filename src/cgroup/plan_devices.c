@@ -31,6 +31,11 @@ static void list_done(struct list *l)
 }
 DEFINE_CLEANUP_VALUE(struct list, list_done)
 
+void cgroup_device_list_done(struct cgroup_device_list *l)
+{
+	free(l->v);
+}
+
 static int check(struct planner *p, const struct cgroup_device *d)
 {
 	if (!d->type || !strchr("abc", d->type))
@@ -53,18 +58,24 @@ static unsigned access_of(const struct cgroup_device *d)
 	return bits ? bits : ALL_ACCESS;
 }
 
+static void access_text(unsigned access, char out[4])
+{
+	size_t n = 0;
+
+	if (access & READ)
+		out[n++] = 'r';
+	if (access & WRITE)
+		out[n++] = 'w';
+	if (access & MKNOD)
+		out[n++] = 'm';
+	out[n] = '\0';
+}
+
 static const char *rule_text(const struct exception *x, char out[64])
 {
 	char major[24] = "*", minor[24] = "*", access[4];
-	size_t n = 0;
 
-	if (x->access & READ)
-		access[n++] = 'r';
-	if (x->access & WRITE)
-		access[n++] = 'w';
-	if (x->access & MKNOD)
-		access[n++] = 'm';
-	access[n] = '\0';
+	access_text(x->access, access);
 	if (x->major >= 0)
 		snprintf(major, sizeof(major), "%lld", (long long)x->major);
 	if (x->minor >= 0)
@@ -108,7 +119,7 @@ static void add_exception(struct list *l, struct exception x)
 	l->v[l->n++] = x;
 }
 
-static int take_out(struct planner *p, struct list *l, const struct exception *x)
+static int take_out(struct list *l, const struct exception *x, struct error *e)
 {
 	size_t kept = 0;
 
@@ -120,7 +131,7 @@ static int take_out(struct planner *p, struct list *l, const struct exception *x
 			old->access &= ~x->access;
 		} else if (overlaps(x, old) && old->access & x->access) {
 			return err_new(
-				p->e, ERR_UNSUPPORTED,
+				e, ERR_UNSUPPORTED,
 				"device rule \"%s %s\" makes an exception from \"%s %s\": the lists of "
 				"cgroup v1 cannot say that (cgroup v2 can); name the single devices",
 				l->allows ? "allow" : "deny", rule_text(x, a), l->allows ? "deny" : "allow",
@@ -133,7 +144,7 @@ static int take_out(struct planner *p, struct list *l, const struct exception *x
 	return 0;
 }
 
-static int add_rule(struct planner *p, struct list *l, const struct cgroup_device *d)
+static int add_rule(struct list *l, const struct cgroup_device *d, struct error *e)
 {
 	const struct exception x = { d->type, d->major, d->minor, access_of(d) };
 
@@ -143,8 +154,38 @@ static int add_rule(struct planner *p, struct list *l, const struct cgroup_devic
 		return 0;
 	}
 	if (d->allow == l->allows)
-		return take_out(p, l, &x);
+		return take_out(l, &x, e);
 	add_exception(l, x);
+	return 0;
+}
+
+static int make_list(const struct cgroup_resources *r, struct list *l, struct error *e)
+{
+	for (size_t i = 0; i < r->device_count; i++) {
+		int k = add_rule(l, &r->devices[i], e);
+
+		if (k < 0)
+			return k;
+	}
+	return 0;
+}
+
+int cgroup_device_list_make(const struct cgroup_resources *r, struct cgroup_device_list *ret, struct error *e)
+{
+	CLEANUP(list_done) struct list list = { 0 };
+	int k = make_list(r, &list, e);
+
+	if (k < 0)
+		return k;
+	ret->allows = list.allows;
+	ret->n = list.n;
+	ret->v = mem_array(list.n + 1, sizeof(*ret->v));
+	for (size_t i = 0; i < list.n; i++) {
+		const struct exception *x = &list.v[i];
+
+		ret->v[i] = (struct cgroup_device){ !list.allows, x->type, "", x->major, x->minor };
+		access_text(x->access, ret->v[i].access);
+	}
 	return 0;
 }
 
@@ -153,6 +194,7 @@ int plan_devices(struct planner *p)
 	const struct cgroup_resources *r = p->res;
 	CLEANUP(list_done) struct list list = { 0 };
 	char text[64];
+	int k;
 
 	for (size_t i = 0; i < r->device_count; i++)
 		if (check(p, &r->devices[i]) < 0)
@@ -165,12 +207,9 @@ int plan_devices(struct planner *p)
 	}
 	if (planner_need(p, CGROUP_DEVICES, "a device rule") < 0)
 		return -ERR_UNSUPPORTED;
-	for (size_t i = 0; i < r->device_count; i++) {
-		int k = add_rule(p, &list, &r->devices[i]);
-
-		if (k < 0)
-			return k;
-	}
+	k = make_list(r, &list, p->e);
+	if (k < 0)
+		return k;
 	planner_put(p, CGROUP_DEVICES, 0, list.allows ? "devices.allow" : "devices.deny", "a");
 	for (size_t i = 0; i < list.n; i++)
 		planner_put(p, CGROUP_DEVICES, 0, list.allows ? "devices.deny" : "devices.allow", "%s",

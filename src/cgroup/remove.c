@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "cgroup/handle.h"
 #include "cgroup/path.h"
+#include "cgroup/systemd.h"
 #include "sys/cgroupfs.h"
 
 #define REMOVE_BUSY_MS 2000
@@ -69,6 +70,9 @@ int cgroup_remove(const struct cgroup_host *host, const char *path, unsigned par
 	if (r < 0)
 		return r;
 	strv_split(&parts, resolved, "/");
+	/* systemd removes what it made; the rest is ours, and is looked at in any case. */
+	if (host->driver == CGROUP_DRIVER_SYSTEMD && systemd_unit_of(resolved))
+		worst = systemd_scope_end(host, resolved, e);
 	for (size_t i = 0; i < host->hier_count; i++) {
 		cleanup_close int dfd = cgroup_open_chain(host->hier[i].root_dfd, &parts, parts.n - 1);
 

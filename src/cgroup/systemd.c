@@ -1,227 +1,269 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One delegated scope a pod (see the header).
+/* Scopes (see the header).
  *
  * A scope is started by StartTransientUnit of org.freedesktop.systemd1.Manager with the processes that it shall
  * hold (org.freedesktop.systemd1(5)); there is no scope without one. The answer is only the path of a job, and
- * the cgroup is there when the signal JobRemoved names that job, so the signal is subscribed to before the call. */
+ * the cgroup is there when the signal JobRemoved names that job. */
 #include "cgroup/systemd.h"
 
-#include <dlfcn.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <systemd/sd-bus.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/str.h"
+#include "cgroup/bus.h"
+#include "cgroup/host.h"
 #include "cgroup/path.h"
+#include "cgroup/systemd_props.h"
 
-#define DESTINATION "org.freedesktop.systemd1"
-#define OBJECT "/org/freedesktop/systemd1"
-#define MANAGER "org.freedesktop.systemd1.Manager"
+#define UNIT_TIMEOUT_MS 30000
+#define COLLECT_MS 2000 /* for systemd to see that a scope is empty, and to forget a unit */
 
-/* ---- libsystemd, when it is needed ------------------------------------------------------------- */
+/* ---- methods of the manager --------------------------------------------------------------------------- */
 
-#define SYMBOLS(X)                        \
-	X(sd_bus_open_system)             \
-	X(sd_bus_open_user)               \
-	X(sd_bus_flush_close_unref)       \
-	X(sd_bus_call)                    \
-	X(sd_bus_call_method)             \
-	X(sd_bus_match_signal)            \
-	X(sd_bus_process)                 \
-	X(sd_bus_wait)                    \
-	X(sd_bus_error_free)              \
-	X(sd_bus_message_new_method_call) \
-	X(sd_bus_message_append)          \
-	X(sd_bus_message_open_container)  \
-	X(sd_bus_message_close_container) \
-	X(sd_bus_message_read)            \
-	X(sd_bus_message_unref)
-
-#define MEMBER(name) __typeof__(&name) name;
-struct lib {
-	SYMBOLS(MEMBER)
-};
-
-static int load(struct lib *ret, struct error *e)
+/* Those that answer with a job. */
+static int call_job(struct bus *b, const char *member, const char *signature, const struct buf *body,
+		    struct error *e)
 {
-	static const struct {
-		const char *name;
-		size_t at;
-	} symbols[] = {
-#define ENTRY(name) { #name, offsetof(struct lib, name) },
-		SYMBOLS(ENTRY)
-	};
-	/* Never closed: the next call finds it loaded, and libsystemd does not like to be unloaded. */
-	void *so = dlopen("libsystemd.so.0", RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+	struct dbus_message reply;
+	struct dbus_cursor c;
+	const char *path;
+	char job[256];
+	int r = bus_call(b, BUS_MANAGER, member, signature, body, &reply, e);
 
-	if (!so) {
-		err_new(e, ERR_UNSUPPORTED, "the systemd cgroup driver needs libsystemd: %s", dlerror());
-		return -ERR_UNSUPPORTED;
-	}
-	for (size_t i = 0; i < ARRAY_LEN(symbols); i++) {
-		void *symbol = dlsym(so, symbols[i].name);
-
-		if (!symbol) {
-			err_new(e, ERR_UNSUPPORTED, "libsystemd has no %s", symbols[i].name);
-			return -ERR_UNSUPPORTED;
-		}
-		memcpy((char *)ret + symbols[i].at, &symbol, sizeof(symbol));
-	}
-	return 0;
-}
-
-/* ---- the bus ------------------------------------------------------------------------------------ */
-
-struct bus {
-	struct lib lib;
-	sd_bus *bus;
-	sd_bus_message *request, *reply;
-	sd_bus_error error;
-	char job[256];	 /* whose end is waited for; "" before the answer */
-	char ended[256]; /* jobs may end before the answer comes: the last one */
-	char result[32];
-};
-
-static void bus_done(struct bus *b)
-{
-	if (!b->lib.sd_bus_message_unref)
-		return;
-	b->lib.sd_bus_error_free(&b->error);
-	b->lib.sd_bus_message_unref(b->request);
-	b->lib.sd_bus_message_unref(b->reply);
-	if (b->bus)
-		b->lib.sd_bus_flush_close_unref(b->bus);
-}
-DEFINE_CLEANUP_VALUE(struct bus, bus_done)
-
-/* r is a negative errno of sd-bus. */
-static int failed(const struct bus *b, int r, const char *what, struct error *e)
-{
-	if (b->error.name && (strstr(b->error.name, ".UnitExists") || strstr(b->error.name, ".NameHasOwner")))
-		return err_new(e, ERR_EXISTS, "%s: %s", what, b->error.message);
-	if (b->error.name &&
-	    (strstr(b->error.name, ".InvalidArgs") || strstr(b->error.name, ".PropertyReadOnly")))
-		return err_new(e, ERR_INVALID, "%s: %s", what, b->error.message);
-	if (b->error.name && strstr(b->error.name, ".AccessDenied"))
-		return err_new(e, ERR_DENIED, "%s: %s", what, b->error.message);
-	if (b->error.message)
-		return err_new(e, ERR_UNAVAILABLE, "%s: %s (%s)", what, b->error.message, b->error.name);
-	return err_sysk(e, r == -ETIMEDOUT ? ERR_TIMEOUT : ERR_UNAVAILABLE, -r, "%s", what);
-}
-
-static int bus_open(struct bus *b, struct error *e)
-{
-	int r = load(&b->lib, e);
-
-	if (r < 0) {
-		b->lib = (struct lib){ 0 };
+	if (r < 0)
 		return r;
-	}
-	/* A rootless hull has its own systemd, that of the user's session. */
-	r = geteuid() == 0 ? b->lib.sd_bus_open_system(&b->bus) : b->lib.sd_bus_open_user(&b->bus);
-	return r < 0 ? failed(b, r, "connect to D-Bus", e) : 0;
+	c = (struct dbus_cursor){ .data = reply.body, .len = reply.body_len };
+	if (!dbus_get_str(&c, &path))
+		return err_new(e, ERR_CORRUPT, "systemd: the answer to %s is no job", member);
+	snprintf(job, sizeof(job), "%s", path);
+	return bus_wait_job(b, job, e);
 }
 
-/* JobRemoved(u id, o job, s unit, s result) */
-static int on_job_removed(sd_bus_message *m, void *arg, sd_bus_error *error)
+static int reset_failed(struct bus *b, const char *unit, struct error *e)
 {
-	const char *job, *unit, *result;
-	struct bus *b = arg;
-	uint32_t id;
+	cleanup_buf struct buf body = BUF_INIT;
+	struct dbus_message reply;
 
-	(void)error;
-	if (b->lib.sd_bus_message_read(m, "uoss", &id, &job, &unit, &result) < 0)
-		return 0;
-	if (*b->job && !str_eq(job, b->job))
-		return 0;
-	snprintf(b->ended, sizeof(b->ended), "%s", job);
-	snprintf(b->result, sizeof(b->result), "%s", result);
-	return 0;
+	dbus_put_str(&body, unit);
+	return bus_call(b, BUS_MANAGER, "ResetFailedUnit", "s", &body, &reply, e);
 }
 
-static int wait_for_job(struct bus *b, const char *unit, int64_t deadline, struct error *e)
+/* Has systemd a cgroup of this path? */
+static bool is_there(const struct cgroup_host *host, const char *path)
 {
-	while (!str_eq(b->ended, b->job)) {
-		int r = b->lib.sd_bus_process(b->bus, NULL);
-
-		if (r == 0 && deadline_left_ms(deadline) == 0)
-			return err_new(e, ERR_TIMEOUT, "systemd did not finish the start of %s in time",
-				       unit);
-		if (r == 0)
-			r = b->lib.sd_bus_wait(b->bus, (uint64_t)deadline_left_ms(deadline) * 1000);
-		if (r < 0 && r != -EINTR)
-			return failed(b, r, "wait for systemd", e);
-	}
-	if (!str_eq(b->result, "done"))
-		return err_new(e, ERR_UNAVAILABLE, "systemd could not start %s: the job's result is \"%s\"",
-			       unit, b->result);
-	return 0;
+	for (size_t i = 0; i < host->hier_count; i++)
+		if ((host->hier[i].is_v2 || str_eq(host->hier[i].option, "name=systemd")) &&
+		    faccessat(host->hier[i].root_dfd, path + 1, F_OK, 0) == 0)
+			return true;
+	return false;
 }
 
-/* ---- the scope ---------------------------------------------------------------------------------- */
+static bool is_gone_in(const struct cgroup_host *host, const char *path, int timeout_ms)
+{
+	int64_t deadline = deadline_in_ms(timeout_ms);
+	unsigned int pause_us = 500;
+
+	while (is_there(host, path)) {
+		if (deadline_left_ms(deadline) == 0)
+			return false;
+		usleep(pause_us);
+		pause_us = pause_us < 16000 ? pause_us * 2 : pause_us;
+	}
+	return true;
+}
 
 /* StartTransientUnit(s name, s mode, a(sv) properties, a(sa(sv)) aux) */
-static int build_request(struct bus *b, const struct cgroup_scope *s, const struct cgroup_unit_name *u)
+static int start_transient(struct bus *b, const struct cgroup_host *host, const char *path, const char *unit,
+			   const struct systemd_props *p, struct error *e)
+{
+	int64_t deadline = deadline_in_ms(COLLECT_MS);
+	cleanup_buf struct buf body = BUF_INIT;
+
+	dbus_put_str(&body, unit);
+	dbus_put_str(&body, "fail");
+	systemd_props_put(p, &body);
+	dbus_array_end(&body, dbus_array_begin(&body, 8));
+	for (;;) {
+		int r = call_job(b, "StartTransientUnit", "ssa(sv)a(sa(sv))", &body, e);
+
+		/* One of this name that lives has a cgroup. Others are about to be forgotten, or failed. */
+		if (r != -ERR_EXISTS || is_there(host, path) || deadline_left_ms(deadline) == 0)
+			return r;
+		(void)!reset_failed(b, unit, NULL);
+		usleep(10000);
+	}
+}
+
+static int stop_unit(struct bus *b, const char *unit, struct error *e)
+{
+	cleanup_buf struct buf body = BUF_INIT;
+	int r;
+
+	dbus_put_str(&body, unit);
+	dbus_put_str(&body, "replace");
+	r = call_job(b, "StopUnit", "ss", &body, e);
+	(void)!reset_failed(b, unit, NULL);
+	return r == -ERR_NOT_FOUND ? 0 : r;
+}
+
+/* A property of the manager that is a text. */
+static int get_text(struct bus *b, const char *name, const char **ret, struct error *e)
+{
+	cleanup_buf struct buf body = BUF_INIT;
+	struct dbus_message reply;
+	struct dbus_cursor c;
+	const char *type;
+	int r;
+
+	dbus_put_str(&body, BUS_MANAGER);
+	dbus_put_str(&body, name);
+	r = bus_call(b, "org.freedesktop.DBus.Properties", "Get", "ss", &body, &reply, e);
+	if (r < 0)
+		return r;
+	c = (struct dbus_cursor){ .data = reply.body, .len = reply.body_len };
+	if (!dbus_get_sig(&c, &type) || !str_eq(type, "s") || !dbus_get_str(&c, ret))
+		return err_new(e, ERR_CORRUPT, "systemd: the property %s is no text", name);
+	return 0;
+}
+
+/* "252.39-1~deb12u1", "v245": 0 when it cannot be told. */
+static unsigned int version_of(struct bus *b)
+{
+	const char *text;
+
+	if (get_text(b, "Version", &text, NULL) < 0)
+		return 0;
+	text += strcspn(text, "0123456789");
+	return (unsigned int)strtoul(text, NULL, 10);
+}
+
+/* ---- scopes ------------------------------------------------------------------------------------------- */
+
+static void scope_props(const struct cgroup_unit_name *u, const char *description, pid_t pid, bool is_v2,
+			struct systemd_props *p)
 {
 	/* Accounting switches controllers on from the root down to the scope, which systemd may do and we may
 	 * not. */
-	static const char *const yes[] = { "Delegate", "CPUAccounting", "MemoryAccounting", "IOAccounting",
-					   "TasksAccounting" };
-	const struct lib *l = &b->lib;
-	int r = l->sd_bus_message_new_method_call(b->bus, &b->request, DESTINATION, OBJECT, MANAGER,
-						  "StartTransientUnit");
+	const char *const yes[] = { "Delegate", "CPUAccounting", "MemoryAccounting",
+				    is_v2 ? "IOAccounting" : "BlockIOAccounting", "TasksAccounting" };
 
-	if (r < 0 || (r = l->sd_bus_message_append(b->request, "ss", u->unit, "fail")) < 0 ||
-	    (r = l->sd_bus_message_open_container(b->request, 'a', "(sv)")) < 0 ||
-	    (r = l->sd_bus_message_append(b->request, "(sv)", "Description", "s",
-					  s->description ? s->description : u->unit)) < 0 ||
-	    (r = l->sd_bus_message_append(b->request, "(sv)", "Slice", "s", u->slice)) < 0 ||
-	    /* Pods end by the kubelet's order, not by the shutdown of basic units before it. */
-	    (r = l->sd_bus_message_append(b->request, "(sv)", "DefaultDependencies", "b", 0)) < 0 ||
-	    /* A failed scope of this name would be in the way of the next attempt. */
-	    (r = l->sd_bus_message_append(b->request, "(sv)", "CollectMode", "s", "inactive-or-failed")) <
-		    0 ||
-	    /* The kubelet's limits count; systemd's default for a scope is 15 % of the machine's. */
-	    (r = l->sd_bus_message_append(b->request, "(sv)", "TasksMax", "t", UINT64_MAX)) < 0 ||
-	    (r = l->sd_bus_message_append(b->request, "(sv)", "PIDs", "au", 1, (uint32_t)s->pid)) < 0)
-		return r;
+	systemd_prop_text(p, "Description", description ? description : u->unit);
+	systemd_prop_text(p, "Slice", u->slice);
+	/* Containers end by their owner's order, not by the shutdown of basic units before it. */
+	systemd_prop_bool(p, "DefaultDependencies", false);
+	/* A failed scope of this name would be in the way of the next attempt. */
+	systemd_prop_text(p, "CollectMode", "inactive-or-failed");
 	for (size_t i = 0; i < ARRAY_LEN(yes); i++)
-		if ((r = l->sd_bus_message_append(b->request, "(sv)", yes[i], "b", 1)) < 0)
-			return r;
-	if ((r = l->sd_bus_message_close_container(b->request)) < 0)
-		return r;
-	return l->sd_bus_message_append(b->request, "a(sa(sv))", 0);
+		systemd_prop_bool(p, yes[i], true);
+	systemd_prop_pid(p, pid);
 }
 
-static int start_unit(struct bus *b, const struct cgroup_scope *s, const struct cgroup_unit_name *u,
-		      struct error *e)
+/* The user's systemd has its tree below a cgroup of its own. */
+static int find_path(struct bus *b, const struct cgroup_unit_name *u, char ret_path[CGROUP_PATH_MAX],
+		     struct error *e)
 {
-	int64_t deadline = deadline_in_ms(s->timeout_ms);
-	const struct lib *l = &b->lib;
-	const char *job;
-	int r;
+	char slice[CGROUP_PATH_MAX] = "";
+	const char *above = "";
+	int r = b->is_user ? get_text(b, "ControlGroup", &above, e) : 0;
 
-	r = l->sd_bus_match_signal(b->bus, NULL, DESTINATION, OBJECT, MANAGER, "JobRemoved", on_job_removed,
-				   b);
+	if (r >= 0)
+		r = cgroup_slice_expand(u->slice, slice, e);
 	if (r < 0)
-		return failed(b, r, "listen to systemd", e);
-	/* Without a subscriber systemd sends no signals. */
-	r = l->sd_bus_call_method(b->bus, DESTINATION, OBJECT, MANAGER, "Subscribe", &b->error, NULL, NULL);
-	if (r < 0)
-		return failed(b, r, "subscribe to systemd", e);
-	r = build_request(b, s, u);
-	if (r < 0)
-		return failed(b, r, "write the request to systemd", e);
-	r = l->sd_bus_call(b->bus, b->request, (uint64_t)s->timeout_ms * 1000, &b->error, &b->reply);
-	if (r < 0)
-		return failed(b, r, "ask systemd for a scope", e);
-	r = l->sd_bus_message_read(b->reply, "o", &job);
-	if (r < 0)
-		return failed(b, r, "read systemd's answer", e);
-	snprintf(b->job, sizeof(b->job), "%s", job);
-	return wait_for_job(b, u->unit, deadline, e);
+		return r;
+	if (snprintf(ret_path, CGROUP_PATH_MAX, "%s%s/%s", above, slice, u->unit) >= CGROUP_PATH_MAX)
+		return err_new(e, ERR_LIMIT, "the path of the scope is too long");
+	return cgroup_path_check(ret_path, e);
 }
+
+int systemd_scope_start(const struct cgroup_host *host, const struct cgroup_unit_name *u, pid_t pid,
+			const struct cgroup_resources *r, bool is_v2, char ret_path[CGROUP_PATH_MAX],
+			struct error *e)
+{
+	CLEANUP(systemd_props_done) struct systemd_props props = SYSTEMD_PROPS_INIT;
+	CLEANUP(bus_done) struct bus b = BUS_INIT;
+	unsigned int version = 0;
+	int k = bus_open(&b, UNIT_TIMEOUT_MS, e);
+
+	if (k >= 0)
+		k = find_path(&b, u, ret_path, e);
+	if (k >= 0) {
+		if (r && systemd_wants_version(r))
+			version = version_of(&b);
+		scope_props(u, NULL, pid, is_v2, &props);
+		systemd_props_of_start(r, version, &props);
+		k = r ? systemd_props_of(r, is_v2, version, &props, e) : 0;
+	}
+	if (k >= 0)
+		k = start_transient(&b, host, ret_path, u->unit, &props, e);
+	return k < 0 ? err_ctx(e, "start the systemd scope %s in %s", u->unit, u->slice) : 0;
+}
+
+/* SetUnitProperties(s name, b runtime, a(sv) properties) */
+int systemd_unit_set(const char *unit, const struct cgroup_resources *r, bool is_v2, struct error *e)
+{
+	CLEANUP(systemd_props_done) struct systemd_props props = SYSTEMD_PROPS_INIT;
+	CLEANUP(bus_done) struct bus b = BUS_INIT;
+	cleanup_buf struct buf body = BUF_INIT;
+	struct dbus_message reply;
+	int k = bus_open(&b, UNIT_TIMEOUT_MS, e);
+
+	if (k >= 0)
+		k = systemd_props_of(r, is_v2, systemd_wants_version(r) ? version_of(&b) : 0, &props, e);
+	if (k >= 0 && props.n) {
+		dbus_put_str(&body, unit);
+		dbus_put_bool(&body, true);
+		systemd_props_put(&props, &body);
+		k = bus_call(&b, BUS_MANAGER, "SetUnitProperties", "sba(sv)", &body, &reply, e);
+	}
+	return k < 0 ? err_ctx(e, "change the systemd scope %s", unit) : 0;
+}
+
+/* systemd sees by itself that a scope is empty, and removes it: the usual end, which costs no question. */
+int systemd_scope_end(const struct cgroup_host *host, const char *path, struct error *e)
+{
+	CLEANUP(bus_done) struct bus b = BUS_INIT;
+	const char *unit = systemd_unit_of(path);
+	int k;
+
+	if (is_gone_in(host, path, COLLECT_MS))
+		return 0;
+	k = bus_open(&b, UNIT_TIMEOUT_MS, e);
+	if (k >= 0)
+		k = stop_unit(&b, unit, e);
+	return k < 0 ? err_ctx(e, "stop the systemd scope %s", unit) : 0;
+}
+
+/* AttachProcessesToUnit(s unit, s subcgroup, au pids) */
+int systemd_unit_attach(const char *unit, pid_t pid, struct error *e)
+{
+	CLEANUP(bus_done) struct bus b = BUS_INIT;
+	cleanup_buf struct buf body = BUF_INIT;
+	struct dbus_message reply;
+	struct dbus_array pids;
+	int k = bus_open(&b, UNIT_TIMEOUT_MS, e);
+
+	if (k < 0)
+		return k;
+	dbus_put_str(&body, unit);
+	dbus_put_str(&body, "/");
+	pids = dbus_array_begin(&body, 4);
+	dbus_put_u32(&body, (uint32_t)pid);
+	dbus_array_end(&body, pids);
+	k = bus_call(&b, BUS_MANAGER, "AttachProcessesToUnit", "ssau", &body, &reply, e);
+	return k < 0 ? err_ctx(e, "move process %d into the systemd scope %s", pid, unit) : 0;
+}
+
+const char *systemd_unit_of(const char *path)
+{
+	const char *last = strrchr(path, '/');
+
+	return last && str_ends(last, ".scope") ? last + 1 : NULL;
+}
+
+/* ---- a pod's ------------------------------------------------------------------------------------------- */
 
 /* Move the process out of the scope's own directory, so that controllers can be enabled for children. */
 static int enter_leaf(const struct cgroup_host *host, const char *path, const struct cgroup_scope *s,
@@ -266,19 +308,10 @@ static int parse_scope(const struct cgroup_host *host, const char *text, struct 
 	return 0;
 }
 
-static int stop_unit(struct bus *b, const struct cgroup_unit_name *u, struct error *e)
-{
-	int r = b->lib.sd_bus_call_method(b->bus, DESTINATION, OBJECT, MANAGER, "StopUnit", &b->error, NULL,
-					  "ss", u->unit, "replace");
-
-	if (r >= 0 || (b->error.name && strstr(b->error.name, ".NoSuchUnit")))
-		return 0;
-	return failed(b, r, "ask systemd", e);
-}
-
 int cgroup_scope_start(const struct cgroup_host *host, const struct cgroup_scope *scope, struct error *e)
 {
-	CLEANUP(bus_done) struct bus b = { 0 };
+	CLEANUP(systemd_props_done) struct systemd_props props = SYSTEMD_PROPS_INIT;
+	CLEANUP(bus_done) struct bus b = BUS_INIT;
 	struct cgroup_unit_name u = { 0 };
 	char path[CGROUP_PATH_MAX] = "";
 	int r;
@@ -286,9 +319,12 @@ int cgroup_scope_start(const struct cgroup_host *host, const struct cgroup_scope
 	r = parse_scope(host, scope->path, &u, path, e);
 	if (r < 0)
 		return r;
-	r = bus_open(&b, e);
-	if (r == 0)
-		r = start_unit(&b, scope, &u, e);
+	scope_props(&u, scope->description, scope->pid, cgroup_host_mode(host) == CGROUP_V2, &props);
+	/* The kubelet's limits count. */
+	systemd_props_of_start(NULL, 0, &props);
+	r = bus_open(&b, scope->timeout_ms, e);
+	if (r >= 0)
+		r = start_transient(&b, host, path, u.unit, &props, e);
 	if (r < 0)
 		return err_ctx(e, "start the systemd scope %s in %s", u.unit, u.slice);
 	if (!scope->leaf)
@@ -296,34 +332,14 @@ int cgroup_scope_start(const struct cgroup_host *host, const struct cgroup_scope
 	r = enter_leaf(host, path, scope, e);
 	if (r == 0)
 		return 0;
-	if (stop_unit(&b, &u, NULL) < 0)
+	if (stop_unit(&b, u.unit, NULL) < 0)
 		err_hint(e, "the scope remains");
 	return err_ctx(e, "systemd scope %s", u.unit);
 }
 
-/* systemd removes the directory when it has seen that the cgroup is empty. */
-static int wait_until_gone(const struct cgroup_host *host, const char *path, int64_t deadline,
-			   struct error *e)
-{
-	for (;;) {
-		CLEANUP(cgroup_free) struct cgroup *cg = NULL;
-		int r = cgroup_open(host, path, &cg, e);
-
-		if (r == -ERR_NOT_FOUND)
-			return 0;
-		if (r < 0)
-			return r;
-		if (deadline_left_ms(deadline) == 0)
-			return err_new(e, ERR_TIMEOUT, "systemd has not removed \"%s\" in time", path);
-		usleep(2000);
-	}
-}
-
 int cgroup_scope_remove(const struct cgroup_host *host, const char *path, int timeout_ms, struct error *e)
 {
-	int64_t deadline = deadline_in_ms(timeout_ms);
 	CLEANUP(cgroup_free) struct cgroup *cg = NULL;
-	CLEANUP(bus_done) struct bus b = { 0 };
 	struct cgroup_unit_name u = { 0 };
 	char resolved[CGROUP_PATH_MAX] = "";
 	int r;
@@ -337,10 +353,8 @@ int cgroup_scope_remove(const struct cgroup_host *host, const char *path, int ti
 	if (r == 0)
 		r = cgroup_kill(cg, timeout_ms, e);
 	if (r == 0)
-		r = bus_open(&b, e);
-	if (r == 0)
-		r = stop_unit(&b, &u, e);
-	if (r == 0)
-		r = wait_until_gone(host, resolved, deadline, e);
+		r = systemd_scope_end(host, resolved, e);
+	if (r == 0 && !is_gone_in(host, resolved, timeout_ms))
+		r = err_new(e, ERR_TIMEOUT, "systemd has not removed \"%s\" in time", resolved);
 	return r < 0 ? err_ctx(e, "remove the systemd scope %s", u.unit) : 0;
 }

@@ -119,6 +119,20 @@ static int make_container(struct creation *c, struct error *e)
 	return r < 0 ? r : creation_hand_over(c, &c->init, c->opts->pid_file, e);
 }
 
+/* Which form a path has is the driver's matter (runc's rule): one in the other's would be somewhere else. */
+static int check_cgroups_path(const struct creation *c, struct error *e)
+{
+	const char *path = c->spec->linux.cgroups_path;
+
+	if (!c->h->has_systemd_cgroup || !path || (path[0] != '/' && strchr(path, ':')))
+		return 0;
+	return err_new(
+		e, ERR_INVALID,
+		"expected cgroupsPath to be of format \"slice:prefix:name\" for systemd cgroups, got \"%s\" "
+		"instead",
+		path);
+}
+
 static int check(struct creation *c, struct error *e)
 {
 	int r = state_check_id(c->id, e);
@@ -132,6 +146,8 @@ static int check(struct creation *c, struct error *e)
 		r = check_fds(c, e);
 	if (r >= 0 && c->opts->pidfd_socket)
 		r = handover_connect(c->opts->pidfd_socket, "pidfd-socket", &c->pidfd_sock, e);
+	if (r >= 0)
+		r = check_cgroups_path(c, e);
 	if (r >= 0)
 		r = hull_cgroups(c->h, &c->cgroups, e);
 	return r;

@@ -573,6 +573,8 @@ static int run_init(struct build *b, struct error *e)
 		sync_send_byte(b->sync[0], SYNC_GO);
 	if (r >= 0)
 		r = wait_ready(b, e);
+	if (b->cgroup)
+		cgroup_settle(b->cgroup);
 	if (r >= 0)
 		r = confine_outside(b->confine, b->spawn.pid, c->p.proc_dfd, e);
 	return r;
@@ -607,7 +609,7 @@ static void undo(struct build *b)
 	if (b->cgroup) {
 		parents = cgroup_made_parents(b->cgroup);
 		if (cgroup_kill(b->cgroup, 2000, &e) < 0 ||
-		    cgroup_remove(b->o->cgroups, b->cgroup_path, parents, &e) < 0)
+		    cgroup_remove(b->o->cgroups, cgroup_path(b->cgroup), parents, &e) < 0)
 			log_warn("take back the cgroup of container \"%s\": %s", b->o->id, err_msg(&e));
 	}
 	if (intel_rdt_made(&b->rdt) && intel_rdt_remove(b->rdt_dfd, intel_rdt_made(&b->rdt), &e) < 0)

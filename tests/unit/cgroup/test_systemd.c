@@ -77,7 +77,7 @@ static void a_pod_gets_one_delegated_scope(void **state)
 					.cpuset_cpus = "0" };
 	char unit[CGROUP_PATH_MAX], path[CGROUP_PATH_MAX], container[CGROUP_PATH_MAX], text[64];
 	struct cgroup_scope scope = {
-		.path = path, .leaf = "monitor", .timeout_ms = 20000, .pid = start_sleeper()
+		.path = path, .leaf = "monitor", .timeout_ms = 60000, .pid = start_sleeper()
 	};
 	cleanup_free char *leaf = NULL;
 	struct cgroup *cg = NULL;
@@ -110,13 +110,13 @@ static void a_pod_gets_one_delegated_scope(void **state)
 	/* With its last process it goes by itself, and can be stopped and made again. */
 	end(second);
 	assert_true(is_gone(path));
-	ok(cgroup_scope_remove(host, path, 10000, &err));
+	ok(cgroup_scope_remove(host, path, 60000, &err));
 	scope.path = unit;
 	scope.pid = start_sleeper();
 	ok(cgroup_scope_start(host, &scope, &err));
 	ok(cgroup_create(host, container, &res, &cg, &err));
 	cgroup_free(cg);
-	ok(cgroup_scope_remove(host, unit, 10000, &err));
+	ok(cgroup_scope_remove(host, unit, 60000, &err));
 	assert_int_equal(waitpid(scope.pid, NULL, 0), scope.pid);
 	assert_int_equal(cgroup_open(host, path, &cg, &err), -ERR_NOT_FOUND);
 }
@@ -125,7 +125,7 @@ static void a_scope_for_a_dead_process_is_an_error(void **state)
 {
 	struct cgroup_scope scope = { .path = "hulltest.slice:hull:dead",
 				      .leaf = "monitor",
-				      .timeout_ms = 20000,
+				      .timeout_ms = 60000,
 				      .pid = start_sleeper() };
 
 	(void)state;
