@@ -238,6 +238,10 @@ unsigned cgroup_missing_parents(const struct cgroup_host *host, const char *path
  * value), or makes something else of a number, the old values of those before are written again. */
 int cgroup_update(struct cgroup *cg, const struct cgroup_resources *res, struct error *e) MUST_USE;
 
+/* v2: the user may make cgroups in it and move its processes between them; its limits stay out of reach.
+ * Fails: UNSUPPORTED (v1), DENIED, SYS */
+int cgroup_give_to(const struct cgroup *cg, uid_t uid, struct error *e) MUST_USE;
+
 /* Remove the cgroup and all below it, deepest first, then up to `parents` parents as far as they are empty.
  * What is gone already counts as removed. EBUSY is retried for two seconds (v1 freezer and dying
  * processes). Processes are not killed here. Fails: STATE (processes remain: names one), DENIED, SYS. */

@@ -302,6 +302,39 @@ static int make_rdt(struct build *b, struct error *e)
 	return b->rdt_dfd < 0 ? 0 : intel_rdt_make(b->rdt_dfd, &b->rdt, e);
 }
 
+/* Whether the container is to rule over what is below its cgroup: config-linux.md, "Cgroup ownership", has the
+ * conditions. */
+static bool owns_cgroup(const struct build *b)
+{
+	const struct oci_spec *spec = b->o->spec;
+
+	if (!b->plan.makes[OCI_NS_CGROUP] || cgroup_host_mode(b->o->cgroups) != CGROUP_V2)
+		return false;
+	for (size_t i = 0; i < spec->mounts.n; i++) {
+		const struct oci_mount *m = &spec->mounts.v[i];
+
+		if (str_eq(m->source, "cgroup") && str_eq(m->destination, "/sys/fs/cgroup"))
+			return !(m->options.flags & MS_RDONLY);
+	}
+	return false;
+}
+
+static int give_cgroup(struct build *b, struct error *e)
+{
+	uint32_t uid = b->o->spec->process.user.uid;
+	int r = 0;
+
+	if (!owns_cgroup(b))
+		return 0;
+	if (b->uids)
+		r = idmap_to_host(b->uids, uid, &uid, e);
+	/* What is root's, or was delegated to us, is so already. A runtime "SHOULD", and not everybody can. */
+	if (r < 0 || uid == geteuid())
+		return r;
+	r = cgroup_give_to(b->cgroup, uid, e);
+	return r == -ERR_DENIED ? 0 : r;
+}
+
 static int make_cgroup(struct build *b, struct error *e)
 {
 	const struct oci_linux *l = &b->o->spec->linux;
@@ -319,6 +352,8 @@ static int make_cgroup(struct build *b, struct error *e)
 	/* None: we may make none, and none is needed (cgroup_host_may_lack_access()). */
 	if (r >= 0 && !b->cgroup)
 		return 0;
+	if (r >= 0)
+		r = give_cgroup(b, e);
 	if (r >= 0)
 		r = cgroup_enter_fds(b->cgroup, b->init.p.cgroup_fds, &b->init.p.cgroup_fd_count, e);
 	if (r < 0)

@@ -136,6 +136,13 @@ struct json_object *resources_to_apply(struct json_object *merged, struct json_o
 	/* v2 has a limit of swap alone, which is the difference. Without a limit of memory nothing is left of it. */
 	if (limit && json_object_get_int64(limit) >= 0)
 		repeat(merged, apply, "memory", "swap");
+	if (member(memory, "swap"))
+		repeat(merged, apply, "memory", "limit");
+	/* One share of time, in systemd. */
+	if (member(cpu, "quota"))
+		repeat(merged, apply, "cpu", "period");
+	if (member(cpu, "period"))
+		repeat(merged, apply, "cpu", "quota");
 	/* The kernel takes no weight while the cgroup is idle, and forgets it by that. */
 	if (member(cpu, "shares"))
 		repeat(merged, apply, "cpu", "idle");

@@ -100,7 +100,7 @@ def test_update_reaches_both(bundle, scope):
 
 
 def test_life_from_start_to_end(bundle, scope):
-    bundle.sh("sleep 1000 & sleep 1000")
+    bundle.sh("sleep 1000 & sleep 1000; true")
     cg = create(bundle)
     assert is_loaded(scope)
     # What is exec'd is in it, and so is all that a kill of all and ps see.

@@ -218,6 +218,30 @@ def test_relative_and_absolute_paths_are_the_same_place(bundle):
     assert not cgroups.remains("/hull-test-path")
 
 
+@pytest.mark.skipif(not MEMORY_V2, reason="cgroup v2 only")
+@pytest.mark.parametrize("options,owner", [(["nosuid", "noexec", "nodev"], 100000), (["ro"], 0)])
+def test_a_cgroup_that_is_mounted_writable_belongs_to_the_containers_user(bundle, options, owner):
+    """config-linux.md, "Cgroup ownership": of its files only those that the kernel names."""
+    def change(config):
+        config["linux"]["namespaces"] += [{"type": "user"}]
+        if not any(n["type"] == "cgroup" for n in config["linux"]["namespaces"]):
+            config["linux"]["namespaces"] += [{"type": "cgroup"}]
+        maps = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+        config["linux"].update(uidMappings=maps, gidMappings=maps)
+        for m in config["mounts"]:
+            if m["destination"] == "/sys/fs/cgroup":
+                m["options"] = options
+    bundle.edit(change)
+    for directory in [bundle.path, *bundle.path.parents]:
+        if directory.is_relative_to("/tmp") and directory != pathlib.Path("/tmp"):
+            directory.chmod(0o755)
+    cg = start(bundle)
+    directory = cg.dir("memory")
+    assert directory.stat().st_uid == owner
+    assert (directory / "cgroup.procs").stat().st_uid == owner
+    assert (directory / "memory.max").stat().st_uid == 0
+
+
 # ---- hull update ------------------------------------------------------------------------------------------------
 
 

@@ -102,7 +102,11 @@ static void what_depends_on_a_change_is_said_again(void **state)
 	(void)state;
 	assert_applied(memory, "{\"memory\":{\"limit\":6}}", "{\"memory\":{\"limit\":6,\"swap\":9}}");
 	assert_applied(memory, "{\"memory\":{\"limit\":-1}}", "{\"memory\":{\"limit\":-1}}");
-	assert_applied(memory, "{\"memory\":{\"swap\":10}}", "{\"memory\":{\"swap\":10}}");
+	assert_applied(memory, "{\"memory\":{\"swap\":10}}", "{\"memory\":{\"swap\":10,\"limit\":5}}");
+	assert_applied("{\"cpu\":{\"quota\":1,\"period\":2}}", "{\"cpu\":{\"quota\":3}}",
+		       "{\"cpu\":{\"quota\":3,\"period\":2}}");
+	assert_applied("{\"cpu\":{\"quota\":1,\"period\":2}}", "{\"cpu\":{\"period\":4}}",
+		       "{\"cpu\":{\"period\":4,\"quota\":1}}");
 	assert_applied(memory, "{\"cpu\":{\"idle\":0}}", "{\"cpu\":{\"idle\":0,\"shares\":7}}");
 	assert_applied("{\"cpu\":{\"idle\":1}}", "{\"cpu\":{\"shares\":3}}",
 		       "{\"cpu\":{\"shares\":3,\"idle\":1}}");
