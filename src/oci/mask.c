@@ -51,7 +51,7 @@ static int attach_shared(int tree, bool *is_attached, int target, struct error *
 static int empty_dir(int *ret_tree, struct error *e)
 {
 	const struct mount_param params[] = { MOUNT_PARAM("mode", "555"), MOUNT_PARAM("nr_inodes", "1"),
-					      MOUNT_PARAM("nr_blocks", "1") };
+					      MOUNT_PARAM("nr_blocks", "1"), MOUNT_PARAM("source", "tmpfs") };
 
 	return mount_new("tmpfs", params, ARRAY_LEN(params), MOUNT_ATTR_RDONLY | QUIET, ret_tree, e);
 }

@@ -149,7 +149,7 @@ static int fresh_one(const struct plan_mount *pm, const struct oci_spec *spec, s
 static int fresh_cgroup(struct mount_set *s, const struct plan_mount *pm, struct mount_state *st,
 			struct error *e)
 {
-	const struct mount_param params[] = { MOUNT_PARAM("mode", "755") };
+	const struct mount_param params[] = { MOUNT_PARAM("mode", "755"), MOUNT_PARAM("source", "tmpfs") };
 	struct error first = ERROR_INIT;
 	int r;
 

@@ -221,6 +221,10 @@ static int open_dev(const struct mounts_env *env, const struct plan_mount *pm, s
 		r = mount_context_set(context, &MOUNT_PARAM("gid", gid), e);
 	if (r >= 0)
 		r = mount_context_set(context, &MOUNT_PARAM("mode", "755"), e);
+	if (r >= 0)
+		r = mount_context_set(
+			context,
+			&MOUNT_PARAM("source", str_is_empty(pm->m->source) ? "tmpfs" : pm->m->source), e);
 	for (size_t i = 0; i < words->n && r >= 0; i++) {
 		cleanup_free char *key = str_dup(words->v[i]);
 		char *value = strchr(key, '=');

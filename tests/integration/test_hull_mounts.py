@@ -390,6 +390,7 @@ def test_the_default_mounts(bundle):
     mounts = seen(bundle)
     assert mounts["/proc"].type == "proc"
     assert mounts["/dev"].type == "tmpfs" and {"nosuid"} <= mounts["/dev"].options
+    assert {m.source for m in mounts.values() if m.type == "tmpfs"} <= {"tmpfs", "shm"}
     assert {"mode=755", "size=65536k"} <= mounts["/dev"].super
     assert mounts["/dev/pts"].type == "devpts" and {"nosuid", "noexec"} <= mounts["/dev/pts"].options
     assert mounts["/dev/shm"].type == "tmpfs" and "size=65536k" in mounts["/dev/shm"].super
@@ -532,9 +533,10 @@ def test_mounts_with_the_mappings_of_the_user_namespace(bundle):
 
 
 def test_ids_are_mapped_below_only_when_that_is_asked_for(bundle):
-    with Mounted(bundle.path / "top", "-t", "tmpfs", "x") as top, Mounted(top / "below", "-t", "tmpfs", "x") as below:
-        for path in (top, below):
-            os.chown(path, 1, 2)
+    # Binds of directories: a tmpfs knows id-mapped mounts since Linux 6.3 only.
+    data = owned(bundle.path / "data", 1, 2)
+    owned(data / "below", 1, 2)
+    with Mounted(bundle.path / "top", "--bind", data) as top, Mounted(top / "below", "--bind", data / "below"):
         add_mount(bundle, "/flat", top, "bind", ["rbind", "idmap"], **MAPS)
         add_mount(bundle, "/deep", top, "bind", ["rbind", "ridmap"], **MAPS)
         text = output(bundle, "stat -c '%u %g' /flat /flat/below /deep /deep/below")
@@ -762,7 +764,10 @@ def is_v2():
 @pytest.mark.parametrize("fstype", ["cgroup", "cgroup2"])
 @pytest.mark.parametrize("own_namespace", [True, False])
 @pytest.mark.parametrize("ro", [True, False])
-def test_the_containers_cgroup(bundle, fstype, own_namespace, ro):
+@pytest.mark.parametrize("in_user_ns", [True, False])
+def test_the_containers_cgroup(bundle, fstype, own_namespace, ro, in_user_ns):
+    if in_user_ns:
+        user_namespace(bundle)
     bundle.edit(lambda c: c.update(mounts=[m for m in c["mounts"] if m["destination"] != "/sys/fs/cgroup"]))
     if not own_namespace:
         no_namespace(bundle, "cgroup")
@@ -772,15 +777,18 @@ def test_the_containers_cgroup(bundle, fstype, own_namespace, ro):
     words = ["nosuid", "noexec", "nodev", "relatime", *(["ro"] if ro else [])]
     add_mount(bundle, "/sys/fs/cgroup", "cgroup", fstype, words)
     add_mount(bundle, "/again", "cgroup", fstype, words)
-    text = output(bundle, "cat /sys/fs/cgroup/pids.max /sys/fs/cgroup/pids/pids.max /again/pids/pids.max "
-                          "/again/pids.max 2>/dev/null; cat /proc/self/mountinfo")
+    # On v2 what the cgroup namespace sees: /proc/self/cgroup says where in that the container is.
+    text = output(bundle, "v2=$(busybox cut -d: -f3 /proc/self/cgroup | tail -n 1); cat /sys/fs/cgroup/$v2/pids.max "
+                          "/again/$v2/pids.max /sys/fs/cgroup/pids/pids.max /again/pids/pids.max 2>/dev/null; "
+                          "cat /proc/self/mountinfo")
     lines = text.splitlines()
+    assert lines[:2] == ["77", "77"], lines[:3]
     mounts = mountinfo("\n".join(line for line in lines if " - " in line))
     if is_v2():
         assert mounts["/sys/fs/cgroup"].type == "cgroup2"
         assert ("ro" in mounts["/sys/fs/cgroup"].options) == ro
+        assert ("ro" in mounts["/again"].options) == ro
         return
-    assert lines[:2] == ["77", "77"]
     assert mounts["/sys/fs/cgroup"].type == "tmpfs"
     assert ("ro" in mounts["/sys/fs/cgroup"].options) == ro
     assert mounts["/sys/fs/cgroup/pids"].type == "cgroup"
