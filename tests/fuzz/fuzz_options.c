@@ -12,7 +12,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	char *text = mem_alloc(size + 1), *argv[WORDS_MAX + 1];
+	char *text = mem_alloc(size + 1), *argv[WORDS_MAX + 1], *last;
 	const struct command *c;
 	struct error e = ERROR_INIT;
 	void *fields;
@@ -24,6 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (char *p = text; p <= text + size && argc < WORDS_MAX; p += strlen(p) + 1)
 		argv[argc++] = p;
 	argv[argc] = NULL;
+	last = argv[argc - 1]; /* they are moved about */
 	c = command_find(argv[0]);
 	if (c) {
 		fields = mem_zalloc(c->options_size + 1);
@@ -33,7 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		options_done(c->options, fields);
 		free(fields);
 	}
-	(void)!signal_parse(argv[argc - 1], &sig, &e);
+	(void)!signal_parse(last, &sig, &e);
 	free(text);
 	return 0;
 }
