@@ -343,7 +343,7 @@ def main():
     parser.add_argument("--containerd", default="containerd", help="the containerd to compare with")
     parser.add_argument("--only-hull", action="store_true", help="hulld without the peers")
     parser.add_argument("--only-oci", action="store_true", help="only the OCI command line")
-    parser.add_argument("--oci-rounds", type=int, default=40)
+    parser.add_argument("--oci-rounds", type=int, default=30)
     parser.add_argument("--crun", action="append", default=[], help="another crun to compare with (may come often)")
     parser.add_argument("--runc", action="append", default=[], help="another runc")
     options = parser.parse_args()
