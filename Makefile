@@ -26,8 +26,9 @@ demo:
 test:
 	@$(CURDIR)/tests/run
 
+# BENCH=--only-oci: the OCI command line alone; see --help for more.
 bench: build
-	@HULL_BUILD=$(BUILD) $(CURDIR)/tests/bench/run
+	@HULL_BUILD=$(BUILD) $(CURDIR)/tests/bench/run $(BENCH)
 
 lint:
 	@$(CURDIR)/tests/run layers lint
@@ -40,5 +41,5 @@ help:
 	@echo "make install [PREFIX=/usr] [DESTDIR=] install it"
 	@echo "make demo                             a pod in its own user namespace, shown (root)"
 	@echo "make test                             all tests (root for most of them)"
-	@echo "make bench                            how fast and how small (root)"
+	@echo "make bench [BENCH=--only-oci]         how fast and how small (root)"
 	@echo "make lint                             layout and static analysis"

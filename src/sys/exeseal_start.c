@@ -68,6 +68,7 @@ __attribute__((used)) static void seal_first(long *stack)
 	self = call5(__NR_openat, AT_FDCWD, (long)"/proc/self/exe", O_PATH | O_CLOEXEC, 0, 0);
 	if (self < 0)
 		return;
+	fs.f_flags = 0;
 	if (call5(__NR_fstatfs, self, (long)&fs, 0, 0, 0) == 0 && !(fs.f_flags & READ_ONLY)) {
 		tree = call5(__NR_open_tree, self, (long)"",
 			     OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH, 0, 0);

@@ -4,8 +4,9 @@
  *   NANOSECONDS USER_US SYSTEM_US PEAK_RSS_KIB STATUS
  *
  * A small static program does this, because the peak RSS of a process starts with that of the one which it was
- * forked from, and because what measures shall not take part: the clock runs from before vfork(2) to the end of
+ * forked from, and because what measures shall not take part: the clock runs from before posix_spawn(3) to the end of
  * wait4(2), and user and system time are those of the program and of all children that it waited for. */
+#include <spawn.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -29,6 +30,7 @@ static long long us(struct timeval t)
 
 int main(int argc, char **argv)
 {
+	posix_spawn_file_actions_t actions;
 	struct rusage u;
 	long long start;
 	int status;
@@ -36,15 +38,11 @@ int main(int argc, char **argv)
 
 	if (argc < 2)
 		return 2;
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_addclose(&actions, 3);
 	start = now_ns();
-	pid = vfork();
-	if (pid < 0)
+	if (posix_spawn(&pid, argv[1], &actions, NULL, argv + 1, environ) != 0)
 		return 1;
-	if (pid == 0) {
-		close(3);
-		execve(argv[1], argv + 1, environ);
-		_exit(126);
-	}
 	if (wait4(pid, &status, 0, &u) < 0)
 		return 1;
 	dprintf(3, "%lld %lld %lld %ld %d\n", now_ns() - start, us(u.ru_utime), us(u.ru_stime), u.ru_maxrss,
