@@ -32,6 +32,12 @@ static void put_names(struct json_object *o, const char *key, enum oci_known whi
 	json_put_strv(o, key, &names);
 }
 
+static void put_all(struct json_object *o, const char *const *keys, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		json_put_bool(o, keys[i], true);
+}
+
 static void put_enabled(struct json_object *o, const char *key)
 {
 	json_put_bool(json_put_object(o, key), "enabled", true);
@@ -52,20 +58,16 @@ static void put_seccomp(struct json_object *l)
 static void put_linux(struct json_object *doc)
 {
 	static const char *const cgroup[] = { "v1", "v2", "systemd", "systemdUser", "rdma" };
+	static const char *const rdt[] = { "enabled", "schemata", "monitoring" };
 	struct json_object *l = json_put_object(doc, "linux"), *o;
 
 	put_names(l, "namespaces", OCI_KNOWN_NAMESPACES);
 	put_names(l, "capabilities", OCI_KNOWN_CAPABILITIES);
-	o = json_put_object(l, "cgroup");
-	for (size_t i = 0; i < ARRAY_LEN(cgroup); i++)
-		json_put_bool(o, cgroup[i], true);
+	put_all(json_put_object(l, "cgroup"), cgroup, ARRAY_LEN(cgroup));
 	put_seccomp(l);
 	put_enabled(l, "apparmor");
 	put_enabled(l, "selinux");
-	put_enabled(l, "intelRdt");
-	json_object_object_get_ex(l, "intelRdt", &o);
-	json_put_bool(o, "schemata", true);
-	json_put_bool(o, "monitoring", true);
+	put_all(json_put_object(l, "intelRdt"), rdt, ARRAY_LEN(rdt));
 	o = json_put_object(l, "memoryPolicy");
 	put_names(o, "modes", OCI_KNOWN_MEMPOLICY_MODES);
 	put_names(o, "flags", OCI_KNOWN_MEMPOLICY_FLAGS);
