@@ -32,6 +32,15 @@ int cgroup_open_chain(int root_dfd, const struct strv *parts, size_t count);
 /* One directory: make it if needed and open it. 1: made, 0: was there, -1 with errno. */
 int cgroup_make_one(int dfd, const char *name, int *ret_dfd);
 
+/* v2: enable for the children of dfd what is available and not enabled yet; returns the bits that are enabled
+ * then, and in *ret_sys why others are not. Best effort: whether one is needed is known later (controllers.c). */
+uint32_t cgroup_enable_controllers(int dfd, int *ret_sys);
+/* v1: a cpuset without cpus or nodes takes no process; fill it from its parent. -1 with errno. */
+int cgroup_fill_cpuset(int parent_dfd, int dfd, const char **ret_file);
+/* The scope of a path "slice:prefix:name", with a process of ours in it until cgroup_settle() (scope.c). */
+int cgroup_start_scope(struct cgroup *cg, const char *path, const struct cgroup_resources *res,
+		       char ret_path[CGROUP_PATH_MAX], struct error *e) MUST_USE;
+
 struct cgroup_plan;
 /* The plan for a new cgroup: the values and the host's controllers are checked (apply.c). */
 int cgroup_plan_new(const struct cgroup_host *host, const struct cgroup_resources *res,

@@ -10,116 +10,21 @@
  * empty parent between our open and our mkdir (a rollback of its own, or its last pod): then the walk starts
  * again from the root. */
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 
 #include "base/mem.h"
 #include "base/str.h"
-#include "cgroup/bus.h"
 #include "cgroup/handle.h"
 #include "cgroup/path.h"
 #include "cgroup/plan.h"
 #include "cgroup/systemd.h"
 #include "cgroup/systemd_props.h"
 #include "sys/cgroupfs.h"
-#include "sys/pidfd.h"
 
 #define DEPTH_MAX 64
 #define MAKE_TRIES 8
-
-/* Does this directory itself, not the root of all, hold processes? The kernel would say EBUSY for most controllers,
- * but take cpu, cpuset and pids: then it becomes a "threaded domain", and no process can enter a child. */
-static bool has_processes(int dfd)
-{
-	char first[16];
-	int fd;
-	ssize_t n;
-
-	if (faccessat(dfd, "cgroup.type", F_OK, 0) < 0)
-		return false;
-	fd = openat(dfd, "cgroup.procs", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	n = read(fd, first, sizeof(first));
-	close(fd);
-	return n > 0;
-}
-
-/* Which of the host's words is this; 0 for one that we have no name for. */
-static uint32_t bit_of(const char *word)
-{
-	for (unsigned c = 0; c < CGROUP_CONTROLLER_COUNT; c++)
-		if (str_eq(cgroup_v2_name(c), word))
-			return 1u << c;
-	return 0;
-}
-
-/* v2: enable for the children of dfd what is available and not enabled yet; returns the bits that are enabled
- * then, and in *ret_sys why others are not. Best effort: whether one is needed is known later. */
-static uint32_t enable_controllers(int dfd, int *ret_sys)
-{
-	char available[512], enabled[512], line[600] = "";
-	cleanup_strv struct strv words = STRV_INIT;
-	uint32_t on = 0, missing = 0;
-	size_t n = 0;
-
-	*ret_sys = 0;
-	if (cgroupfs_read(dfd, "cgroup.controllers", available, sizeof(available)) < 0 ||
-	    cgroupfs_read(dfd, "cgroup.subtree_control", enabled, sizeof(enabled)) < 0) {
-		*ret_sys = errno;
-		return 0;
-	}
-	strv_split(&words, available, " ");
-	for (size_t i = 0; i < words.n; i++) {
-		if (cgroupfs_has_word(enabled, words.v[i])) {
-			on |= bit_of(words.v[i]);
-			continue;
-		}
-		missing |= bit_of(words.v[i]);
-		n += (size_t)snprintf(line + n, sizeof(line) - n, "+%s ", words.v[i]);
-	}
-	if (n == 0)
-		return on;
-	if (has_processes(dfd)) {
-		*ret_sys = EBUSY;
-		return on;
-	}
-	if (cgroupfs_write(dfd, "cgroup.subtree_control", line) == 0)
-		return on | missing;
-	*ret_sys = errno;
-	if (errno == EBUSY)
-		return on;
-	/* All or nothing for one write; a single controller may be the one that cannot be had. */
-	for (size_t i = 0; i < words.n; i++) {
-		snprintf(line, sizeof(line), "+%s", words.v[i]);
-		if (!cgroupfs_has_word(enabled, words.v[i]) &&
-		    cgroupfs_write(dfd, "cgroup.subtree_control", line) == 0)
-			on |= bit_of(words.v[i]);
-	}
-	return on;
-}
-
-/* v1: a cpuset without cpus or nodes takes no process; fill it from its parent. */
-static int fill_cpuset(int parent_dfd, int dfd, const char **ret_file)
-{
-	static const char *const files[] = { "cpuset.cpus", "cpuset.mems" };
-	char mine[4096], parents[4096];
-
-	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
-		*ret_file = files[i];
-		if (cgroupfs_read(dfd, files[i], mine, sizeof(mine)) < 0)
-			return -1;
-		if (mine[0])
-			continue;
-		if (cgroupfs_read(parent_dfd, files[i], parents, sizeof(parents)) < 0 ||
-		    cgroupfs_write(dfd, files[i], parents) < 0)
-			return -1;
-	}
-	return 0;
-}
 
 struct maker {
 	struct cgroup *cg;
@@ -179,7 +84,7 @@ static void prepare_parent(struct maker *m, const struct cgroup_hier *h, int dfd
 
 	if (!h->is_v2)
 		return;
-	on = enable_controllers(dfd, &sys);
+	on = cgroup_enable_controllers(dfd, &sys);
 	if (sys && !m->v2_sys) {
 		m->v2_sys = sys;
 		path_of(m, at, m->v2_where);
@@ -212,7 +117,8 @@ static int make_chain(struct maker *m, size_t i, size_t *made_from, struct error
 		}
 		if (made && at < *made_from)
 			*made_from = at;
-		if (!h->is_v2 && h->controllers & 1u << CGROUP_CPUSET && fill_cpuset(dfd, child, &file) < 0) {
+		if (!h->is_v2 && h->controllers & 1u << CGROUP_CPUSET &&
+		    cgroup_fill_cpuset(dfd, child, &file) < 0) {
 			int sys = errno, r;
 
 			r = cgroup_fail(e, sys, "copy %s of the parent to cgroup \"%s\"", file,
@@ -270,63 +176,12 @@ static void leave_out(struct maker *m, size_t i, const struct error *why)
 	m->out_of_reach |= m->host->hier[i].controllers;
 }
 
-/* Our own cgroup in v2: the path behind "0::" of /proc/self/cgroup. */
-static int own_path_v2(char *text, size_t size, char **ret_path)
-{
-	char *line;
-
-	if (cgroupfs_read(AT_FDCWD, "/proc/self/cgroup", text, size) < 0)
-		return -1;
-	line = str_starts(text, "0::") ? text : strstr(text, "\n0::");
-	if (!line)
-		return -1;
-	*ret_path = strstr(line, "0::") + 3;
-	(*ret_path)[strcspn(*ret_path, "\n")] = '\0';
-	return 0;
-}
-
-/* A process is moved within v2 only by one who may write cgroup.procs of the nearest common ancestor of where it is
- * and where it goes (cgroups(7), "Delegation containment"); a clone into the cgroup counts as a move. */
-static bool can_enter_v2(const struct cgroup_host *host, const struct strv *parts)
-{
-	cleanup_strv struct strv own = STRV_INIT;
-	cleanup_close int dfd = -1;
-	char text[4096], *path;
-	size_t common = 0;
-
-	if (own_path_v2(text, sizeof(text), &path) < 0)
-		return true;
-	strv_split(&own, path, "/");
-	while (common < own.n && common < parts->n && str_eq(own.v[common], parts->v[common]))
-		common++;
-	dfd = cgroup_open_chain(host->hier[host->v2].root_dfd, parts, common);
-	return dfd >= 0 && faccessat(dfd, "cgroup.procs", W_OK, AT_EACCESS) == 0;
-}
-
-static int not_entered(const struct cgroup *cg, struct error *e)
-{
-	return err_new(
-		e, ERR_DENIED,
-		"enter cgroup \"%s\" from our own: the cgroup above both is not delegated to us (cgroups(7), "
-		"\"Delegation containment\")",
-		cg->path);
-}
-
-int cgroup_check_entrance(const struct cgroup *cg, struct error *e)
-{
-	cleanup_strv struct strv parts = STRV_INIT;
-
-	strv_split(&parts, cg->path, "/");
-	return cgroup_dfd_v2(cg) < 0 || can_enter_v2(cg->host, &parts) ? 0 : not_entered(cg, e);
-}
-
 static void check_entrance(struct maker *m)
 {
 	struct error why = ERROR_INIT;
 
-	if (m->host->v2 < 0 || m->cg->dfd[m->host->v2] < 0 || can_enter_v2(m->host, &m->parts))
+	if (cgroup_check_entrance(m->cg, &why) == 0)
 		return;
-	(void)!not_entered(m->cg, &why);
 	leave_out(m, (size_t)m->host->v2, &why);
 }
 
@@ -470,49 +325,6 @@ static bool is_nowhere(const struct cgroup *cg)
 	return true;
 }
 
-/* ---- systemd's scopes ------------------------------------------------------------------------------- */
-
-/* A scope begins with a process in it. Ours comes later, by a clone into the cgroup, so this one waits in its place. It
- * ends with us if nobody ends it before. */
-static int start_holder(struct cgroup *cg, struct error *e)
-{
-	struct proc child;
-	int r = pidfd_clone(0, &child, e);
-
-	if (r < 0)
-		return err_ctx(e, "start the first process of a scope");
-	if (r > 0) {
-		cg->holder = child;
-		return 0;
-	}
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	for (;;)
-		pause();
-}
-
-static int start_scope(struct maker *m, const char *path, const struct cgroup_resources *res,
-		       char ret_path[CGROUP_PATH_MAX], struct error *e)
-{
-	struct cgroup_unit_name u = { 0 };
-	int r = cgroup_unit_parse(path, &u, e);
-
-	if (r < 0)
-		return r;
-	if (!str_ends(u.unit, ".scope"))
-		return err_new(e, ERR_INVALID, "cgroup path \"%s\" names a slice, which holds no processes",
-			       path);
-	if (path[0] == ':' && bus_is_user())
-		memcpy(u.slice, "user.slice", sizeof("user.slice"));
-	r = start_holder(m->cg, e);
-	if (r >= 0)
-		r = systemd_scope_start(m->host, &u, m->cg->holder.pid, res,
-					cgroup_host_is_v2(m->host, CGROUP_MEMORY), ret_path, e);
-	if (r < 0)
-		return r;
-	m->has_scope = true;
-	return 0;
-}
-
 /* ---- all of it --------------------------------------------------------------------------------------- */
 
 static int make_at(struct maker *m, const char *path, const struct cgroup_resources *res,
@@ -521,8 +333,10 @@ static int make_at(struct maker *m, const char *path, const struct cgroup_resour
 	char resolved[CGROUP_PATH_MAX] = "";
 	int r = cgroup_path_resolve(m->host, path, resolved, e);
 
-	if (r >= 0 && m->host->driver == CGROUP_DRIVER_SYSTEMD && cgroup_path_is_unit(path))
-		r = start_scope(m, path, res, resolved, e);
+	if (r >= 0 && m->host->driver == CGROUP_DRIVER_SYSTEMD && cgroup_path_is_unit(path)) {
+		r = cgroup_start_scope(m->cg, path, res, resolved, e);
+		m->has_scope = r >= 0;
+	}
 	if (r < 0)
 		return r;
 	str_set(&m->cg->path, resolved);
@@ -610,33 +424,4 @@ unsigned cgroup_missing_parents(const struct cgroup_host *host, const char *path
 		most = missing > most ? missing : most;
 	}
 	return most;
-}
-
-/* ---- where nobody said ---------------------------------------------------------------------------- */
-
-static bool can_write(const struct cgroup_host *host, const char *path)
-{
-	cleanup_strv struct strv parts = STRV_INIT;
-	cleanup_close int dfd = -1;
-
-	strv_split(&parts, path, "/");
-	dfd = cgroup_open_chain(host->hier[host->v2].root_dfd, &parts, parts.n);
-	return dfd >= 0 && faccessat(dfd, "cgroup.procs", W_OK, AT_EACCESS) == 0;
-}
-
-char *cgroup_default_path(const struct cgroup_host *host, const char *name)
-{
-	cleanup_free char *parent = NULL;
-	char text[4096], *own;
-
-	if (host->driver == CGROUP_DRIVER_SYSTEMD)
-		return str_fmt(":hull:%s", name);
-	if (host->may_lack_access && host->v2 >= 0 && own_path_v2(text, sizeof(text), &own) == 0 && own[1]) {
-		parent = str_ndup(own, (size_t)(strrchr(own, '/') - own));
-		if (can_write(host, parent))
-			return str_fmt("%s/hull-%s", parent, name);
-		if (can_write(host, own))
-			return str_fmt("%s/hull-%s", own, name);
-	}
-	return str_fmt("/hull/%s", name);
 }

@@ -236,26 +236,6 @@ int systemd_scope_end(const struct cgroup_host *host, const char *path, struct e
 	return k < 0 ? err_ctx(e, "stop the systemd scope %s", unit) : 0;
 }
 
-/* AttachProcessesToUnit(s unit, s subcgroup, au pids) */
-int systemd_unit_attach(const char *unit, pid_t pid, struct error *e)
-{
-	CLEANUP(bus_done) struct bus b = BUS_INIT;
-	cleanup_buf struct buf body = BUF_INIT;
-	struct dbus_message reply;
-	struct dbus_array pids;
-	int k = bus_open(&b, UNIT_TIMEOUT_MS, e);
-
-	if (k < 0)
-		return k;
-	dbus_put_str(&body, unit);
-	dbus_put_str(&body, "/");
-	pids = dbus_array_begin(&body, 4);
-	dbus_put_u32(&body, (uint32_t)pid);
-	dbus_array_end(&body, pids);
-	k = bus_call(&b, BUS_MANAGER, "AttachProcessesToUnit", "ssau", &body, &reply, e);
-	return k < 0 ? err_ctx(e, "move process %d into the systemd scope %s", pid, unit) : 0;
-}
-
 const char *systemd_unit_of(const char *path)
 {
 	const char *last = strrchr(path, '/');

@@ -49,8 +49,6 @@ int systemd_unit_set(const char *unit, const struct cgroup_resources *r, bool is
 		     struct error *e) MUST_USE;
 /* Wait until systemd has removed a scope in which nothing lives any more, and stop it if it does not. */
 int systemd_scope_end(const struct cgroup_host *host, const char *path, struct error *e) MUST_USE;
-/* Have systemd move a process into a unit, where we may not. */
-int systemd_unit_attach(const char *unit, pid_t pid, struct error *e) MUST_USE;
 /* The name of the unit that a resolved path is the cgroup of, or NULL: "/a.slice/x.scope" is x.scope. */
 const char *systemd_unit_of(const char *path);
 
