@@ -27,6 +27,7 @@ PROFILE = pathlib.Path("/usr/share/containers/seccomp.json")
 COMMANDS = ["run", "create", "state", "start", "list", "exec", "kill", "delete"]
 ENTERING = ["run", "create", "exec"]  # what enters cgroups, and loads a seccomp profile
 PEAK_KIB, WAITING_KIB, PRICE = 2048, 300, 1.6
+WAITING = "waiting init, private memory"
 
 
 class Runtime:
@@ -182,15 +183,17 @@ class Bench:
         self.figures.add(row, name, *launch([str(a) for a in argv]))
 
     def init_memory(self, runtime, bundles):
-        """What two created containers' waiting inits have for themselves, each, in KiB."""
+        """What waiting inits have for themselves, each, in KiB, with some of them alive; and what of it is no page of a
+        file."""
         pids = []
         for n, bundle in enumerate(bundles):
             launch(runtime.command(self.root, "create", "--bundle", bundle, "--pid-file", self.root / "pid", f"m{n}"))
             pids.append(int((self.root / "pid").read_text()))
         for pid in pids:
             text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
-            self.sizes.setdefault("waiting init, private memory", {}).setdefault(runtime.name, []).append(
-                sum(int(n) for n in re.findall(r"^Private_(?:Clean|Dirty):\s+(\d+)", text, re.M)))
+            for row, pattern in ((WAITING, "Private_(?:Clean|Dirty)"), ("of it anonymous", "Anonymous")):
+                self.sizes.setdefault(row, {}).setdefault(runtime.name, []).append(
+                    sum(int(n) for n in re.findall(rf"^{pattern}:\s+(\d+)", text, re.M)))
         for n, pid in enumerate(pids):
             launch(runtime.command(self.root, "kill", f"m{n}", "KILL"))
             os.waitpid(pid, 0)
@@ -267,6 +270,7 @@ def measured(directory, rounds, crun, runc, progress):
     try:
         profile = default_profile()
         names = len({n for rule in profile["syscalls"] for n in rule["names"]}) if profile else 0
+        waiting = [bench.bundle(f"waiting{n}", ["/bin/true"]) for n in range(4)]
         plain = (bench.bundle("run", ["/bin/true"]), bench.bundle("pause", ["/bin/pause"]))
         guarded = (bench.bundle("run-seccomp", ["/bin/true"], profile),
                    bench.bundle("pause-seccomp", ["/bin/pause"], profile)) if profile else None
@@ -284,7 +288,7 @@ def measured(directory, rounds, crun, runc, progress):
             if i % 10 == 0:
                 progress(f"command line: round {i} of {rounds}")
         for runtime in runtimes:
-            bench.init_memory(runtime, plain)
+            bench.init_memory(runtime, waiting)
             bench.count_calls(runtime.name, runtime.command(bench.root, "run", "--bundle", plain[0], "bench"))
         bench.count_calls("price", [str(BUILD / "tests/bench/kernel_price"), str(rootfs), "-", "--", "/bin/true"])
         progress("sizes of the command line")
@@ -350,7 +354,7 @@ def targets(bench, runtimes):
         lines.append(f"| `run` : the kernel's price {name} | {PRICE} x | {run / statistics.median(values):.2f} x |")
     peak = max(statistics.median(f.rss[c]["hull"]) for c in COMMANDS)
     lines.append(f"| peak RSS of a command, KiB | {number(PEAK_KIB)} | {number(peak)} at most |")
-    waiting = max(bench.sizes["waiting init, private memory"]["hull"])
+    waiting = statistics.median(bench.sizes[WAITING]["hull"])
     lines.append(f"| private memory of a waiting init, KiB | {WAITING_KIB} | {number(waiting)} |")
     return "\n".join(lines)
 
