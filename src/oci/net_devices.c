@@ -2,6 +2,7 @@
 #include "oci/net_devices.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "sys/caps.h"
 #include "sys/ns.h"
 #include "sys/vchild.h"
 
@@ -46,6 +48,9 @@ int net_devices_find(const struct oci_linux *l, struct net_devices *ret, struct 
 
 	if (!l->net_devices.n)
 		return 0;
+	if (!caps_have(CAP_NET_ADMIN))
+		return err_new(e, ERR_DENIED,
+			       "linux.netDevices: moving a network interface needs CAP_NET_ADMIN");
 	d.v = mem_array(l->net_devices.n, sizeof(*d.v));
 	r = ns_open_own(CLONE_NEWNET, &d.host_ns, e);
 	if (r >= 0)

@@ -28,7 +28,7 @@ void net_devices_done(struct net_devices *d);
 DEFINE_CLEANUP_VALUE(struct net_devices, net_devices_done)
 
 /* Before anything is made: are they there? Strings are the spec's.
- * Fails: NOT_FOUND, SYS. */
+ * Fails: NOT_FOUND, DENIED, SYS. */
 int net_devices_find(const struct oci_linux *l, struct net_devices *ret, struct error *e) MUST_USE;
 /* All or none. Fails: EXISTS (its name is taken in there), DENIED, INVALID (the namespace is our own), SYS. */
 int net_devices_move(struct net_devices *d, int netns_fd, struct error *e) MUST_USE;

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from bundles import C1, bundle, pytestmark, said  # noqa: F401 pylint: disable=unused-import
+from bundles import C1, HULL, bundle, pytestmark, said  # noqa: F401 pylint: disable=unused-import
 
 NAME, PEER, OTHER = (f"h{c}{os.getpid()}" for c in "abc")
 
@@ -183,6 +183,15 @@ def test_none_of_this_name(bundle):
     done = bundle.hull("create", C1, check=False)
     assert done.returncode == 1
     assert f'linux.netDevices: "{OTHER}": there is no network interface "{OTHER}"' in said(done)
+
+
+def test_not_without_the_right_to(bundle, veth):
+    before = link(veth)
+    ask(bundle, {veth: {}})
+    done = subprocess.run(["capsh", "--drop=cap_net_admin", "--", "-c", f"exec {HULL} --root {bundle.root} create {C1}"],
+                          cwd=bundle.path, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    assert done.returncode == 1 and "linux.netDevices: moving a network interface needs CAP_NET_ADMIN" in done.stderr
+    is_as_before(before)
 
 
 def test_not_without_a_namespace_of_its_own(bundle, veth):
