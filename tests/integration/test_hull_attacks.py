@@ -333,8 +333,9 @@ def test_a_console_that_is_swapped_for_a_way_out(bundle, victim, to):
             done = bundle.hull("create", "--console-socket", path, "c1", check=False)
             if done.returncode:
                 continue
-            server.accept()[0].close()
+            connection = server.accept()[0]  # as long as it is open, the terminal is
             text = pathlib.Path(f"/proc/{bundle.state('c1')['pid']}/mountinfo").read_text()
+            connection.close()
             assert not any(m.at.startswith("/proc/sysrq") and m.type == "devpts" for m in mountinfo(text).values())
             assert not any("core_pattern" in m.at and m.type == "devpts" for m in mountinfo(text).values())
             bundle.hull("delete", "--force", "c1")
