@@ -2,6 +2,7 @@
 /* hull checkpoint. */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "hull/checkpoint.h"
@@ -55,20 +56,26 @@ int criu_words_read(const struct hull *h, const struct criu_words *w, struct cri
 	return criu_cgroups_parse(w->cgroups_mode, &ret->cgroups, e);
 }
 
-/* Freezing all processes at once is quicker and surer than stopping one after the other. */
+/* Freezing all processes at once is quicker and surer than stopping one after the other. Where hull pauses a container,
+ * criu has to freeze it as well: it cannot stop what another freezer holds. */
 static char *freezer_of(const struct cgroup_host *host, const struct cgroup *cgroup)
 {
-	bool only_v2 = cgroup_host_mode(host) == CGROUP_V2;
 	const char *mount_point, *option;
+	char *v1 = NULL;
 
 	for (size_t i = 0; cgroup_host_hierarchy(host, i, &mount_point, &option); i++) {
 		cleanup_strv struct strv names = STRV_INIT;
+		cleanup_free char *path = str_fmt("%s%s", mount_point, cgroup_path(cgroup));
 
 		strv_split(&names, option, ",");
-		if (only_v2 ? !names.n : strv_has(&names, "freezer"))
-			return str_fmt("%s%s", mount_point, cgroup_path(cgroup));
+		if (!names.n && access(path, F_OK) == 0) {
+			free(v1);
+			return take_ptr(path);
+		}
+		if (!v1 && strv_has(&names, "freezer"))
+			v1 = take_ptr(path);
 	}
-	return NULL;
+	return v1;
 }
 
 static int read_options(const struct hull *h, const struct checkpoint_opts *o, struct criu_dump *d,
@@ -125,6 +132,8 @@ static int run(struct hull *h, void *fields, char **args, struct error *e)
 	struct criu_dump d = CRIU_DUMP_INIT;
 	int r = read_options(h, o, &d, e);
 
+	if (r >= 0)
+		r = criu_check_privileges(e);
 	if (r >= 0)
 		r = container_load(h, args[0], &c, e);
 	if (r >= 0)

@@ -109,6 +109,8 @@ static int run(struct hull *h, void *fields, char **args, struct error *e)
 	if (r >= 0)
 		r = criu_words_read(h, &o->common, &common, e);
 	if (r >= 0)
+		r = criu_check_privileges(e);
+	if (r >= 0)
 		r = creation_load_bundle(&c, o->bundle, e);
 	if (r >= 0)
 		r = creation_prepare_terminal(&c, o->detach, o->console_socket, e);

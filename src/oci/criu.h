@@ -44,6 +44,8 @@ struct criu_common {
 	bool tcp_established, ext_unix_sk, shell_job, file_locks, auto_dedup, lazy_pages;
 };
 
+/* The first of what criu_probe() looks at, for callers that touch something before. Fails: DENIED. */
+int criu_check_privileges(struct error *e) MUST_USE;
 /* Look for what is missing before anything is made: privileges, the program and who may write it, its version,
  * whether it can work on this kernel, and with wants_tracking or lazy_pages whether these can be had.
  * ret_version is 31701 for criu 3.17.1; ret_path is the caller's to free.

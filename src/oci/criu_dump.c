@@ -78,14 +78,15 @@ static void look_at_devices(struct dump *x)
 	}
 }
 
-/* A bind mount, a tree that was given, or what stands in for a file system that the kernel would not give out. */
-static bool is_from_outside(const struct plan_mount *pm, const struct criu_mount *m)
+/* Or what stands in for a file system that the kernel would not give out. */
+static enum criu_origin origin_of(const struct oci_plan *plan, const struct plan_mount *pm,
+				  const struct criu_mount *m)
 {
 	struct stat sb;
 
-	if (pm->kind == PLAN_BIND || pm->kind == PLAN_TREE)
-		return true;
-	return pm->fallback && stat(pm->fallback, &sb) == 0 && sb.st_dev == m->dev;
+	if (pm->fallback && stat(pm->fallback, &sb) == 0 && sb.st_dev == m->dev)
+		return CRIU_OUTSIDE;
+	return criu_origin_of(plan, pm);
 }
 
 static int plan_mounts(struct dump *x, struct error *e)
@@ -109,14 +110,17 @@ static int plan_mounts(struct dump *x, struct error *e)
 		const struct plan_mount *pm = &plan.mounts[i];
 		struct error ignored = ERROR_INIT;
 		const struct criu_mount *m;
+		enum criu_origin origin;
 		cleanup_close int fd = -1;
 
 		/* What a process in there has unmounted is no more, and that is no error. */
 		if (path_open_in_root(x->root_fd, pm->destination, O_PATH, 0, &fd, &ignored) < 0)
 			continue;
 		m = criu_mounts_find(&x->mounts, mount_of(fd, true));
-		if (m && is_from_outside(pm, m))
-			named[count++] = (struct criu_named){ m->id, pm->destination };
+		origin = m ? origin_of(&plan, pm, m) : CRIU_INSIDE;
+		if (origin != CRIU_INSIDE)
+			named[count++] =
+				(struct criu_named){ m->id, pm->destination, origin == CRIU_OUTSIDE_ALONE };
 	}
 	criu_plan_dump(&x->mounts, named, count, &x->external);
 	return 0;
@@ -171,7 +175,10 @@ static void plan_file(struct dump *x, int fd, const char *now)
 		cleanup_free char *key =
 			str_fmt("file[%x:%llx]", (unsigned int)mount_id, (unsigned long long)sb.st_ino);
 
-		strv_add(&x->stdio, key);
+		if (S_ISCHR(sb.st_mode) && sb.st_rdev == makedev(1, 3))
+			strv_addf(&x->stdio, "null%s", key + strlen("file"));
+		else
+			strv_add(&x->stdio, key);
 		if (!strv_has(&x->objects, key))
 			strv_add(&x->objects, key);
 		return;

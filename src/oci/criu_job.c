@@ -116,6 +116,13 @@ void criu_job_mounts(Hull__Criu__Options *o, const struct criu_pairs *pairs, str
 	}
 }
 
+enum criu_origin criu_origin_of(const struct oci_plan *plan, const struct plan_mount *pm)
+{
+	if (pm->kind == PLAN_BIND || pm->kind == PLAN_TREE)
+		return CRIU_OUTSIDE;
+	return pm->kind == PLAN_DEV && plan->in_user_ns ? CRIU_OUTSIDE_ALONE : CRIU_INSIDE;
+}
+
 const char *criu_ns_key(enum oci_ns ns)
 {
 	return ns == OCI_NS_NETWORK ? "extRootNetNS" : ns == OCI_NS_PID ? "extRootPidNS" : NULL;

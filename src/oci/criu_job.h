@@ -11,6 +11,7 @@
 #include "criu.pb-c.h"
 #include "oci/criu.h"
 #include "oci/criu_plan.h"
+#include "oci/plan.h"
 #include "oci/spec.h"
 
 struct criu_job {
@@ -30,6 +31,11 @@ int criu_job_open(const struct criu_common *c, const char *log_name, bool makes_
 /* criu's options of both. Everything lives in the arena. */
 Hull__Criu__Options *criu_job_options(const struct criu_common *c, const struct criu_job *j, struct arena *a);
 void criu_job_mounts(Hull__Criu__Options *o, const struct criu_pairs *pairs, struct arena *a);
+
+/* Whether criu is given this mount at restore, instead of making it. With CRIU_OUTSIDE all that lies below it comes with
+ * it. In a user namespace /dev does, alone: nobody can make device nodes there, so it is made anew by the caller. */
+enum criu_origin { CRIU_INSIDE, CRIU_OUTSIDE, CRIU_OUTSIDE_ALONE };
+enum criu_origin criu_origin_of(const struct oci_plan *plan, const struct plan_mount *pm);
 
 /* The key of a joined namespace that criu takes from outside (net, pid), in runc's words; NULL for another. */
 const char *criu_ns_key(enum oci_ns ns);

@@ -133,6 +133,14 @@ static const char *below(const char *path, const char *dir)
 	return strncmp(path, dir, n) == 0 && path[n] == '/' ? path + n : NULL;
 }
 
+static bool is_alone(int id, const struct criu_named *named, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (named[i].mount_id == id)
+			return named[i].is_alone;
+	return false;
+}
+
 void criu_plan_dump(const struct criu_mounts *m, const struct criu_named *named, size_t count,
 		    struct criu_pairs *ret)
 {
@@ -150,7 +158,9 @@ void criu_plan_dump(const struct criu_mounts *m, const struct criu_named *named,
 		for (size_t i = 0; i < m->n; i++) {
 			const struct criu_mount *up = criu_mounts_find(m, m->v[i].parent);
 			const char *up_name = up ? criu_pairs_get(ret, up->point) : NULL;
-			const char *rest = up_name ? below(m->v[i].point, up->point) : NULL;
+			const char *rest = up_name && !is_alone(up->id, named, count)
+						   ? below(m->v[i].point, up->point)
+						   : NULL;
 
 			if (rest && !criu_pairs_get(ret, m->v[i].point)) {
 				cleanup_free char *name = str_fmt("%s%s", up_name, rest);
@@ -162,11 +172,9 @@ void criu_plan_dump(const struct criu_mounts *m, const struct criu_named *named,
 	}
 }
 
-void criu_plan_staged(const struct criu_mounts *m, const char *staged, const char *name,
-		      struct criu_pairs *ret)
+void criu_plan_below(const struct criu_mounts *m, const char *staged, const char *name,
+		     struct criu_pairs *ret)
 {
-	if (!criu_pairs_get(ret, name))
-		criu_pairs_add(ret, name, staged);
 	for (size_t i = 0; i < m->n; i++) {
 		const char *rest = below(m->v[i].point, staged);
 		cleanup_free char *key = rest ? str_fmt("%s%s", name, rest) : NULL;
@@ -193,14 +201,14 @@ static bool all(const char *s, size_t n, int (*is)(int))
 	return n > 0 && n <= 20;
 }
 
-/* "pipe:[DECIMAL]", "file[HEX:HEX]" */
+/* "pipe:[DECIMAL]", "file[HEX:HEX]", "null[HEX:HEX]" */
 static bool is_key(const char *s)
 {
 	size_t n = strlen(s), colon;
 
 	if (str_starts(s, "pipe:[") && s[n - 1] == ']')
 		return all(s + 6, n - 7, isdigit);
-	if (!str_starts(s, "file[") || s[n - 1] != ']')
+	if ((!str_starts(s, "file[") && !str_starts(s, "null[")) || s[n - 1] != ']')
 		return false;
 	colon = strcspn(s, ":");
 	return colon < n - 1 && all(s + 5, colon - 5, isxdigit) &&
@@ -227,8 +235,10 @@ int criu_descriptors_read(const char *text, size_t len, struct criu_descriptors 
 		r = json_as_str(json_object_array_get_idx(doc, i), "descriptor", &s, e);
 		if (r < 0)
 			return r;
-		if (is_key(s))
-			d.key[i] = str_dup(s);
+		if (!is_key(s))
+			continue;
+		d.is_null[i] = str_starts(s, "null");
+		d.key[i] = d.is_null[i] ? str_fmt("file%s", s + strlen("null")) : str_dup(s);
 	}
 	*ret = d;
 	d = CRIU_DESCRIPTORS_INIT;

@@ -52,22 +52,25 @@ const char *criu_pairs_get(const struct criu_pairs *p, const char *key); /* NULL
 struct criu_named {
 	int mount_id;
 	const char *name;
+	bool is_alone; /* what is below it is another matter */
 };
 /* For a dump: the mount points of all mounts that criu must not make itself, with their names. What is below one is
- * one too, under its name. */
+ * one too, under its name, unless that is alone. */
 void criu_plan_dump(const struct criu_mounts *m, const struct criu_named *named, size_t count,
 		    struct criu_pairs *ret);
-/* For a restore: add the mounts of `m` at and below the path `staged`, which is where `name` waits. */
-void criu_plan_staged(const struct criu_mounts *m, const char *staged, const char *name,
-		      struct criu_pairs *ret);
+/* For a restore: add the mounts of `m` below the path `staged`, which is where `name` waits, if they have no name yet. */
+void criu_plan_below(const struct criu_mounts *m, const char *staged, const char *name,
+		     struct criu_pairs *ret);
 
 /* ---- descriptors.json --------------------------------------------------------------------------------- */
 
 #define CRIU_DESCRIPTORS "descriptors.json"
 #define CRIU_DESCRIPTORS_MAX_BYTES 16384
-/* fds 0, 1, 2: "pipe:[4026]" and "file[1c:3ab]" are given back at restore; anything else is for people. */
+/* fds 0, 1, 2: for "pipe:[4026]" and "file[1c:3ab]" the caller's is given at restore, for "null[1c:3]" the null device, as
+ * it was; anything else is for people. */
 struct criu_descriptors {
-	char *key[3]; /* NULL: not to be given back */
+	char *key[3]; /* as criu has it; NULL: nothing is given */
+	bool is_null[3];
 };
 #define CRIU_DESCRIPTORS_INIT ((struct criu_descriptors){ 0 })
 void criu_descriptors_done(struct criu_descriptors *d);

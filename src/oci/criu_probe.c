@@ -36,7 +36,7 @@ int criu_cgroups_parse(const char *text, enum criu_cgroups *ret, struct error *e
 				 text);
 }
 
-static int check_privileges(struct error *e)
+int criu_check_privileges(struct error *e)
 {
 	if (geteuid() != 0)
 		return err_new(e, ERR_DENIED,
@@ -159,7 +159,7 @@ int criu_probe(const struct criu_common *c, bool wants_tracking, char **ret_path
 	const Hull__Criu__Features *features = NULL;
 	cleanup_arena struct arena a = ARENA_INIT;
 	cleanup_free char *path = NULL;
-	int version = 0, r = check_privileges(e);
+	int version = 0, r = criu_check_privileges(e);
 
 	if (r >= 0)
 		r = criu_find(c->program, &path, e);

@@ -58,7 +58,7 @@ struct restore {
 	struct cgroup *cgroup;
 	char *cgroup_path;
 	struct mount_set mounts;
-	int root_tree, null_fd, work_tree, work_dfd, stdio[3], ns_fd[OCI_NS_COUNT];
+	int root_tree, null_fd, work_tree, images_tree, parent_tree, dfds[2], stdio[3], ns_fd[OCI_NS_COUNT];
 	struct criu_stage stage;
 	struct criu_worker worker;
 	struct criu_pairs names;
@@ -84,8 +84,13 @@ static void restore_done(struct restore *x)
 		close(x->null_fd);
 	if (x->work_tree >= 0)
 		close(x->work_tree);
-	if (x->work_dfd >= 0)
-		close(x->work_dfd);
+	if (x->images_tree >= 0)
+		close(x->images_tree);
+	if (x->parent_tree >= 0)
+		close(x->parent_tree);
+	for (size_t i = 0; i < 2; i++)
+		if (x->dfds[i] >= 0)
+			close(x->dfds[i]);
 	for (size_t i = 0; i < OCI_NS_COUNT; i++)
 		if (x->ns_fd[i] >= 0)
 			close(x->ns_fd[i]);
@@ -199,6 +204,20 @@ static int open_cgroup2(struct restore *x, struct error *e)
 	return 0;
 }
 
+static int open_images(struct restore *x, struct error *e)
+{
+	struct error none = ERROR_INIT;
+	int r;
+
+	if (!x->plan.in_user_ns)
+		return 0;
+	r = mount_clone(x->job.images_dfd, "", false, true, &x->images_tree, e);
+	if (r >= 0 && mount_clone(x->job.images_dfd, "parent", false, false, &x->parent_tree, &none) < 0 &&
+	    none.sys != ENOENT)
+		log_debug("the checkpoint's parent: %s", err_msg(&none));
+	return r;
+}
+
 static int open_trees(struct restore *x, struct error *e)
 {
 	struct oci_rootfs own = OCI_ROOTFS_INIT, use;
@@ -223,7 +242,9 @@ static int open_trees(struct restore *x, struct error *e)
 		r = mounts_open(&env, &x->mounts, e);
 	if (r >= 0)
 		r = open_cgroup2(x, e);
-	return r < 0 ? r : mount_clone(x->job.work_dfd, "", false, true, &x->work_tree, e);
+	if (r >= 0)
+		r = mount_clone(x->job.work_dfd, "", false, true, &x->work_tree, e);
+	return r < 0 ? r : open_images(x, e);
 }
 
 static int find_bundle(struct restore *x, struct error *e)
@@ -240,6 +261,12 @@ static int find_bundle(struct restore *x, struct error *e)
 	return 0;
 }
 
+static int open_null(struct restore *x, struct error *e)
+{
+	x->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	return x->null_fd < 0 ? err_sys(e, "open /dev/null") : 0;
+}
+
 static int start_worker(struct restore *x, const char *program, struct error *e)
 {
 	struct criu_stage *s = &x->stage;
@@ -252,12 +279,14 @@ static int start_worker(struct restore *x, const char *program, struct error *e)
 	s->cgroup = x->cgroup;
 	s->keeps_session = x->r->common.shell_job;
 	for (size_t i = 0; i < 3; i++)
-		s->fds[s->fd_count++] = x->stdio[i];
+		s->fds[s->fd_count++] = x->descriptors.is_null[i] ? x->null_fd : x->stdio[i];
 	for (enum oci_ns ns = 0; ns < OCI_NS_COUNT; ns++)
 		if (x->ns_fd[ns] >= 0 && criu_ns_key(ns))
 			s->fds[s->fd_count++] = x->ns_fd[ns];
 	s->work_tree = x->work_tree;
-	return criu_stage_start(s, &x->worker, &x->work_dfd, e);
+	s->images_tree = x->images_tree;
+	s->parent_tree = x->parent_tree;
+	return criu_stage_start(s, &x->worker, x->dfds, e);
 }
 
 static int find_names(struct restore *x, int proc_dfd, struct error *e)
@@ -358,7 +387,9 @@ static int fill(struct restore *x, Hull__Criu__Options *o, struct error *e)
 		return r;
 	criu_job_mounts(o, &x->names, &x->arena);
 	add_files(x, o);
-	o->work_dir_fd = x->work_dfd;
+	o->work_dir_fd = x->dfds[0];
+	if (x->dfds[1] >= 0)
+		o->images_dir_fd = x->dfds[1];
 	o->root = arena_str(&x->arena, CRIU_STAGE_ROOT);
 	o->has_rst_sibling = true;
 	o->rst_sibling = true;
@@ -514,6 +545,8 @@ static int restore(struct restore *x, struct error *e)
 	for (size_t i = 0; i < ARRAY_LEN(steps) && r >= 0; i++)
 		r = steps[i](x, e);
 	if (r >= 0)
+		r = open_null(x, e);
+	if (r >= 0)
 		r = setup_stdio(x->o->stdio, &x->o->spec->process, x->uids, &x->null_fd, x->stdio, e);
 	if (r >= 0)
 		r = start_worker(x, program, e);
@@ -532,7 +565,9 @@ int criu_restore(const struct criu_restore *r, struct oci_init *ret, struct erro
 		.root_tree = -1,
 		.null_fd = -1,
 		.work_tree = -1,
-		.work_dfd = -1,
+		.images_tree = -1,
+		.parent_tree = -1,
+		.dfds = { -1, -1 },
 		.ns_fd = { [0 ... OCI_NS_COUNT - 1] = -1 },
 		.worker = CRIU_WORKER_INIT,
 		.init = OCI_INIT_INIT,

@@ -7,6 +7,7 @@
  * then let go. What lies below a file system of the container's own is in the images and not made. */
 #include "oci/criu_stage.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -22,13 +23,13 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/str.h"
+#include "oci/criu_job.h"
 #include "oci/spawn.h"
 #include "oci/sync.h"
 #include "sys/mountapi.h"
 
 #define STAGE "/tmp"
 #define PREPARED "prepared"
-#define WORK "work"
 
 struct staging {
 	const struct criu_stage *s;
@@ -36,15 +37,15 @@ struct staging {
 	int peer, sync[2];
 	int cgroup_fds[CGROUP_HIER_MAX];
 	size_t cgroup_fd_count;
-	int dfd; /* of the tmpfs */
-	int work_dfd;
+	int dfd;     /* of the tmpfs */
+	int dfds[2]; /* as criu has them: work, images */
 };
 
 /* ---- in the new process ------------------------------------------------------------------------------- */
 
 static int make_stage(struct staging *t, struct error *e)
 {
-	const struct mount_param params[] = { MOUNT_PARAM("mode", "0700") };
+	const struct mount_param params[] = { MOUNT_PARAM("mode", "0755") };
 	cleanup_close int tmp = -1;
 	int r;
 
@@ -94,11 +95,6 @@ static int put_numbered(const struct staging *t, char letter, size_t i, int tree
 	return r < 0 ? err_ctx(e, "place what is mounted in the container") : 0;
 }
 
-static bool is_from_outside(const struct plan_mount *pm)
-{
-	return pm->kind == PLAN_BIND || pm->kind == PLAN_TREE;
-}
-
 static int put_mounts(const struct staging *t, struct error *e)
 {
 	const struct mount_set *m = t->s->mounts;
@@ -108,7 +104,10 @@ static int put_mounts(const struct staging *t, struct error *e)
 		const struct mount_state *st = &m->state[i];
 
 		r = put_numbered(t, 'm', i,
-				 is_from_outside(&t->s->plan->mounts[i]) ? st->tree_fd : st->fallback_fd, e);
+				 criu_origin_of(t->s->plan, &t->s->plan->mounts[i]) != CRIU_INSIDE
+					 ? st->tree_fd
+					 : st->fallback_fd,
+				 e);
 	}
 	for (size_t i = 0; i < m->cgroup_count && r >= 0; i++)
 		r = put_numbered(t, 'c', i, m->cgroups[i].tree_fd, e);
@@ -119,15 +118,63 @@ static int put_mounts(const struct staging *t, struct error *e)
 	return r;
 }
 
-/* Where criu works it mounts, so the directory has to lie in its own mount namespace. */
-static int put_work(struct staging *t, struct error *e)
+/* Where criu works it mounts, so the directory has to lie in its own mount namespace: it is told by our caller, by an
+ * fd that we open. */
+static int give_dir(struct staging *t, const char *name, struct error *e)
 {
-	int r = put(t, WORK, t->s->work_tree, false, e);
+	cleanup_close int dfd = openat(t->dfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (dfd < 0)
+		return err_sys(e, "open " STAGE "/%s", name);
+	sync_report(t->sync[1], REPORT_READY, dfd);
+	return 0;
+}
+
+static int put_image(struct staging *t, int source, const char *name, struct error *e)
+{
+	cleanup_free char *place = str_fmt("images/%s", name);
+	cleanup_close int tree = -1;
+	struct stat sb;
+	int r;
+
+	if (fstatat(source, name, &sb, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(sb.st_mode))
+		return 0;
+	r = mount_clone(source, name, false, true, &tree, e);
+	return r < 0 ? r : put(t, place, tree, false, e);
+}
+
+/* criu opens some images as itself and others as the root of the container's user namespace, who can read the files but
+ * may not enter their directory. So each is bound into a directory that all may enter and nobody else sees. */
+static int put_images(struct staging *t, struct error *e)
+{
+	cleanup_close int source = -1;
+	struct dirent *d;
+	DIR *dir;
+	int r = put(t, "source", t->s->images_tree, false, e);
 
 	if (r < 0)
-		return err_ctx(e, "place criu's work directory");
-	t->work_dfd = openat(t->dfd, WORK, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return t->work_dfd < 0 ? err_sys(e, "open " STAGE "/" WORK) : 0;
+		return r;
+	source = openat(t->dfd, "source", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	dir = source < 0 || mkdirat(t->dfd, "images", 0755) < 0 ? NULL : fdopendir(dup(source));
+	if (!dir)
+		return err_sys(e, "read the images");
+	while (r >= 0 && (d = readdir(dir)))
+		r = put_image(t, source, d->d_name, e);
+	closedir(dir);
+	if (r >= 0 && t->s->parent_tree >= 0)
+		r = put(t, "images/parent", t->s->parent_tree, false, e);
+	return r < 0 ? r : give_dir(t, "images", e);
+}
+
+static int put_dirs(struct staging *t, struct error *e)
+{
+	int r = put(t, "work", t->s->work_tree, false, e);
+
+	if (r >= 0)
+		r = give_dir(t, "work", e);
+	if (r >= 0 && t->s->images_tree >= 0)
+		r = put_images(t, e);
+	return r < 0 ? err_ctx(e, "place criu's directories") : 0;
 }
 
 static bool is_below(const char *path, const char *dir)
@@ -140,7 +187,8 @@ static bool is_below(const char *path, const char *dir)
 static bool is_in_images(const struct oci_plan *plan, size_t i)
 {
 	for (size_t j = 0; j < i; j++)
-		if (!is_from_outside(&plan->mounts[j]) && plan->mounts[j].kind != PLAN_REMOUNT &&
+		if (criu_origin_of(plan, &plan->mounts[j]) == CRIU_INSIDE &&
+		    plan->mounts[j].kind != PLAN_REMOUNT &&
 		    is_below(plan->mounts[i].destination, plan->mounts[j].destination))
 			return true;
 	return false;
@@ -156,12 +204,22 @@ static int prepare_one(const struct staging *t, size_t i, int root, struct error
 	if (pm->kind == PLAN_REMOUNT || is_in_images(t->s->plan, i))
 		return 0;
 	r = mount_target(root, pm->destination, st->is_dir, &target, e);
-	if (r >= 0 && is_from_outside(pm)) {
+	if (r >= 0 && criu_origin_of(t->s->plan, pm) != CRIU_INSIDE) {
 		r = mount_clone(st->tree_fd, "", true, true, &copy, e);
 		if (r >= 0)
 			r = mount_attach(copy, target, e);
 	}
 	return r < 0 ? err_ctx(e, "mount point \"%s\"", pm->destination) : 0;
+}
+
+/* A terminal lies on /dev/console, also in a /dev that is made anew. */
+static int prepare_console(const struct staging *t, int root, struct error *e)
+{
+	cleanup_close int target = -1;
+
+	if (!t->s->create->spec->process.terminal || !t->s->plan->makes_dev || !t->s->plan->in_user_ns)
+		return 0;
+	return mount_target(root, "/dev/console", false, &target, e);
 }
 
 static int prepare_mount_points(const struct staging *t, struct error *e)
@@ -176,6 +234,8 @@ static int prepare_mount_points(const struct staging *t, struct error *e)
 		return err_sys(e, "open " STAGE "/" PREPARED);
 	for (size_t i = 0; i < t->s->plan->mount_count && r >= 0; i++)
 		r = prepare_one(t, i, root, e);
+	if (r >= 0)
+		r = prepare_console(t, root, e);
 	if (umount2(STAGE "/" PREPARED, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 && r >= 0)
 		return err_sys(e, "unmount " STAGE "/" PREPARED);
 	return r;
@@ -190,7 +250,7 @@ static int set_stage(struct staging *t, struct error *e)
 	if (r >= 0)
 		r = put_mounts(t, e);
 	if (r >= 0)
-		r = put_work(t, e);
+		r = put_dirs(t, e);
 	return r < 0 ? r : prepare_mount_points(t, e);
 }
 
@@ -233,8 +293,6 @@ static int become_criu(struct staging *t, struct error *e)
 		return err_sys(e, "enter the container's cgroup");
 	r = set_stage(t, e);
 	if (r >= 0)
-		sync_report(t->sync[1], REPORT_READY, t->work_dfd);
-	if (r >= 0)
 		r = set_fds(t, &program, e);
 	if (r < 0)
 		return r;
@@ -263,7 +321,7 @@ static int stage_main(void *arg)
 /* ---- in the caller ------------------------------------------------------------------------------------ */
 
 /* The end of the connection behind REPORT_EXEC is the close-on-exec. */
-static int wait_for_exec(int sock, int *work_dfd, struct error *e)
+static int wait_for_exec(int sock, int dfds[2], struct error *e)
 {
 	bool is_executing = false;
 
@@ -274,8 +332,8 @@ static int wait_for_exec(int sock, int *work_dfd, struct error *e)
 
 		if (r < 0)
 			return r;
-		if (kind == REPORT_READY && *work_dfd < 0)
-			*work_dfd = take_fd(fd);
+		if (kind == REPORT_READY && dfds[1] < 0)
+			dfds[dfds[0] >= 0] = take_fd(fd);
 		if (kind == REPORT_EXEC)
 			is_executing = true;
 		else if (kind == REPORT_END)
@@ -294,8 +352,9 @@ static void staging_done(struct staging *t)
 			close(t->sync[i]);
 	if (t->peer >= 0)
 		close(t->peer);
-	if (t->work_dfd >= 0)
-		close(t->work_dfd);
+	for (size_t i = 0; i < 2; i++)
+		if (t->dfds[i] >= 0)
+			close(t->dfds[i]);
 	criu_worker_done(&t->worker);
 }
 DEFINE_CLEANUP_VALUE(struct staging, staging_done)
@@ -315,12 +374,15 @@ static int make_channels(struct staging *t, struct error *e)
 	return 0;
 }
 
-int criu_stage_start(const struct criu_stage *s, struct criu_worker *ret, int *ret_work_dfd, struct error *e)
+int criu_stage_start(const struct criu_stage *s, struct criu_worker *ret, int ret_dfds[2], struct error *e)
 {
 	CLEANUP(staging_done)
-	struct staging t = {
-		.s = s, .worker = CRIU_WORKER_INIT, .peer = -1, .sync = { -1, -1 }, .dfd = -1, .work_dfd = -1
-	};
+	struct staging t = { .s = s,
+			     .worker = CRIU_WORKER_INIT,
+			     .peer = -1,
+			     .sync = { -1, -1 },
+			     .dfd = -1,
+			     .dfds = { -1, -1 } };
 	struct spawn spawn = SPAWN_INIT;
 	int r = make_channels(&t, e);
 
@@ -342,11 +404,12 @@ int criu_stage_start(const struct criu_stage *s, struct criu_worker *ret, int *r
 	t.worker.is_child = !s->create->clone_parent;
 	close(take_fd(t.sync[1]));
 	close(take_fd(t.peer));
-	r = wait_for_exec(t.sync[0], &t.work_dfd, e);
+	r = wait_for_exec(t.sync[0], t.dfds, e);
 	if (r < 0)
 		return err_ctx(e, "prepare the restore");
 	*ret = t.worker;
-	*ret_work_dfd = take_fd(t.work_dfd);
+	for (size_t i = 0; i < 2; i++)
+		ret_dfds[i] = take_fd(t.dfds[i]);
 	t.worker = CRIU_WORKER_INIT;
 	return 0;
 }
@@ -378,16 +441,31 @@ static void name_cgroups(const struct criu_stage *s, const struct plan_mount *pm
 	}
 }
 
+static bool is_staged(const struct criu_stage *s, size_t i)
+{
+	return criu_origin_of(s->plan, &s->plan->mounts[i]) != CRIU_INSIDE ||
+	       s->mounts->state[i].fallback_fd >= 0;
+}
+
 void criu_stage_names(const struct criu_stage *s, const struct criu_mounts *m, struct criu_pairs *ret)
 {
-	for (size_t i = 0; i < s->plan->mount_count; i++) {
+	/* What the spec names comes before what merely lies below something; of two at one place, the upper one. */
+	for (size_t i = s->plan->mount_count; i-- > 0;) {
 		const struct plan_mount *pm = &s->plan->mounts[i];
-		cleanup_free char *staged = str_fmt(STAGE "/m%zu", i);
 
 		if (pm->kind == PLAN_CGROUP)
 			name_cgroups(s, pm, ret);
-		if (pm->kind == PLAN_BIND || pm->kind == PLAN_TREE || s->mounts->state[i].fallback_fd >= 0)
-			criu_plan_staged(m, staged, pm->destination, ret);
+		if (is_staged(s, i) && !criu_pairs_get(ret, pm->destination)) {
+			cleanup_free char *staged = str_fmt(STAGE "/m%zu", i);
+
+			criu_pairs_add(ret, pm->destination, staged);
+		}
+	}
+	for (size_t i = 0; i < s->plan->mount_count; i++) {
+		cleanup_free char *staged = str_fmt(STAGE "/m%zu", i);
+
+		if (is_staged(s, i))
+			criu_plan_below(m, staged, s->plan->mounts[i].destination, ret);
 	}
 	if (s->mounts->null_tree >= 0)
 		criu_pairs_add(ret, CRIU_NULL_NAME, STAGE "/null");

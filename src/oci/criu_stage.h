@@ -7,6 +7,7 @@
  *	d0, d1, ...	device nodes to be bound
  *	null		the null device
  *	work		criu's work directory, where it mounts the cgroup hierarchies for a moment
+ *	images		for a user namespace: the images, each bound by itself
  *
  * No path of the host's is mounted on, criu's own temporary directories lie there too, and all of it goes with the
  * last process in that namespace, whatever that dies of. */
@@ -30,14 +31,17 @@ struct criu_stage {
 	struct mount_set *mounts;    /* opened, nothing of it attached */
 	int root_tree;		     /* detached */
 	int work_tree;		     /* criu's work directory; detached */
+	int images_tree;	     /* detached; -1: criu reads them where they are */
+	int parent_tree;	     /* the "parent" in there; -1 */
 	struct cgroup *cgroup;	     /* entered by criu; NULL */
 	bool keeps_session;	     /* criu stays in ours, with our stdio: for shell jobs */
 	int fds[CRIU_STAGE_FDS_MAX]; /* passed to criu as CRIU_STAGE_FDS and on; borrowed */
 	size_t fd_count;
 };
 
-/* Start a worker on that stage; when this returns 0 it waits for its request. *ret_work_dfd is its work directory. */
-int criu_stage_start(const struct criu_stage *s, struct criu_worker *ret, int *ret_work_dfd,
+/* Start a worker on that stage; when this returns 0 it waits for its request. ret_dfds are its work directory and its
+ * images (-1 without images_tree) as it sees them. */
+int criu_stage_start(const struct criu_stage *s, struct criu_worker *ret, int ret_dfds[2],
 		     struct error *e) MUST_USE;
 
 /* By which names criu is to find what lies there. m are the worker's mounts. */
