@@ -130,14 +130,14 @@ def eventually(what, timeout=20):
     return False
 
 
-COUNTER = 'i=0; while :; do i=$((i+1)); echo $i >/count; sleep 0.05; done'
+COUNTER = 'i=0; while :; do i=$((i+1)); echo $i >>/count; sleep 0.05; done'
 
 
 def count(cr):
     for _ in range(100):
         text = (cr.b.rootfs / "count").read_text() if (cr.b.rootfs / "count").exists() else ""
-        if text.strip():
-            return int(text)
+        if text.endswith("\n"):
+            return int(text.split()[-1])
         time.sleep(0.02)
     raise AssertionError("the container does not count")
 
@@ -937,7 +937,10 @@ def test_lazy_pages_and_the_status_fd(cr):
                 [CRIU, "lazy-pages", "--page-server", "--address", "127.0.0.1", "--port", str(port), "-vv",
                  "-D", cr.images, "-W", work], stdin=subprocess.DEVNULL, stdout=err, stderr=err)
         assert eventually((work / "lazy-pages.socket").exists)
-        cr.restore("c2", "--lazy-pages", "--work-path", work)
+        done = cr.restore("c2", "--lazy-pages", "--work-path", work, check=False)
+        if "page-pipe: tee" in (cr.b.path / "lazy.err").read_text():
+            pytest.skip("no CAP_SYS_RESOURCE: criu's pipes cannot be made large enough")
+        assert done.returncode == 0, done.stderr + (cr.b.path / "lazy.err").read_text()
         cr.tell("go")
         assert cr.said("same") == digest
         assert daemon.wait(60) == 0
