@@ -43,13 +43,13 @@ class Place:
             d.mkdir(mode=0o700)
             os.chown(d, UID, GID)
         over = self.dir / "etc"
-        over.mkdir()
+        (over / "docker").mkdir(parents=True)
         for name, text in etc.items():
             machine = pathlib.Path("/etc") / name
             (over / name).write_text((machine.read_text() if machine.exists() else "") + text)
         script = f"""
 mount -t overlay -o lowerdir={over}:/etc overlay /etc
-for d in /run /dev/shm /var/lib/cni /var/tmp; do mkdir -p $d; mount -t tmpfs tmpfs $d; done
+for d in /run /dev/shm /var/lib/cni /var/tmp /etc/docker; do mkdir -p $d; mount -t tmpfs tmpfs $d; done
 mkdir -p /run/lock /run/netns
 ip link set lo up
 exec {sys.executable} -c '{KEEPER}'
