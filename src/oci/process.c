@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "oci/init.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -160,13 +161,21 @@ static int look_at_program(const char *path)
 	return sb.st_mode & 0111 ? 0 : EACCES;
 }
 
+/* The reason begins with a small letter as in Go's texts: docker looks for "no such file or directory" and "permission
+ * denied" in them, for its exit statuses 127 and 126. */
 static int program_error(const char *name, int sys, struct error *e)
 {
-	if (sys == EACCES || sys == EPERM)
-		return err_sysk(e, ERR_DENIED, sys, "exec: \"%s\"", name);
-	if (sys == ENOENT || sys == ENOTDIR)
-		return err_sysk(e, ERR_NOT_FOUND, sys, "exec: \"%s\"", name);
-	return err_sysk(e, ERR_SYS, sys, "exec: \"%s\"", name);
+	enum err_kind kind = sys == EACCES || sys == EPERM     ? ERR_DENIED
+			     : sys == ENOENT || sys == ENOTDIR ? ERR_NOT_FOUND
+							       : ERR_SYS;
+	char why[128];
+
+	snprintf(why, sizeof(why), "%s", strerror(sys));
+	why[0] = (char)tolower((unsigned char)why[0]);
+	err_new(e, kind, "exec: \"%s\": %s", name, why);
+	if (e)
+		e->sys = sys;
+	return -(int)kind;
 }
 
 static int find_path(const struct oci_process *p, const char **ret_path, struct error *e)

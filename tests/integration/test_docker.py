@@ -122,7 +122,7 @@ def test_an_init_reaps_and_forwards(docker, name):
     while "up" not in docker("logs", name):
         assert time.monotonic() < deadline
     assert "docker-init" in docker("exec", name, "ps", "-o", "pid,args").splitlines()[1]
-    while "sleep 0.2" in docker("exec", name, "ps", "-o", "args") or "Z" in docker("exec", name, "ps", "-o", "stat"):
+    while "\nsleep 0.2" in docker("exec", name, "ps", "-o", "args") or "Z" in docker("exec", name, "ps", "-o", "stat"):
         assert time.monotonic() < deadline
     docker("stop", "-t", "10", name)
     assert docker("inspect", "-f", "{{.State.ExitCode}}", name).strip() == "3"
