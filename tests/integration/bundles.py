@@ -18,6 +18,11 @@ HULL = BUILD / "src/hull/hull"
 C1 = f"c1-{os.getpid()}"
 
 
+def has_apparmor():
+    enabled = pathlib.Path("/sys/module/apparmor/parameters/enabled")
+    return enabled.exists() and enabled.read_text().startswith("Y")
+
+
 def said(done):
     """What a command wrote to stderr, without the quoting of log lines."""
     return done.stderr.replace('\\"', '"')

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from bundles import C1, CHECKOUT, HULL, bundle, pytestmark, said  # noqa: F401 pylint: disable=unused-import
+from bundles import C1, CHECKOUT, HULL, bundle, has_apparmor, pytestmark, said  # noqa: F401 pylint: disable=unused-import
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def test_what_the_host_has(features):
         n for i, n in enumerate(names) if bounding >> i & 1]
     there = [n for n in own["run.oci.hull.host.namespaces"].split()]
     assert len(there) == len({f for f in os.listdir("/proc/self/ns") if "_for_" not in f})
-    assert own["run.oci.hull.host.apparmor"] == str(os.path.exists("/sys/kernel/security/apparmor")).lower()
+    assert own["run.oci.hull.host.apparmor"] == str(has_apparmor()).lower()
     resctrl = any(line.split(" - ")[1].startswith("resctrl ") for line in open("/proc/self/mountinfo", encoding="utf-8"))
     assert own["run.oci.hull.host.resctrl"] == str(resctrl).lower()
     assert own["io.github.seccomp.libseccomp.version"].count(".") == 2

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from bundles import C1, HULL, bundle, pytestmark, said  # noqa: F401 pylint: disable=unused-import
+from bundles import C1, HULL, bundle, has_apparmor, pytestmark, said  # noqa: F401 pylint: disable=unused-import
 
 ALL_CAPS = ["bounding", "effective", "inheritable", "permitted", "ambient"]
 
@@ -395,7 +395,17 @@ def test_exec_cpu_affinity(bundle):
 # ---- security modules ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(os.path.exists("/sys/kernel/security/apparmor"), reason="there is AppArmor")
+@pytest.mark.skipif(not has_apparmor(), reason="no AppArmor")
+def test_apparmor_profiles(bundle):
+    bundle.args("cat", "/proc/self/attr/current")
+    process(bundle, apparmorProfile="unconfined")
+    assert bundle.hull("run", C1).stdout.strip() == "unconfined"
+    process(bundle, apparmorProfile="no-such-profile")
+    done = bundle.hull("run", C1, check=False)
+    assert done.returncode == 1 and "no-such-profile" in said(done) and "AppArmor" in said(done)
+
+
+@pytest.mark.skipif(has_apparmor(), reason="there is AppArmor")
 def test_an_apparmor_profile_without_apparmor(bundle):
     process(bundle, apparmorProfile="some-profile")
     refused(bundle, 'process.apparmorProfile: "some-profile" was asked for, and AppArmor is not enabled')
