@@ -135,6 +135,27 @@ static void test_contradictions_are_refused(void **state)
 	}
 }
 
+static void test_a_joined_namespace_that_is_our_own_is_the_hosts(void **state)
+{
+	static const char namespaces[] = MOUNT_NS ",{\"type\":\"network\",\"path\":\"/n\"},"
+						  "{\"type\":\"uts\",\"path\":\"/u\"}";
+	bool is_shared[OCI_NS_COUNT] = { false };
+	struct planned p;
+
+	(void)state;
+	assert_int_equal(plan(&p, namespaces, ",\"sysctl\":{\"net.ipv4.ip_forward\":\"1\"}", ""), 0);
+	assert_int_equal(oci_plan_check_shared(&p.plan, p.spec, is_shared, &p.e), 0);
+	is_shared[OCI_NS_UTS] = true;
+	assert_int_equal(oci_plan_check_shared(&p.plan, p.spec, is_shared, &p.e), 0);
+	is_shared[OCI_NS_NETWORK] = true;
+	assert_int_equal(oci_plan_check_shared(&p.plan, p.spec, is_shared, &p.e), -ERR_DENIED);
+	done(&p);
+	parse(&p, namespaces, "", "", ",\"hostname\":\"h\"");
+	assert_int_equal(oci_plan_make(&p.o, &p.plan, &p.e), 0);
+	assert_int_equal(oci_plan_check_shared(&p.plan, p.spec, is_shared, &p.e), -ERR_INVALID);
+	done(&p);
+}
+
 static void test_the_last_word_about_read_only_counts(void **state)
 {
 	struct planned p;
@@ -312,6 +333,7 @@ int main(void)
 		cmocka_unit_test(test_ipc_waits_for_the_maps_of_a_new_user_namespace),
 		cmocka_unit_test(test_a_given_fd_is_joined_whatever_the_spec_says),
 		cmocka_unit_test(test_contradictions_are_refused),
+		cmocka_unit_test(test_a_joined_namespace_that_is_our_own_is_the_hosts),
 		cmocka_unit_test(test_the_last_word_about_read_only_counts),
 		cmocka_unit_test(test_each_mount_gets_its_maker),
 		cmocka_unit_test(test_fallbacks_only_where_the_kernel_may_refuse),
