@@ -304,7 +304,7 @@ int criu_page_server_parse(const char *text, char **ret_address, int *ret_port, 
 	if (n > 2 && address[0] == '[' && address[n - 1] == ']') {
 		address++;
 		n -= 2;
-	} else if (memchr(text, ':', n)) {
+	} else if (memchr(text, ':', n) || memchr(text, '[', n)) {
 		n = 0;
 	}
 	if (!n || str_to_u32(colon + 1, &port, NULL) < 0 || !port || port > UINT16_MAX)
