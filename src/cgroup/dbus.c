@@ -178,7 +178,7 @@ static bool get_field(struct dbus_cursor *c, struct dbus_message *m)
 
 	if (!skip(c, padding(c->at, 8)) || c->at == c->len)
 		return false;
-	code = c->data[c->at++];
+	code = (unsigned char)c->data[c->at++];
 	if (!dbus_get_sig(c, &type))
 		return false;
 	if (str_eq(type, "s") || str_eq(type, "o")) {
