@@ -234,7 +234,8 @@ def machine():
     memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
     v2 = "memory" in pathlib.Path("/sys/fs/cgroup/cgroup.controllers").read_text() \
         if pathlib.Path("/sys/fs/cgroup/cgroup.controllers").exists() else False
-    return (f"{os.cpu_count()} processors ({cpu}), {memory_gib:.0f} GiB, Linux {'.'.join(platform.release().split('.')[:2])}, "
+    kernel = ".".join(platform.release().split(".")[:2])
+    return (f"{os.cpu_count()} processors ({cpu}), {memory_gib:.0f} GiB, Linux {kernel}, "
             f"cgroup {'v2' if v2 else 'v1 or hybrid'}, load average {os.getloadavg()[0]:.1f} before and "
             "{load:.1f} after")
 
