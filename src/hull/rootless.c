@@ -41,8 +41,9 @@ int hull_no_cgroup(const struct hull *h, const char *id, struct error *e)
 		id);
 	if (!h->rootless.lacks_cgroups)
 		return err_hint(e, "it was created where hull could make none");
-	return err_hint(e, "an ordinary user can make one below a cgroup v2 directory that was delegated to "
-			   "it, and then "
-			   "has to create the container from inside of that: log in through systemd and use "
-			   "--systemd-cgroup, or have root give away a subtree by chown");
+	return err_hint(
+		e, "an ordinary user can make one below a cgroup v2 directory that was delegated to it, and has "
+		   "to create the container from inside of that: \"systemd-run --user --scope hull "
+		   "--systemd-cgroup create\" where it has a systemd of its own, or a subtree that root gave "
+		   "away by chown");
 }
