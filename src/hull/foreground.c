@@ -102,7 +102,7 @@ static void stop_ourselves(struct foreground *f, int sig)
 	relay_suspend(&f->relay);
 	sigemptyset(&set);
 	sigaddset(&set, sig);
-	raise(sig);
+	kill(getpid(), sig);
 	sigprocmask(SIG_UNBLOCK, &set, &old);
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	relay_resume(&f->relay);
