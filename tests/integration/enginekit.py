@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A private place for other projects' engines: mount, network and pid namespaces of its own, with its own /run, /dev/shm,
-/var/lib/cni and an /etc laid over the machine's. Whatever an engine starts, mounts or connects in there ends with it."""
+/var/lib/cni, an /etc laid over the machine's, and of cgroup v1 only the hierarchies that are mounted (where a directory has
+another controller's name, podman and Docker take it for one). Whatever an engine starts, mounts or connects in there ends
+with it."""
 import contextlib
 import os
 import pathlib
@@ -51,6 +53,15 @@ class Place:
 mount -t overlay -o lowerdir={over}:/etc overlay /etc
 for d in /run /dev/shm /var/lib/cni /var/tmp /etc/docker; do mkdir -p $d; mount -t tmpfs tmpfs $d; done
 mkdir -p /run/lock /run/netns
+if [ ! -e /sys/fs/cgroup/cgroup.controllers ]; then
+	mkdir /run/cgroup
+	mount -t tmpfs tmpfs /run/cgroup
+	for d in /sys/fs/cgroup/*; do
+		! mountpoint -q $d || {{ mkdir /run/cgroup/${{d##*/}}; mount --bind $d /run/cgroup/${{d##*/}}; }}
+	done
+	umount -l /sys/fs/cgroup
+	mount --move /run/cgroup /sys/fs/cgroup
+fi
 ip link set lo up
 exec {sys.executable} -c '{KEEPER}'
 """
