@@ -173,10 +173,11 @@ engine.network_cmd_path = ""
     def close(self):
         self.remove_all()
         self.place.close()
-        for top in set(CGROUPS.glob("*/libpod_parent")) - self.old_cgroups:  # podman's own, of its monitors
-            for d in (top / "conmon", top):
+        # podman's own, of its monitors, and the parents of a pod's in hierarchies that podman does not know.
+        for top in set(CGROUPS.glob("*/libpod_parent")) - self.old_cgroups:
+            for d, _, _ in os.walk(top, topdown=False):
                 with contextlib.suppress(OSError):
-                    d.rmdir()
+                    os.rmdir(d)
 
 
 def cgroups_of(name):
