@@ -42,8 +42,9 @@ int hull_no_cgroup(const struct hull *h, const char *id, struct error *e)
 	if (!h->rootless.lacks_cgroups)
 		return err_hint(e, "it was created where hull could make none");
 	return err_hint(
-		e, "an ordinary user can make one below a cgroup v2 directory that was delegated to it, and has "
-		   "to create the container from inside of that: \"systemd-run --user --scope hull "
-		   "--systemd-cgroup create\" where it has a systemd of its own, or a subtree that root gave "
-		   "away by chown");
+		e,
+		"an ordinary user can make one below a cgroup v2 directory that was delegated to it, and has "
+		"to create the container from inside of that: \"systemd-run --user --scope hull "
+		"--systemd-cgroup create\" where it has a systemd of its own, or a subtree that root gave "
+		"away by chown");
 }

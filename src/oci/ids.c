@@ -26,10 +26,11 @@ static int check_id(const struct idmap *map, const char *kind, const char *field
 		first = map->x[i].container_id < first ? map->x[i].container_id : first;
 		last = end > last ? end : last;
 	}
-	return err_new(e, ERR_INVALID,
-		       "%s: %s %u has no host %s in the container's user namespace: linux.%sMappings map container "
-		       "%ss %u to %u%s",
-		       field, kind, id, kind, kind, kind, first, last, map->n > 1 ? ", in part" : "");
+	return err_new(
+		e, ERR_INVALID,
+		"%s: %s %u has no host %s in the container's user namespace: linux.%sMappings map container "
+		"%ss %u to %u%s",
+		field, kind, id, kind, kind, kind, first, last, map->n > 1 ? ", in part" : "");
 }
 
 int ids_check(const struct oci_user *u, const struct idmap *uids, const struct idmap *gids, struct error *e)
