@@ -32,6 +32,9 @@ int cgroup_open_chain(int root_dfd, const struct strv *parts, size_t count);
 /* One directory: make it if needed and open it. 1: made, 0: was there, -1 with errno. */
 int cgroup_make_one(int dfd, const char *name, int *ret_dfd);
 
+/* Frozen, by itself or by a cgroup above it; *ret_file is the file that thaws it (procs.c). */
+bool cgroup_stands_still(const struct cgroup *cg, const char **ret_file);
+
 /* v2: enable for the children of dfd what is available and not enabled yet; returns the bits that are enabled
  * then, and in *ret_sys why others are not. Best effort: whether one is needed is known later (controllers.c). */
 uint32_t cgroup_enable_controllers(int dfd, int *ret_sys);

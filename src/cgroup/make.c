@@ -272,9 +272,26 @@ static int check_taken_over(struct cgroup *cg, struct error *e)
 	if (r < 0)
 		return r;
 	if (count > 0)
-		return err_new(e, ERR_EXISTS, "cgroup \"%s\" exists and holds %zu processes, pid %d first",
+		return err_new(e, ERR_EXISTS,
+			       "container's cgroup is not empty: \"%s\" exists and holds %zu processes, pid "
+			       "%d first",
 			       cg->path, count, pids[0]);
-	return cgroup_is_frozen(cg) ? cgroup_thaw(cg, e) : 0;
+	return 0;
+}
+
+/* Whoever has frozen it, or a cgroup above it, wants things to stand still; and what we would start in it hangs before
+ * its first step, and we with it. */
+static int check_not_frozen(const struct cgroup *cg, struct error *e)
+{
+	const char *file;
+
+	if (!cgroup_stands_still(cg, &file))
+		return 0;
+	return err_new(
+		e, ERR_STATE,
+		"container's cgroup unexpectedly frozen: write %s to its %s, or to that of the cgroup above "
+		"it that is frozen, or choose another cgroup (linux.cgroupsPath)",
+		str_eq(file, "freezer.state") ? "THAWED" : "0", file);
 }
 
 static int make_hierarchies(struct maker *m, bool *ret_is_new, struct error *e)
@@ -310,6 +327,8 @@ static int make_all(struct maker *m, const struct cgroup_resources *res, const s
 		r = check_reach(m, plan->needs, e);
 	if (r >= 0 && !is_new && !may_exist)
 		r = check_taken_over(m->cg, e);
+	if (r >= 0 && !may_exist)
+		r = check_not_frozen(m->cg, e);
 	if (r >= 0)
 		r = check_enabled(m, plan->needs, e);
 	if (r < 0)

@@ -129,6 +129,26 @@ int cgroup_unit_parse(const char *path, struct cgroup_unit_name *ret, struct err
 	return 0;
 }
 
+/* Empty parts and "." go, as with runc; ".." stays, to be refused: what it is to lead to is anybody's guess. */
+static void drop_empty_parts(char *path)
+{
+	char *out = path;
+
+	for (const char *in = path; *in;) {
+		size_t n = strcspn(in, "/");
+
+		if (n > 0 && !(n == 1 && *in == '.')) {
+			*out++ = '/';
+			memmove(out, in, n);
+			out += n;
+		}
+		in += n + (in[n] == '/');
+	}
+	if (out == path)
+		*out++ = '/';
+	*out = '\0';
+}
+
 int cgroup_path_resolve(const struct cgroup_host *host, const char *path, char ret_path[CGROUP_PATH_MAX],
 			struct error *e)
 {
@@ -138,8 +158,10 @@ int cgroup_path_resolve(const struct cgroup_host *host, const char *path, char r
 	if (!cgroup_path_is_unit(path)) {
 		/* OCI config-linux.md, cgroupsPath: a relative path is interpreted by the runtime; as runc's,
 		 * it starts at the root. */
-		if (join(whole, e, !path || path[0] == '/' ? "" : "/", path ? path : "", "") < 0 ||
-		    cgroup_path_check(path && *path ? whole : "", e) < 0)
+		if (join(whole, e, !path || path[0] == '/' ? "" : "/", path ? path : "", "") < 0)
+			return -ERR_INVALID;
+		drop_empty_parts(whole);
+		if (cgroup_path_check(path && *path ? whole : "", e) < 0)
 			return -ERR_INVALID;
 		return join(ret_path, e, whole, "", "");
 	}

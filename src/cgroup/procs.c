@@ -186,6 +186,24 @@ bool cgroup_is_frozen(const struct cgroup *cg)
 	return v2 >= 0 && cgroupfs_read_u64(v2, "cgroup.freeze", &n) == 0 && n == 1;
 }
 
+/* freezer.state speaks of the cgroups above as well; on v2 that is in cgroup.events. */
+bool cgroup_stands_still(const struct cgroup *cg, const char **ret_file)
+{
+	int v1 = freezer_dfd(cg), v2 = cgroup_dfd_v2(cg);
+	char text[256];
+	uint64_t n;
+
+	*ret_file = "freezer.state";
+	if (v1 >= 0 && cgroupfs_read(v1, "freezer.state", text, sizeof(text)) > 0 && !str_eq(text, "THAWED"))
+		return true;
+	*ret_file = "cgroup.freeze";
+	if (v2 < 0)
+		return false;
+	return (cgroupfs_read_u64(v2, "cgroup.freeze", &n) == 0 && n == 1) ||
+	       (cgroupfs_read(v2, "cgroup.events", text, sizeof(text)) > 0 &&
+		cgroupfs_keyed(text, "frozen", &n) && n == 1);
+}
+
 int cgroup_thaw(struct cgroup *cg, struct error *e)
 {
 	int v1 = freezer_dfd(cg), v2 = cgroup_dfd_v2(cg);
@@ -203,6 +221,14 @@ static void wait_events(int fd, int64_t deadline)
 	struct pollfd p = { .fd = fd, .events = POLLPRI };
 
 	poll(&p, 1, deadline_left_ms(deadline));
+}
+
+/* The same for a moment: the kernel holds changes back that follow each other fast (10 ms). fd may be -1. */
+static void wait_moment(int fd, unsigned us)
+{
+	struct pollfd p = { .fd = fd, .events = POLLPRI };
+
+	ppoll(&p, 1, &(struct timespec){ .tv_nsec = (long)us * 1000 }, NULL);
 }
 
 /* 1: frozen, 0: not in time, -1: errno. */
@@ -361,7 +387,9 @@ int cgroup_kill(struct cgroup *cg, int timeout_ms, struct error *e)
 {
 	int64_t deadline = deadline_in_ms(timeout_ms > 0 ? timeout_ms : 1);
 	int v2 = cgroup_dfd_v2(cg);
+	cleanup_close int events = v2 < 0 ? -1 : openat(v2, "cgroup.events", O_RDONLY | O_CLOEXEC);
 	unsigned pause_us = 200;
+	char text[256];
 	bool empty = false;
 	int r;
 
@@ -385,7 +413,9 @@ int cgroup_kill(struct cgroup *cg, int timeout_ms, struct error *e)
 			return 0;
 		if (deadline_left_ms(deadline) == 0)
 			return still_there(cg, timeout_ms, e);
-		usleep(pause_us);
+		wait_moment(events, pause_us);
+		if (events >= 0 && cgroupfs_read_fd(events, text, sizeof(text)) < 0 && !is_gone(errno))
+			return cgroup_fail(e, errno, "read cgroup.events of cgroup \"%s\"", cg->path);
 		pause_us = pause_us < 20000 ? pause_us * 2 : pause_us;
 	}
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* hull spec. */
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -20,6 +22,14 @@ static const struct option_word spec_options[] = {
 	OPTIONS_END,
 };
 
+/* Without v1 hierarchies, which a hybrid host has. */
+static bool is_cgroup_v2(void)
+{
+	struct statfs fs;
+
+	return statfs("/sys/fs/cgroup", &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC;
+}
+
 static int spec_run(struct hull *h, void *options, char **args, struct error *e)
 {
 	const struct spec_opts *o = options;
@@ -35,7 +45,7 @@ static int spec_run(struct hull *h, void *options, char **args, struct error *e)
 		return err_sys(e, "open bundle \"%s\"", bundle);
 	if (faccessat(dfd, "config.json", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 		return err_new(e, ERR_EXISTS, "File config.json exists. Remove it first");
-	spec = oci_default_spec(o->rootless, geteuid(), getegid());
+	spec = oci_default_spec(o->rootless, is_cgroup_v2(), geteuid(), getegid());
 	json_text(spec, true, &text);
 	return file_write_atomic(dfd, "config.json", text.data, text.len, 0666, false, e);
 }

@@ -150,7 +150,7 @@ static void add_paths(struct json_object *o, const char *key, const char *const 
 	json_put_strs(o, key, paths, n);
 }
 
-static void add_linux(struct json_object *spec, bool rootless, uint32_t uid, uint32_t gid)
+static void add_linux(struct json_object *spec, bool rootless, bool cgroup_v2, uint32_t uid, uint32_t gid)
 {
 	static const enum oci_ns kinds[] = { OCI_NS_PID, OCI_NS_NETWORK, OCI_NS_IPC,
 					     OCI_NS_UTS, OCI_NS_MOUNT,	 OCI_NS_CGROUP };
@@ -165,7 +165,7 @@ static void add_linux(struct json_object *spec, bool rootless, uint32_t uid, uin
 	}
 	list = json_put_array(o, "namespaces");
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
-		if (!rootless || kinds[i] != OCI_NS_NETWORK)
+		if ((!rootless || kinds[i] != OCI_NS_NETWORK) && (cgroup_v2 || kinds[i] != OCI_NS_CGROUP))
 			json_put_str(json_push_object(list), "type", oci_ns_info[kinds[i]].name);
 	}
 	if (rootless)
@@ -174,7 +174,7 @@ static void add_linux(struct json_object *spec, bool rootless, uint32_t uid, uin
 	add_paths(o, "readonlyPaths", oci_default_readonly_paths);
 }
 
-struct json_object *oci_default_spec(bool rootless, uint32_t uid, uint32_t gid)
+struct json_object *oci_default_spec(bool rootless, bool cgroup_v2, uint32_t uid, uint32_t gid)
 {
 	struct json_object *spec = json_new(), *o;
 
@@ -187,6 +187,6 @@ struct json_object *oci_default_spec(bool rootless, uint32_t uid, uint32_t gid)
 	o = json_put_array(spec, "mounts");
 	for (size_t i = 0; oci_default_mounts[i].destination; i++)
 		add_mount(o, &oci_default_mounts[i], rootless);
-	add_linux(spec, rootless, uid, gid);
+	add_linux(spec, rootless, cgroup_v2, uid, gid);
 	return spec;
 }

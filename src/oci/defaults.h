@@ -42,7 +42,8 @@ struct json_object *oci_default_seccomp(uint64_t caps) MUST_USE;
 struct json_object *oci_default_device_rules(void) MUST_USE;
 
 /* The config.json of `hull spec`: a shell in a root file system "rootfs"; rootless adds a user namespace that maps
- * the caller to 0. The caller owns the new object. */
-struct json_object *oci_default_spec(bool rootless, uint32_t uid, uint32_t gid) MUST_USE;
+ * the caller to 0. A cgroup namespace where cgroups are v2's, as runc has it: in v1's hierarchies it hides nothing that
+ * the mounts do not hide already. The caller owns the new object. */
+struct json_object *oci_default_spec(bool rootless, bool cgroup_v2, uint32_t uid, uint32_t gid) MUST_USE;
 
 #endif

@@ -61,6 +61,15 @@ struct masks {
 	bool null_attached, empty_attached;
 };
 
+/* What is listed twice, or once by a link to it, is covered already. */
+static bool is_mask(const struct masks *m, const struct stat *sb)
+{
+	int tree = S_ISDIR(sb->st_mode) ? m->empty_tree : m->null_tree;
+	struct stat mask;
+
+	return tree >= 0 && fstat(tree, &mask) == 0 && mask.st_dev == sb->st_dev && mask.st_ino == sb->st_ino;
+}
+
 static int mask_one(struct masks *m, int root_fd, const char *path, struct error *e)
 {
 	cleanup_close int target = -1;
@@ -69,6 +78,8 @@ static int mask_one(struct masks *m, int root_fd, const char *path, struct error
 
 	if (r <= 0)
 		return r;
+	if (is_mask(m, &sb))
+		return 0;
 	if (!S_ISDIR(sb.st_mode))
 		return attach_shared(m->null_tree, &m->null_attached, target, e);
 	if (m->empty_tree < 0) {

@@ -334,7 +334,7 @@ static int check_no_link(const struct plan_mount *pm, int root_fd, int target, s
 	if (path_open_beneath(root_fd, pm->destination + 1, O_PATH | O_DIRECTORY, 0, true, &fd, e) < 0 ||
 	    !is_same_inode(fd, target))
 		return err_new(e, ERR_DENIED,
-			       "a %s must be on an ordinary directory, and the image has a symlink there",
+			       "a %s must be mounted on ordinary directory, and the image has a symlink there",
 			       pm->type);
 	return 0;
 }

@@ -70,9 +70,10 @@ static int read_capabilities(struct reader *r, struct json_object *v, void *dst,
 /* ---- user --------------------------------------------------------------------------------------- */
 
 static const struct range umask_range = { 0, 0777 };
+/* The specification has uid and gid as REQUIRED. Who leaves out zeroes when writing means 0, and runc reads it so. */
 static const struct field user_fields[] = {
-	NEEDED(struct oci_user, uid, "uid", read_id, NULL),
-	NEEDED(struct oci_user, gid, "gid", read_id, NULL),
+	FIELD(struct oci_user, uid, "uid", read_id, NULL),
+	FIELD(struct oci_user, gid, "gid", read_id, NULL),
 	FIELD(struct oci_user, umask, "umask", read_opt_u32, &umask_range),
 	FIELD(struct oci_user, additional_gids, "additionalGids", read_ids, NULL),
 	FIELD(struct oci_user, username, "username", read_str, NULL),
@@ -186,7 +187,7 @@ static const struct words ioprio_class = { ioprio_classes, sizeof(int) };
 static const struct range ioprio_range = { 0, 7 };
 static const struct field ioprio_fields[] = {
 	NEEDED(struct oci_io_priority, class, "class", read_word, &ioprio_class),
-	NEEDED(struct oci_io_priority, priority, "priority", read_i32, &ioprio_range),
+	FIELD(struct oci_io_priority, priority, "priority", read_i32, &ioprio_range),
 	FIELDS_END,
 };
 static const struct object_of ioprio_object = { .size = sizeof(struct oci_io_priority),

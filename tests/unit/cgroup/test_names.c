@@ -129,18 +129,21 @@ static void torn_lines_are_passed_over(void **state)
 
 /* ---- paths ---- */
 
-static void paths_that_are_refused(void **state)
+static void paths_are_tidied_or_refused(void **state)
 {
-	static const char *const bad[] = { "",	  "/",	   "/a/../b",	    "/a//b",	    "/a/./b",
-					   "/a/", "/a\nb", "/cgroup.procs", "/a/cgroup.x/b" };
+	static const char *const bad[] = { "",	   "/",	  "///",   "/a/../b",	    "/a/..",
+					   "a/..", "/./", "/a\nb", "/cgroup.procs", "/a/cgroup.x/b" };
+	static const char *const untidy[] = { "a/b", "/a/b", "//a//b", "/a/b/", "a/./b//", "./a/b/." };
 	char out[CGROUP_PATH_MAX] = "unchanged";
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
 		assert_int_equal(cgroup_path_resolve(NULL, bad[i], out, &err), -ERR_INVALID);
 	assert_string_equal(out, "unchanged");
-	assert_int_equal(cgroup_path_resolve(NULL, "a/b", out, &err), 0);
-	assert_string_equal(out, "/a/b");
+	for (size_t i = 0; i < ARRAY_LEN(untidy); i++) {
+		assert_int_equal(cgroup_path_resolve(NULL, untidy[i], out, &err), 0);
+		assert_string_equal(out, "/a/b");
+	}
 }
 
 static void slices_expand(void **state)
@@ -286,7 +289,7 @@ int main(void)
 		cmocka_unit_test(a_whole_mount_wins_over_a_bind_of_a_part),
 		cmocka_unit_test(a_named_leftover_beside_v2_is_ignored),
 		cmocka_unit_test(torn_lines_are_passed_over),
-		cmocka_unit_test(paths_that_are_refused),
+		cmocka_unit_test(paths_are_tidied_or_refused),
 		cmocka_unit_test(slices_expand),
 		cmocka_unit_test(units_of_slice_prefix_name),
 		cmocka_unit_test(container_paths_below_a_kubelets_parent),

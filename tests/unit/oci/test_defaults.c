@@ -12,7 +12,7 @@
 
 static struct oci_spec *default_spec(bool rootless)
 {
-	cleanup_json struct json_object *o = oci_default_spec(rootless, 1000, 1001);
+	cleanup_json struct json_object *o = oci_default_spec(rootless, true, 1000, 1001);
 	cleanup_buf struct buf b = BUF_INIT;
 	struct oci_spec *spec = NULL;
 	struct error e = ERROR_INIT;

@@ -190,7 +190,6 @@ static const struct bad bad[] = {
 	  "process.user.gid: -1 is not in the range 0 to 4294967294" },
 	{ PROC("\"user\":{\"uid\":0,\"gid\":1,\"additionalGids\":[1,\"2\"]}"), ERR_INVALID,
 	  "process.user.additionalGids[1]: wanted a whole number, found a string" },
-	{ PROC("\"user\":{\"uid\":0}"), ERR_INVALID, "process.user.gid: is missing" },
 	{ PROC("\"env\":[\"A=b\",\"C\"]"), ERR_INVALID, "process.env: item 1 is not of the form NAME=VALUE" },
 	{ PROC("\"oomScoreAdj\":-1001"), ERR_INVALID, "process.oomScoreAdj: -1001 is out of range" },
 	{ PROC("\"scheduler\":{\"policy\":\"SCHED_ISO\"}"), ERR_UNSUPPORTED,
@@ -238,8 +237,9 @@ static const struct bad bad[] = {
 	  "process.scheduler.priority: only SCHED_FIFO and SCHED_RR have one" },
 	{ PROC("\"scheduler\":{\"policy\":\"SCHED_OTHER\",\"period\":1}"), ERR_INVALID,
 	  "process.scheduler.runtime: runtime, deadline and period: only SCHED_DEADLINE has them" },
-	{ PROC("\"ioPriority\":{\"class\":\"IOPRIO_CLASS_BE\"}"), ERR_INVALID,
-	  "process.ioPriority.priority: is missing" },
+	{ PROC("\"ioPriority\":{\"priority\":4}"), ERR_INVALID, "process.ioPriority.class: is missing" },
+	{ LINUX("\"resources\":{\"devices\":[{\"allow\":true,\"access\":\"a\"}]}"), ERR_INVALID,
+	  "linux.resources.devices[0].access: \"a\" has none of the letters r, w and m" },
 	{ LINUX("\"maskedPaths\":[\"proc\"]"), ERR_INVALID,
 	  "linux.maskedPaths[0]: \"proc\" is not an absolute path" },
 	{ LINUX("\"devices\":[{\"type\":\"c\",\"path\":\"/dev/x\",\"major\":1}]"), ERR_INVALID,
@@ -300,6 +300,9 @@ static void lists_are_bounded(void **state)
 static void a_process_alone_is_read(void **state)
 {
 	static const char json[] = "{\"cwd\":\"/\",\"args\":[\"id\"],\"user\":{\"uid\":5,\"gid\":6}}";
+	/* What is 0 may be missing. */
+	static const char without[] = "{\"cwd\":\"/\",\"args\":[\"id\"],\"user\":{},"
+				      "\"ioPriority\":{\"class\":\"IOPRIO_CLASS_BE\"}}";
 	CLEANUP(oci_process_free) struct oci_process *p = NULL;
 	struct error e = ERROR_INIT;
 
@@ -307,6 +310,10 @@ static void a_process_alone_is_read(void **state)
 	assert_int_equal(oci_process_parse(json, sizeof(json) - 1, &p, &e), 0);
 	assert_int_equal(p->user.gid, 6);
 	assert_false(p->has_capabilities);
+	oci_process_free(p);
+	p = NULL;
+	assert_int_equal(oci_process_parse(without, sizeof(without) - 1, &p, &e), 0);
+	assert_true(p->user.uid == 0 && p->user.gid == 0 && p->io_priority->priority == 0);
 	assert_int_equal(oci_process_parse("{\"cwd\":\"/\"}", 11, &p, &e), -ERR_INVALID);
 	assert_string_equal(err_msg(&e), "args: is missing or empty: there is nothing to run");
 }
