@@ -69,7 +69,8 @@ def children_of(pid):
 # waits for what is typed next.
 
 TRANSCRIPTS = {
-    "modes": ("tty; stty -a 2>/dev/null | busybox tail -n +2; ls -l /dev/console | head -c 10", []),
+    # The mode is changed by runc when the process may run already.
+    "modes": ("until stty -a 2>/dev/null | grep -q -- -onlcr; do :; done; tty; stty -a 2>/dev/null | busybox tail -n +2; ls -l /dev/console | head -c 10", []),
     "line": ("echo !; head -n1; exit 4", ["typed\r"]),
     "raw": ("stty raw -echo; printf '!'; head -c 3 | od -c; printf 'a\\nb\\n'", ["\x03\x04\r"]),
     "interrupt": ("trap 'echo got it; exit 7' INT; echo !; while :; do :; done", ["\x03"]),
