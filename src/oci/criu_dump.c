@@ -3,6 +3,7 @@
  * container's mounts are looked at, as they are now, to tell it which of them come from outside. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/major.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -159,31 +160,42 @@ static int fd_mount(const struct dump *x, int fd)
 	return line ? atoi(line + strlen("mnt_id:")) : -1;
 }
 
-/* criu finds no path for a file that lies on none of the container's mounts, so it must be given back by whoever
- * restores. Terminals are another matter. */
+/* What criu calls a file that it finds on none of the container's mounts, and that must be given back by whoever
+ * restores. A terminal of the host's is one only for shell jobs. NULL: none. */
+static char *key_of(const struct dump *x, int mount_id, const struct stat *sb)
+{
+	unsigned int class = S_ISCHR(sb->st_mode) ? major(sb->st_rdev) : 0;
+
+	if (S_ISREG(sb->st_mode) || S_ISFIFO(sb->st_mode) || class == MEM_MAJOR)
+		return str_fmt("file[%x:%llx]", (unsigned int)mount_id, (unsigned long long)sb->st_ino);
+	if (x->d->common.shell_job &&
+	    (class == TTY_MAJOR || (class >= UNIX98_PTY_SLAVE_MAJOR && class < UNIX98_PTY_SLAVE_MAJOR + 8)))
+		return str_fmt("tty[%llx:%llx]", (unsigned long long)sb->st_rdev,
+			       (unsigned long long)sb->st_dev);
+	return NULL;
+}
+
 static void plan_file(struct dump *x, int fd, const char *now)
 {
 	int mount_id = fd_mount(x, fd);
+	cleanup_free char *key = NULL;
 	char path[16];
 	struct stat sb;
 
 	snprintf(path, sizeof(path), "fd/%d", fd);
 	if (mount_id >= 0 && now[0] == '/' && !criu_mounts_find(&x->mounts, mount_id) &&
-	    fstatat(x->proc_dfd, path, &sb, 0) == 0 &&
-	    (S_ISREG(sb.st_mode) || S_ISFIFO(sb.st_mode) ||
-	     (S_ISCHR(sb.st_mode) && major(sb.st_rdev) == 1))) {
-		cleanup_free char *key =
-			str_fmt("file[%x:%llx]", (unsigned int)mount_id, (unsigned long long)sb.st_ino);
-
-		if (S_ISCHR(sb.st_mode) && sb.st_rdev == makedev(1, 3))
-			strv_addf(&x->stdio, "null%s", key + strlen("file"));
-		else
-			strv_add(&x->stdio, key);
-		if (!strv_has(&x->objects, key))
-			strv_add(&x->objects, key);
+	    fstatat(x->proc_dfd, path, &sb, 0) == 0)
+		key = key_of(x, mount_id, &sb);
+	if (!key) {
+		strv_add(&x->stdio, now);
 		return;
 	}
-	strv_add(&x->stdio, now);
+	if (S_ISCHR(sb.st_mode) && sb.st_rdev == makedev(1, 3))
+		strv_addf(&x->stdio, "null%s", key + strlen("file"));
+	else
+		strv_add(&x->stdio, key);
+	if (!strv_has(&x->objects, key))
+		strv_add(&x->objects, key);
 }
 
 /* What the container's init was started with counts, not the pipes that it made itself since. */

@@ -128,9 +128,9 @@ static const char *own_name(const struct criu_mount *m, const struct criu_named 
 
 static const char *below(const char *path, const char *dir)
 {
-	size_t n = strlen(dir);
+	size_t n = dir ? strlen(dir) : 0;
 
-	return strncmp(path, dir, n) == 0 && path[n] == '/' ? path + n : NULL;
+	return path && n && strncmp(path, dir, n) == 0 && path[n] == '/' ? path + n : NULL;
 }
 
 static bool is_alone(int id, const struct criu_named *named, size_t count)
@@ -201,17 +201,18 @@ static bool all(const char *s, size_t n, int (*is)(int))
 	return n > 0 && n <= 20;
 }
 
-/* "pipe:[DECIMAL]", "file[HEX:HEX]", "null[HEX:HEX]" */
+/* "pipe:[DECIMAL]", "file[HEX:HEX]", "null[HEX:HEX]", "tty[HEX:HEX]" */
 static bool is_key(const char *s)
 {
-	size_t n = strlen(s), colon;
+	size_t n = strlen(s), open, colon;
 
 	if (str_starts(s, "pipe:[") && s[n - 1] == ']')
 		return all(s + 6, n - 7, isdigit);
-	if ((!str_starts(s, "file[") && !str_starts(s, "null[")) || s[n - 1] != ']')
-		return false;
+	open = strcspn(s, "[");
 	colon = strcspn(s, ":");
-	return colon < n - 1 && all(s + 5, colon - 5, isxdigit) &&
+	if (!(str_starts(s, "file[") || str_starts(s, "null[") || str_starts(s, "tty[")) || s[n - 1] != ']')
+		return false;
+	return colon < n - 1 && all(s + open + 1, colon - open - 1, isxdigit) &&
 	       all(s + colon + 1, n - colon - 2, isxdigit);
 }
 

@@ -6,6 +6,8 @@ skipped here and run in the guest (tests/vm), and the others see to it that hull
 import json
 import os
 import pathlib
+import pty
+import select
 import shutil
 import signal
 import socket
@@ -624,6 +626,38 @@ def test_a_terminal(cr):
     master = on_console("restore", "--image-path", cr.images)
     ask(master, "after")
     assert cr.hull("exec", "c1", "readlink", "/proc/1/fd/0").stdout.startswith("/dev/pts/")
+    os.close(master)
+
+
+@needs_criu
+def test_a_shell_job_has_the_terminal_of_who_restores_it(cr):
+    def on_a_terminal(*args):
+        pid, master = pty.fork()
+        if pid == 0:
+            os.chdir(cr.b.path)
+            os.execv(cr.b.hull_program, [str(cr.b.hull_program), "--root", str(cr.b.root), "--criu", CRIU, *map(str, args)])
+        return pid, master
+
+    def ask(master, word):
+        os.write(master, word.encode() + b"\n")
+        text = b""
+        end = time.monotonic() + 20
+        while f"you said {word}".encode() not in text:
+            assert time.monotonic() < end and select.select([master], [], [], 20)[0], text
+            text += os.read(master, 1000)
+
+    cr.b.sh("while read line; do echo you said $line; done; exit 3")
+    pid, master = on_a_terminal("run", "c1")
+    ask(master, "before")
+    done = cr.checkpoint("c1", check=False)
+    assert done.returncode == 1 and "Error (criu/" in done.stderr
+    cr.checkpoint("c1", "--shell-job")
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 128 + signal.SIGKILL
+    os.close(master)
+    pid, master = on_a_terminal("restore", "--shell-job", "--image-path", cr.images, "c1")
+    ask(master, "after")
+    os.write(master, b"\x04")
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 3
     os.close(master)
 
 

@@ -144,6 +144,9 @@ static void test_descriptors(void **state)
 	assert_string_equal(d.key[1], "pipe:[4026]");
 	assert_string_equal(d.key[2], "file[1b:a74071]");
 	assert_false(d.is_null[1] || d.is_null[2]);
+	criu_descriptors_done(&d);
+	assert_int_equal(criu_descriptors_read("[\"tty[8801:1c]\"]", 16, &d, &e), 0);
+	assert_string_equal(d.key[0], "tty[8801:1c]");
 }
 
 /* What runc writes for files, and what somebody else could. Only keys of criu's pass: "extRootNetNS" would hand our
@@ -157,6 +160,7 @@ static void test_other_descriptors_are_given_nothing(void **state)
 		"[\"file[1]\",\"file[:]\",\"file[x:1]\"]",
 		"[\"file[1:2]x\",\"pipe:[1]]\",\"pipe:[123456789012345678901]\"]",
 		"[\"\",\"pipe:[\",\"file[\"]",
+		"[\"tty[8801]\",\"tty:[1:2]\",\"ttyx[1:2]\"]",
 	};
 
 	(void)state;
