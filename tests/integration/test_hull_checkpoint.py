@@ -649,6 +649,7 @@ def test_a_shell_job_has_the_terminal_of_who_restores_it(cr):
     cr.b.sh("while read line; do echo you said $line; done; exit 3")
     pid, master = on_a_terminal("run", "c1")
     ask(master, "before")
+    cr.b.wait_for("c1", "running")
     done = cr.checkpoint("c1", check=False)
     assert done.returncode == 1 and "Error (criu/" in done.stderr
     cr.checkpoint("c1", "--shell-job")
