@@ -146,19 +146,18 @@ static int auth_line(struct bus *b, char **ret, struct error *e)
 	}
 }
 
+/* All our words go at once: what a server reads together with BEGIN, systemd would leave unread until more comes. */
 static int authenticate(struct bus *b, struct error *e)
 {
-	static const char begin[] = "\0AUTH EXTERNAL\r\nDATA\r\n", end[] = "BEGIN\r\n";
-	int r = send_all(b, begin, sizeof(begin) - 1, e);
+	static const char words[] = "\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n";
+	int r = send_all(b, words, sizeof(words) - 1, e);
 
 	while (r >= 0) {
 		cleanup_free char *line = NULL;
 
 		r = auth_line(b, &line, e);
-		if (r < 0)
+		if (r < 0 || str_starts(line, "OK "))
 			break;
-		if (str_starts(line, "OK "))
-			return send_all(b, end, sizeof(end) - 1, e);
 		if (!str_eq(line, "DATA") && !str_starts(line, "DATA "))
 			return err_new(e, ERR_DENIED, "D-Bus does not let us in (\"%.100s\")", line);
 	}
