@@ -72,6 +72,60 @@ def test_every_page_is_well_formed():
             subprocess.run(["scdoc"], stdin=source, stdout=subprocess.DEVNULL, check=True, timeout=60)
 
 
+# ---- the specification, key by key --------------------------------------------------------------------------------
+
+
+SPEC_TABLE = CHECKOUT / "docs/oci-runtime-spec.md"
+
+
+def spec_rows():
+    """[(first column, second, third), ...]"""
+    rows = [re.split(r"(?<!\\)\|", line)[1:-1] for line in SPEC_TABLE.read_text().splitlines() if line.startswith("| ")]
+    assert all(len(row) == 3 for row in rows)
+    return [[column.strip() for column in row] for row in rows if row[0].strip() != "key"]
+
+
+def functions():
+    """{file of tests: the functions in it}"""
+    found = {}
+    for path in (*(CHECKOUT / "tests/integration").glob("test_*.py"), *(CHECKOUT / "tests/unit").glob("*/*.c")):
+        found.setdefault(path.name, set()).update(re.findall(r"^(?:def|static void) (\w+)\(", path.read_text(), re.M))
+    found["test_live.c"] = set().union(*(names for name, names in found.items() if name.startswith("live_")))
+    return found
+
+
+def test_every_test_that_the_table_of_the_specification_names_exists():
+    known, wrong = functions(), []
+    everything = set().union(*known.values())
+    for key, _, tests in spec_rows():
+        file, named = None, 0
+        for part in re.findall(r"test_\w+\.(?:py|c)\b|[a-z0-9]+(?:_[a-z0-9]+)+|rdma|(?<=::)\w+", tests):
+            named += 1
+            if part.endswith((".py", ".c")):
+                file = part
+                wrong += [part] if part not in known else []
+            # Section "Control groups" names its files once.
+            elif part not in (known.get(file, ()) if file else everything):
+                wrong.append(f"{file}: {part}")
+        wrong += [f"{key}: no test"] if not named else []
+    assert not wrong
+
+
+def test_every_section_of_the_table_has_rows():
+    text = SPEC_TABLE.read_text()
+    for section in re.split(r"^### ", text, flags=re.M)[1:]:
+        assert len(re.findall(r"^\| ", section, re.M)) > 1, section.splitlines()[0]
+
+
+def test_every_key_that_is_read_stands_in_the_table():
+    read = set()
+    for source in (CHECKOUT / "src/oci").glob("*.c"):
+        read |= set(re.findall(r'\b(?:FIELD|NEEDED)\([^"]*"(\w+)"', source.read_text()))
+    assert len(read) > 100
+    shown = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]*)`", SPEC_TABLE.read_text()))))
+    assert not read - shown
+
+
 # ---- completion ------------------------------------------------------------------------------------------------
 
 
