@@ -172,3 +172,64 @@ def test_devices_are_denied_in_the_scope(bundle, scope):
                            ("bounding", "effective", "permitted")])
     bundle.sh("mknod /tmp/kmsg c 1 11 && cat /tmp/kmsg")
     assert "Operation not permitted" in bundle.hull("run", "c1", options=SYSTEMD, check=False).stderr
+
+
+# ---- the systemd of a user ---------------------------------------------------------------------------------------
+
+UID = 33  # has a name, which systemd looks up
+USER_SCRIPT = """
+set -e
+cd {bundle}
+hull="{hull} --root {bundle}/state --systemd-cgroup"
+$hull run -d u1 </dev/null >/dev/null 2>&1
+pid=$($hull state u1 | sed -n 's/.*"pid": *\\([0-9]*\\).*/\\1/p')
+cat /sys/fs/cgroup$(cut -d: -f3 /proc/$pid/cgroup)/pids.max
+systemctl --user show {unit} --property=TasksMax --property=Slice
+$hull update --pids-limit 21 u1
+systemctl --user show {unit} --property=TasksMax
+$hull exec u1 echo in
+$hull delete --force u1
+systemctl --user show {unit} --property=ActiveState
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/run/hull-vm"), reason="not in the guest, where a user's systemd can be run")
+def test_a_user_has_scopes_of_its_own_systemd(bundle):
+    runtime = pathlib.Path("/run/hull-user")
+    runtime.mkdir(mode=0o700)
+    os.chown(runtime, UID, UID)
+    subprocess.run(["systemd-run", f"--uid={UID}", f"--gid={UID}", "-p", "Delegate=yes", "-p", "DefaultDependencies=no",
+                    "-E", f"XDG_RUNTIME_DIR={runtime}", "-E", "HOME=/", "--unit=hull-user",
+                    "/lib/systemd/systemd", "--user"], check=True, capture_output=True, timeout=60)
+    try:
+        for _ in range(300):
+            if (runtime / "systemd/private").exists():
+                break
+            time.sleep(0.1)
+        (bundle.path / "config.json").unlink()
+        subprocess.run([HULL, "spec", "--rootless"], cwd=bundle.path, check=True, timeout=60)
+
+        def change(config):
+            config["process"].update(terminal=False, args=["sleep", "1000"])
+            for mapping in config["linux"]["uidMappings"] + config["linux"]["gidMappings"]:
+                mapping["hostID"] = UID
+            config["linux"].update(cgroupsPath=":hull:user1")
+            config["linux"].setdefault("resources", {}).update(pids={"limit": 17})
+        bundle.edit(change)
+        for directory in [bundle.path, *bundle.path.parents]:
+            if directory.is_relative_to("/tmp") and directory != pathlib.Path("/tmp"):
+                directory.chmod(0o755)
+        subprocess.run(["chown", "-R", f"{UID}:{UID}", bundle.path], check=True)
+        script = USER_SCRIPT.format(bundle=bundle.path, hull=HULL, unit="hull-user1.scope")
+        (bundle.path / "script").write_text(script)
+        done = subprocess.run(["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "env",
+                               f"XDG_RUNTIME_DIR={runtime}", "HOME=/", "systemd-run", "--user", "--wait", "--pipe",
+                               "--quiet", "--collect", "sh", bundle.path / "script"], capture_output=True, text=True,
+                              check=False, timeout=120)
+        assert done.returncode == 0, done.stdout + done.stderr
+        lines = done.stdout.splitlines()
+        assert lines[0] == "17"
+        assert set(lines[1:3]) == {"TasksMax=17", "Slice=user.slice"}
+        assert lines[3:] == ["TasksMax=21", "in", "ActiveState=inactive"]
+    finally:
+        subprocess.run(["systemctl", "stop", "hull-user.service"], check=False, capture_output=True, timeout=120)
