@@ -18,6 +18,7 @@
 #include "base/path.h"
 #include "base/str.h"
 #include "oci/copyup.h"
+#include "oci/mount_late.h"
 #include "sys/lsm.h"
 #include "sys/mountapi.h"
 
@@ -333,9 +334,10 @@ static int check_no_link(const struct plan_mount *pm, int root_fd, int target, s
 		return 0;
 	if (path_open_beneath(root_fd, pm->destination + 1, O_PATH | O_DIRECTORY, 0, true, &fd, e) < 0 ||
 	    !is_same_inode(fd, target))
-		return err_new(e, ERR_DENIED,
-			       "a %s must be mounted on ordinary directory, and the image has a symlink there",
-			       pm->type);
+		return err_new(
+			e, ERR_DENIED,
+			"a %s must be mounted on ordinary directory, and the image has a symlink there",
+			pm->type);
 	return 0;
 }
 
@@ -450,7 +452,7 @@ static int change_one(const struct plan_mount *pm, struct mount_state *st, int r
 	return r < 0 ? r : set_propagation(pm, st->tree_fd, e);
 }
 
-static int attach_one(struct mount_set *s, size_t i, int root_fd, struct error *e)
+static int attach_one(struct mount_set *s, const struct oci_create *o, size_t i, int root_fd, struct error *e)
 {
 	const struct plan_mount *pm = &s->plan->mounts[i];
 	struct mount_state *st = &s->state[i];
@@ -461,7 +463,9 @@ static int attach_one(struct mount_set *s, size_t i, int root_fd, struct error *
 
 	if (pm->kind == PLAN_REMOUNT)
 		return change_one(pm, st, root_fd, e);
-	r = keep_mode(pm, st->tree_fd, root_fd, e);
+	r = st->late_source ? mount_late_open(o, s->plan, i, root_fd, st, e) : 0;
+	if (r >= 0)
+		r = keep_mode(pm, st->tree_fd, root_fd, e);
 	if (r >= 0)
 		r = mount_target(root_fd, pm->destination, st->is_dir, &target, e);
 	if (r >= 0)
@@ -482,7 +486,7 @@ int mounts_attach(struct mount_set *s, const struct oci_create *o, int root_fd, 
 	int r = 0;
 
 	for (size_t i = 0; i < s->plan->mount_count && r >= 0; i++) {
-		r = attach_one(s, i, root_fd, e);
+		r = attach_one(s, o, i, root_fd, e);
 		if (r < 0)
 			err_ctx(e, "mount on \"%s\"", s->plan->mounts[i].m->destination);
 	}

@@ -21,6 +21,7 @@
 #include "base/path.h"
 #include "base/str.h"
 #include "oci/ids.h"
+#include "oci/mount_late.h"
 #include "sys/mountapi.h"
 #include "sys/ns.h"
 #include "userns/userns.h"
@@ -32,6 +33,7 @@ void mount_set_done(struct mount_set *s)
 			close(s->state[i].tree_fd);
 		if (s->state[i].fallback_fd >= 0)
 			close(s->state[i].fallback_fd);
+		free(s->state[i].late_source);
 	}
 	for (size_t i = 0; i < s->cgroup_count; i++)
 		if (s->cgroups[i].tree_fd >= 0)
@@ -139,27 +141,12 @@ static int check_proc_source(const struct plan_mount *pm, int tree, struct error
 	return 0;
 }
 
-static int open_bind(const struct mounts_env *env, const struct plan_mount *pm, struct mount_state *st,
-		     struct error *e)
+int mount_bind_finish(const struct mounts_env *env, const struct plan_mount *pm, int tree,
+		      struct mount_state *st, struct error *e)
 {
-	int dfd = env->bundle_dfd >= 0 ? env->bundle_dfd : AT_FDCWD, r;
-	cleanup_close int tree = -1;
-	const struct oci_strs *words = &pm->m->options.data_words;
 	struct stat sb;
+	int r = check_proc_source(pm, tree, e);
 
-	/* The kernel ignores what is no option of a mount, as a bind has the file system of its source; podman lets words of
-	 * its own through ("nocopy"). */
-	if (words->n)
-		log_warn("mount on \"%s\": a bind mount has no use for the option \"%s\"", pm->m->destination,
-			 words->v[0]);
-	r = mount_clone(dfd, pm->m->source, pm->m->options.is_rbind, false, &tree, e);
-	if (r < 0 && e && e->sys == EINVAL && env->create->needs_user_ns && !pm->m->options.is_rbind)
-		return err_hint(
-			e, "what is mounted below it is shown in a user namespace, or it cannot be bound "
-			   "there: use \"rbind\"");
-	if (r < 0)
-		return r;
-	r = check_proc_source(pm, tree, e);
 	if (r >= 0)
 		r = set_attrs(env, pm, tree, e);
 	if (r < 0)
@@ -167,8 +154,30 @@ static int open_bind(const struct mounts_env *env, const struct plan_mount *pm, 
 	if (fstat(tree, &sb) < 0)
 		return err_sys(e, "look at \"%s\"", pm->m->source);
 	st->is_dir = S_ISDIR(sb.st_mode);
-	st->tree_fd = take_fd(tree);
-	return 0;
+	return fd_dup(tree, &st->tree_fd, e);
+}
+
+static int open_bind(const struct mounts_env *env, size_t i, struct mount_state *st, struct error *e)
+{
+	const struct plan_mount *pm = &env->plan->mounts[i];
+	int dfd = env->bundle_dfd >= 0 ? env->bundle_dfd : AT_FDCWD, r;
+	cleanup_close int tree = -1;
+	const struct oci_strs *words = &pm->m->options.data_words;
+
+	/* The kernel ignores what is no option of a mount, as a bind has the file system of its source; podman lets words of
+	 * its own through ("nocopy"). */
+	if (words->n)
+		log_warn("mount on \"%s\": a bind mount has no use for the option \"%s\"", pm->m->destination,
+			 words->v[0]);
+	st->late_source = mount_late_source(env, i);
+	if (st->late_source)
+		return 0;
+	r = mount_clone(dfd, pm->m->source, pm->m->options.is_rbind, false, &tree, e);
+	if (r < 0 && e && e->sys == EINVAL && env->create->needs_user_ns && !pm->m->options.is_rbind)
+		return err_hint(
+			e, "what is mounted below it is shown in a user namespace, or it cannot be bound "
+			   "there: use \"rbind\"");
+	return r < 0 ? r : mount_bind_finish(env, pm, tree, st, e);
 }
 
 static int open_given(const struct mounts_env *env, const struct plan_mount *pm, struct mount_state *st,
@@ -374,7 +383,7 @@ static int open_one(const struct mounts_env *env, struct mount_set *s, size_t i,
 
 	switch (pm->kind) {
 	case PLAN_BIND:
-		return open_bind(env, pm, st, e);
+		return open_bind(env, i, st, e);
 	case PLAN_TREE:
 		return open_given(env, pm, st, e);
 	case PLAN_DEV:

@@ -34,6 +34,7 @@ struct mount_cgroup {
 struct mount_state {
 	int tree_fd; /* the mount: detached, then attached; of PLAN_REMOUNT one of before; -1 not yet made */
 	int fallback_fd; /* detached copy of plan_mount.fallback, or of the cgroup v2 hierarchy; -1 */
+	char *late_source; /* of a bind that the init opens, mount_late.c; NULL: none */
 	bool is_dir;
 };
 

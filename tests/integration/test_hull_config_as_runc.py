@@ -122,3 +122,54 @@ def test_the_first_config_is_runcs(tmp_path, options):
         for key in ("namespaces", "readonlyPaths"):
             spec["linux"][key] = sorted(spec["linux"][key], key=str)
     assert ours == runc
+
+
+@pytest.mark.parametrize("userns", [False, True])
+def test_sources_that_an_earlier_mount_provides(bundle, userns):
+    """Inside the root, whatever the host has in the root's directory."""
+    for name in ("a/x", "b/y", "c/z"):
+        (bundle.path / name).mkdir(parents=True)
+        (bundle.path / name / "file").write_text(name)
+    for name in ("mnt", "final"):
+        (bundle.rootfs / name).mkdir()
+
+    def bind(source, destination, *options):
+        return {"source": str(source), "destination": destination, "options": ["rbind", *options]}
+
+    mnt = bundle.rootfs / "mnt"
+    binds = [bind("a", "/mnt"), bind("b", "/mnt/x"), bind("c", "/mnt/x/y"), bind("a", "/mnt/x/y/z"),
+             bind(mnt / "x", "/mnt/x/y/z/x"), bind("rootfs/mnt/x/y", "/mnt/x/y/z"), bind(mnt, "/final", "ro")]
+    bundle.edit(lambda c: c["mounts"].extend(binds))
+    if userns:
+        bundle.edit(lambda c: c["linux"]["namespaces"].append({"type": "user"}))
+        ids = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+        bundle.edit(lambda c: c["linux"].update(uidMappings=ids, gidMappings=ids))
+    bundle.sh("cat /final/x/y/z/z/x/y/z/x/file; touch /final/no 2>/dev/null || echo :read-only")
+    assert bundle.hull("run", C1).stdout.split(":") == ["a/x", "read-only\n"]
+
+
+def test_a_source_in_the_root_that_no_mount_provides(bundle):
+    (bundle.rootfs / "data").mkdir()
+    (bundle.rootfs / "data/file").write_text("host")
+    (bundle.rootfs / "out").symlink_to("/")
+    bundle.edit(lambda c: c["mounts"].extend([
+        {"source": "tmpfs", "destination": "/scratch", "type": "tmpfs"},
+        {"source": str(bundle.rootfs / "data"), "destination": "/again", "options": ["bind"]},
+        {"source": str(bundle.rootfs / "scratch/none"), "destination": "/none", "options": ["bind"]}]))
+    bundle.args("cat", "/again/file")
+    done = bundle.hull("run", C1, check=False)
+    assert done.returncode == 1 and 'mount on "/none"' in said(done) and 'bind "/scratch/none" of the container' in said(done)
+    bundle.edit(lambda c: c["mounts"].pop())
+    assert bundle.hull("run", C1).stdout == "host"
+
+
+def test_a_source_in_the_root_does_not_leave_it(bundle):
+    """The link is the image's, and leads to the container's own root."""
+    (bundle.path / "dir").mkdir()
+    (bundle.path / "dir/up").symlink_to("/../../..")
+    bundle.edit(lambda c: c["mounts"].extend([
+        {"source": "dir", "destination": "/mnt", "options": ["bind"]},
+        {"source": "rootfs/mnt/up/bin", "destination": "/tools", "options": ["bind"]}]))
+    (bundle.rootfs / "bin/only-here").write_text("")
+    bundle.args("ls", "/tools/only-here")
+    assert bundle.hull("run", C1).stdout == "/tools/only-here\n"
