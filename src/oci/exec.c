@@ -122,17 +122,33 @@ static int exec_main(void *arg)
 
 /* ---- the caller -------------------------------------------------------------------------------------------- */
 
-/* The namespaces that the container does not share with us. Its user namespace may be ours although the spec names
- * one (hull itself runs inside of it): setns(2) would refuse. */
-static int find_namespaces(struct exec_build *b, struct error *e)
+/* Is the container's namespace of this kind ours? */
+static int is_own(const struct exec_build *b, enum oci_ns ns, bool *ret_same, struct error *e)
 {
 	cleanup_close int theirs = -1, own = -1;
-	bool same = true;
-	int r;
+	int r = pidfd_ns(b->o->pid_fd, (int)oci_ns_info[ns].clone_flag, &theirs, e);
 
-	for (enum oci_ns ns = 0; ns < OCI_NS_COUNT; ns++)
-		if (b->o->spec->linux.namespaces[ns].is_set && ns != OCI_NS_USER)
+	if (r >= 0)
+		r = ns_open_own((int)oci_ns_info[ns].clone_flag, &own, e);
+	if (r >= 0)
+		r = ns_is_same(theirs, own, ret_same, e);
+	return r == -ERR_NOT_FOUND ? err_kind(e, ERR_STATE) : r;
+}
+
+/* The namespaces that the container does not share with us. One that the spec names by a path may be ours, the user
+ * namespace in any case (hull itself runs inside of it): setns(2) would refuse. */
+static int find_namespaces(struct exec_build *b, struct error *e)
+{
+	for (enum oci_ns ns = 0; ns < OCI_NS_COUNT; ns++) {
+		const struct oci_namespace *n = &b->o->spec->linux.namespaces[ns];
+		bool same = false;
+		int r = n->is_set && (n->path || ns == OCI_NS_USER) ? is_own(b, ns, &same, e) : 0;
+
+		if (r < 0)
+			return r;
+		if (n->is_set && !same)
 			b->spawn.join_flags |= (uint64_t)oci_ns_info[ns].clone_flag;
+	}
 	if (b->spawn.join_flags & CLONE_NEWCGROUP) {
 		b->spawn.join_flags &= ~(uint64_t)CLONE_NEWCGROUP; /* by process_begin() */
 		b->p.cgroup_ns_pid_fd = b->o->pid_fd;
@@ -141,19 +157,7 @@ static int find_namespaces(struct exec_build *b, struct error *e)
 		b->spawn.join_flags &= ~(uint64_t)CLONE_NEWTIME; /* likewise */
 		b->p.time_ns_fd = b->o->pid_fd;
 	}
-	if (!b->o->spec->linux.namespaces[OCI_NS_USER].is_set)
-		return 0;
-	r = pidfd_ns(b->o->pid_fd, CLONE_NEWUSER, &theirs, e);
-	if (r >= 0)
-		r = ns_open_own(CLONE_NEWUSER, &own, e);
-	if (r >= 0)
-		r = ns_is_same(theirs, own, &same, e);
-	if (r < 0)
-		return r == -ERR_NOT_FOUND ? err_kind(e, ERR_STATE) : r;
-	if (!same) {
-		b->spawn.join_flags |= CLONE_NEWUSER;
-		b->p.in_user_ns = true;
-	}
+	b->p.in_user_ns = b->spawn.join_flags & CLONE_NEWUSER;
 	return 0;
 }
 
