@@ -38,46 +38,24 @@
  * - Errors of the init come back as struct error over the same socket that is the gate. Its end is an answer, too.
  * - When a step fails, what was made is taken back: the process killed and reaped, the cgroup removed. All else is
  *   fds, and goes with them. */
-#include "oci/runtime.h"
+#include "oci/build.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <linux/capability.h>
-#include <linux/magic.h>
 #include <stdlib.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/log.h"
-#include "base/mem.h"
 #include "base/path.h"
 #include "base/str.h"
-#include "oci/cgroup_resources.h"
-#include "oci/confine.h"
 #include "oci/hooks.h"
-#include "oci/ids.h"
-#include "oci/init.h"
-#include "oci/intel_rdt.h"
-#include "oci/mounts.h"
-#include "oci/net_devices.h"
-#include "oci/oom_lend.h"
-#include "oci/plan.h"
 #include "oci/setup.h"
-#include "oci/spawn.h"
 #include "oci/stage.h"
 #include "oci/sync.h"
-#include "sys/caps.h"
-#include "sys/netns_ahead.h"
-#include "sys/ns.h"
 #include "sys/pidfd.h"
-#include "userns/rootless.h"
-#include "userns/userns.h"
 
 void oci_init_done(struct oci_init *i)
 {
@@ -94,29 +72,6 @@ void oci_init_done(struct oci_init *i)
 }
 
 /* ---- what the caller holds while it builds --------------------------------------------------------------- */
-
-struct build {
-	const struct oci_create *o;
-	struct oci_plan plan;
-	struct mount_set mounts;
-	struct spawn spawn;
-	int opened_ns[OCI_NS_COUNT]; /* those of join_fd that are ours to close */
-	struct idmap *uids, *gids;   /* of the container's user namespace; NULL without one */
-	struct cgroup *cgroup;
-	const char *cgroup_path;
-	char *own_cgroup_path;
-	char *bundle, *root_path; /* only with hooks */
-	bool is_prepared;	  /* hooks have run, or were about to: poststop is their other half */
-	struct intel_rdt rdt;
-	int rdt_dfd; /* -1 without linux.intelRdt */
-	struct net_devices net_devices;
-	struct confine *confine;
-	int root_tree, null_fd, console_fd, sync[2];
-	bool setgroups_denied; /* in the container's user namespace, as far as is known before */
-	struct oom_lend oom;
-	struct netns_ahead net;
-	struct init_container init;
-};
 
 static void build_done(struct build *b)
 {
@@ -158,117 +113,6 @@ DEFINE_CLEANUP_VALUE(struct build, build_done)
 
 /* ---- steps ------------------------------------------------------------------------------------------------- */
 
-/* A path may lead to a namespace that we are in ourselves: it is no other than the host's. */
-static int check_shared(const struct build *b, struct error *e)
-{
-	const struct oci_spec *s = b->o->spec;
-	bool is_shared[OCI_NS_COUNT] = { false };
-
-	if (!b->plan.sysctl_count && !s->hostname && !s->domainname)
-		return 0;
-	for (enum oci_ns ns = 0; ns < OCI_NS_COUNT; ns++) {
-		cleanup_close int own = -1;
-		int r;
-
-		if (b->spawn.join_fd[ns] < 0)
-			continue;
-		r = ns_open_own(oci_ns_info[ns].clone_flag, &own, e);
-		if (r >= 0)
-			r = ns_is_same(own, b->spawn.join_fd[ns], &is_shared[ns], e);
-		if (r < 0)
-			return r;
-	}
-	return oci_plan_check_shared(&b->plan, s, is_shared, e);
-}
-
-static int open_namespaces(struct build *b, struct error *e)
-{
-	for (enum oci_ns ns = 0; ns < OCI_NS_COUNT; ns++) {
-		const char *path = b->o->spec->linux.namespaces[ns].path;
-		int fd = b->o->ns_fd[ns];
-		int r;
-
-		if (!b->plan.joins[ns])
-			continue;
-		if (fd < 0) {
-			fd = b->opened_ns[ns] = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-			if (fd < 0)
-				return err_sysk(e, errno == ENOENT ? ERR_NOT_FOUND : ERR_SYS, errno,
-						"open the %s namespace \"%s\"", oci_ns_info[ns].name, path);
-		}
-		r = ns_check_type(fd, oci_ns_info[ns].clone_flag, e);
-		if (r < 0)
-			return err_ctx(e, "%s namespace \"%s\"", oci_ns_info[ns].name,
-				       path ? path : "given by fd");
-		if (ns == OCI_NS_TIME)
-			b->init.p.time_ns_fd = fd; /* by process_begin() */
-		else
-			b->spawn.join_fd[ns] = fd;
-	}
-	return check_shared(b, e);
-}
-
-/* The maps stand in the spec, also of a joined namespace (as CRI daemons write it); else they are read from the
- * namespace itself. */
-static int find_maps(struct build *b, struct error *e)
-{
-	const struct oci_linux *l = &b->o->spec->linux;
-	int r;
-
-	if (!b->plan.in_user_ns)
-		return 0;
-	b->uids = NEW(struct idmap);
-	b->gids = NEW(struct idmap);
-	if (!l->uid_mappings.n || !l->gid_mappings.n)
-		return userns_read_maps(b->spawn.join_fd[OCI_NS_USER], b->uids, b->gids, e);
-	r = ids_map(&l->uid_mappings, "linux.uidMappings", b->uids, e);
-	return r < 0 ? r : ids_map(&l->gid_mappings, "linux.gidMappings", b->gids, e);
-}
-
-/* Each id that the process gets has to be one, and groups have to be possible. */
-static int check_ids(struct build *b, struct error *e)
-{
-	const struct oci_user *u = &b->o->spec->process.user;
-
-	if (!b->plan.in_user_ns)
-		return 0;
-	b->setgroups_denied = b->plan.makes[OCI_NS_USER] && userns_denies_setgroups(b->gids);
-	if (b->setgroups_denied && u->additional_gid_count)
-		return err_new(
-			e, ERR_INVALID,
-			"process.user.additionalGids: the kernel forbids setgroups(2) in the container's "
-			"user "
-			"namespace, as in each one whose gids were mapped without privilege (map a range of "
-			"/etc/subgid in linux.gidMappings, or ask for no additional groups)");
-	return ids_check(u, b->uids, b->gids, e);
-}
-
-/* Where the caller may mount nothing, the user namespace comes first, and all mounts are made in there. */
-static int make_user_ns(struct build *b, struct error *e)
-{
-	int r;
-
-	if (!b->o->needs_user_ns && b->plan.makes[OCI_NS_USER] && rootless_in_child_ns())
-		return userns_check_maps(b->uids, b->gids, e);
-	if (!b->o->needs_user_ns)
-		return 0;
-	if (!b->plan.in_user_ns && !caps_have(CAP_SYS_ADMIN))
-		return err_new(e, ERR_INVALID,
-			       "without CAP_SYS_ADMIN, which only root has, a container needs a user namespace "
-			       "(linux.namespaces has no \"user\"): \"hull spec --rootless\" writes a config.json that "
-			       "works");
-	if (!b->plan.makes[OCI_NS_USER])
-		return 0;
-	r = userns_check_maps(b->uids, b->gids, e);
-	if (r >= 0)
-		r = userns_make(b->uids, b->gids, &b->opened_ns[OCI_NS_USER], e);
-	if (r < 0)
-		return r;
-	b->spawn.join_fd[OCI_NS_USER] = b->opened_ns[OCI_NS_USER];
-	b->plan.clone_flags &= ~(uint64_t)CLONE_NEWUSER;
-	return 0;
-}
-
 /* From here on what we hold must not be reachable by ptrace(2) from a container; until here newuidmap(1) had to see
  * that we are who we are, and oom_score_adj had to be ours. */
 static int go_dark(struct build *b, struct error *e)
@@ -279,87 +123,9 @@ static int go_dark(struct build *b, struct error *e)
 	return r;
 }
 
-static int open_rdt(struct build *b, struct error *e)
-{
-	const struct oci_intel_rdt *spec = b->o->spec->linux.intel_rdt;
-	int r;
-
-	if (!spec)
-		return 0;
-	r = intel_rdt_plan(spec, b->o->id, &b->rdt, e);
-	if (r >= 0)
-		r = intel_rdt_open(&b->rdt_dfd, e);
-	return r < 0 ? r : intel_rdt_check(b->rdt_dfd, &b->rdt, e);
-}
-
 static int find_net_devices(struct build *b, struct error *e)
 {
 	return net_devices_find(&b->o->spec->linux, &b->net_devices, e);
-}
-
-static int make_rdt(struct build *b, struct error *e)
-{
-	return b->rdt_dfd < 0 ? 0 : intel_rdt_make(b->rdt_dfd, &b->rdt, e);
-}
-
-/* Whether the container is to rule over what is below its cgroup: config-linux.md, "Cgroup ownership", has the
- * conditions. */
-static bool owns_cgroup(const struct build *b)
-{
-	const struct oci_spec *spec = b->o->spec;
-
-	if (!b->plan.makes[OCI_NS_CGROUP] || cgroup_host_mode(b->o->cgroups) != CGROUP_V2)
-		return false;
-	for (size_t i = 0; i < spec->mounts.n; i++) {
-		const struct oci_mount *m = &spec->mounts.v[i];
-
-		if (str_eq(m->source, "cgroup") && str_eq(m->destination, "/sys/fs/cgroup"))
-			return !(m->options.flags & MS_RDONLY);
-	}
-	return false;
-}
-
-static int give_cgroup(struct build *b, struct error *e)
-{
-	uint32_t uid = b->o->spec->process.user.uid;
-	int r = 0;
-
-	if (!owns_cgroup(b))
-		return 0;
-	if (b->uids)
-		r = idmap_to_host(b->uids, uid, &uid, e);
-	/* What is root's, or was delegated to us, is so already. A runtime "SHOULD", and not everybody can. */
-	if (r < 0 || uid == geteuid())
-		return r;
-	r = cgroup_give_to(b->cgroup, uid, e);
-	return r == -ERR_DENIED ? 0 : r;
-}
-
-static int make_cgroup(struct build *b, struct error *e)
-{
-	const struct oci_linux *l = &b->o->spec->linux;
-	cleanup_free struct cgroup_lists *lists = NULL;
-	struct cgroup_resources res;
-	int r;
-
-	if (!b->o->cgroups)
-		return 0;
-	b->cgroup_path = b->o->cgroup_path ? b->o->cgroup_path : l->cgroups_path;
-	if (!b->cgroup_path)
-		b->cgroup_path = b->own_cgroup_path = cgroup_default_path(b->o->cgroups, b->o->id);
-	cgroup_resources_of(&l->resources, &res, &lists);
-	r = cgroup_create(b->o->cgroups, b->cgroup_path, &res, &b->cgroup, e);
-	/* None: we may make none, and none is needed (cgroup_host_may_lack_access()). */
-	if (r >= 0 && !b->cgroup)
-		return 0;
-	if (r >= 0)
-		r = give_cgroup(b, e);
-	if (r >= 0)
-		r = cgroup_enter_fds(b->cgroup, b->init.p.cgroup_fds, &b->init.p.cgroup_fd_count, e);
-	if (r < 0)
-		return err_ctx(e, "cgroup \"%s\"", b->cgroup_path);
-	b->spawn.cgroup_fd = cgroup_clone_fd(b->cgroup);
-	return 0;
 }
 
 static int open_root(struct build *b, int bundle_dfd, struct error *e)
@@ -427,66 +193,7 @@ static int prepare_confinement(struct build *b, struct error *e)
 	return confine_prepare(&opts, &b->confine, e);
 }
 
-int setup_open_proc(int *ret_dfd, struct error *e)
-{
-	cleanup_close int fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	struct statfs fs;
-
-	if (fd < 0 || fstatfs(fd, &fs) < 0)
-		return err_sys(e, "open /proc");
-	if (fs.f_type != PROC_SUPER_MAGIC)
-		return err_new(e, ERR_STATE, "/proc is no proc file system");
-	*ret_dfd = take_fd(fd);
-	return 0;
-}
-
-/* A program that opens /dev/stdout again opens the pipe's inode anew, which belongs to who made it: it is given to
- * the container's user. */
-static void give_pipe(int fd, uid_t host_uid)
-{
-	struct stat sb;
-
-	if (fstat(fd, &sb) == 0 && (S_ISFIFO(sb.st_mode) || S_ISSOCK(sb.st_mode)) && sb.st_uid != host_uid)
-		(void)!fchown(fd, host_uid, (gid_t)-1);
-}
-
-int setup_stdio(const int given[3], const struct oci_process *p, const struct idmap *uids, int *null_fd,
-		int ret_stdio[3], struct error *e)
-{
-	struct error ignored = ERROR_INIT;
-	uint32_t uid = p->user.uid;
-
-	if (uids && idmap_to_host(uids, p->user.uid, &uid, &ignored) < 0)
-		uid = (uint32_t)-1;
-	for (int i = 0; i < 3; i++) {
-		ret_stdio[i] = given[i];
-		if (given[i] >= 0) {
-			give_pipe(given[i], uid);
-			continue;
-		}
-		if (*null_fd < 0)
-			*null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-		if (*null_fd < 0)
-			return err_sys(e, "open /dev/null");
-		ret_stdio[i] = *null_fd;
-	}
-	return 0;
-}
-
 /* ---- clone and wait ---------------------------------------------------------------------------------------- */
-
-static int write_maps(struct build *b, struct error *e)
-{
-	cleanup_close int proc = -1;
-	int r;
-
-	if (!(b->plan.clone_flags & CLONE_NEWUSER))
-		return 0;
-	r = pidfd_proc_dir(b->spawn.pid_fd, &proc, e);
-	if (r >= 0)
-		r = idmap_write_both(proc, b->uids, b->gids, e);
-	return r < 0 ? err_ctx(e, "map the ids of the new user namespace") : 0;
-}
 
 /* Before the init sets sysctls, which may be an interface's own, and before any hook. */
 static int move_net_devices(struct build *b, struct error *e)
@@ -601,7 +308,7 @@ static int run_init(struct build *b, struct error *e)
 	if (b->rdt_dfd >= 0)
 		r = intel_rdt_enter(b->rdt_dfd, &b->rdt, b->spawn.pid, e);
 	if (r >= 0)
-		r = write_maps(b, e);
+		r = build_write_maps(b, e);
 	if (r >= 0)
 		r = move_net_devices(b, e);
 	if (r >= 0 && c->waits_for_go)
@@ -618,8 +325,9 @@ static int run_init(struct build *b, struct error *e)
 static int build(struct build *b, struct error *e)
 {
 	static int (*const steps[])(struct build *, struct error *) = {
-		open_namespaces, find_maps, check_ids,	 open_rdt, find_net_devices, prepare_confinement,
-		make_user_ns,	 go_dark,   make_cgroup, make_rdt, open_trees,
+		build_open_namespaces, build_find_maps,	    build_check_ids,	build_open_rdt,
+		find_net_devices,      prepare_confinement, build_make_user_ns, go_dark,
+		build_make_cgroup,     build_make_rdt,	    open_trees,
 	};
 	int r = oci_plan_make(b->o, &b->plan, e);
 

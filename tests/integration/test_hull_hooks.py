@@ -148,6 +148,8 @@ def test_namespaces(bundle, hooks):
     for kind in KINDS:
         hooks.add(kind, listing)
     bundle.sh(f"for n in {' '.join(names)}; do readlink /proc/self/ns/$n; done")
+    if {"type": "cgroup"} not in json.loads((bundle.path / "config.json").read_text())["linux"]["namespaces"]:
+        bundle.edit(lambda c: c["linux"]["namespaces"].append({"type": "cgroup"}))
     theirs = bundle.hull("run", C1).stdout
     ours = "".join(os.readlink(f"/proc/self/ns/{n}") + "\n" for n in names)
     assert not set(ours.split()) & set(theirs.split())
