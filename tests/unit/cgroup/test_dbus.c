@@ -64,7 +64,7 @@ static void a_call_is_read_back(void **state)
 	struct dbus_message m;
 	struct dbus_cursor c;
 	const char *text;
-	uint32_t n;
+	uint32_t n = 0;
 
 	(void)state;
 	dbus_put_str(&body, "word");
