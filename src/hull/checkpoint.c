@@ -2,6 +2,7 @@
 /* hull checkpoint. */
 #include <stdlib.h>
 #include <string.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -109,6 +110,7 @@ static int dump(struct hull *h, struct container *c, struct criu_dump *d, struct
 	CLEANUP(cgroup_free) struct cgroup *cgroup = NULL;
 	CLEANUP(oci_spec_free) struct oci_spec *spec = NULL;
 	cleanup_free char *freezer = NULL;
+	cleanup_close int bundle_dfd = open(c->state.bundle, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	struct error ignored = ERROR_INIT;
 	int r = container_spec(c, &spec, e);
 
@@ -120,6 +122,7 @@ static int dump(struct hull *h, struct container *c, struct criu_dump *d, struct
 	d->spec = spec;
 	d->pid = c->state.pid;
 	d->pid_fd = c->pid_fd;
+	d->bundle_dfd = bundle_dfd;
 	d->freeze_cgroup = freezer;
 	d->stdio = &c->state.stdio;
 	return criu_dump(d, e);

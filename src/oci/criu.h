@@ -61,6 +61,7 @@ struct criu_dump {
 	const struct oci_spec *spec; /* as it was at create */
 	pid_t pid;		     /* of the init */
 	int pid_fd;		     /* the same; borrowed */
+	int bundle_dfd;		     /* for sources of mounts; borrowed; -1 */
 	const char
 		*freeze_cgroup; /* directory in the freezer hierarchy, or in v2; NULL: criu stops each task */
 	const struct strv *
@@ -70,7 +71,7 @@ struct criu_dump {
 	int status_fd;		 /* gets a 0 byte when lazy pages can be asked for; -1 */
 	bool leave_running, pre_dump, tcp_skip_in_flight, link_remap;
 };
-#define CRIU_DUMP_INIT ((struct criu_dump){ .pid_fd = -1, .status_fd = -1 })
+#define CRIU_DUMP_INIT ((struct criu_dump){ .pid_fd = -1, .bundle_dfd = -1, .status_fd = -1 })
 
 /* When this returns 0, the images are complete; the processes are gone, unless leave_running or pre_dump. When it
  * fails, the container runs on as before.

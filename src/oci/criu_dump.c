@@ -19,6 +19,7 @@
 #include "oci/criu.h"
 #include "oci/criu_job.h"
 #include "oci/criu_rpc.h"
+#include "oci/mount_late.h"
 #include "oci/plan.h"
 #include "sys/pidfd.h"
 
@@ -94,6 +95,7 @@ static int plan_mounts(struct dump *x, struct error *e)
 {
 	CLEANUP(oci_plan_done) struct oci_plan plan = OCI_PLAN_INIT;
 	struct oci_create create = OCI_CREATE_INIT;
+	const struct mounts_env env = { .create = &create, .plan = &plan, .bundle_dfd = x->d->bundle_dfd };
 	cleanup_free struct criu_named *named = NULL;
 	size_t count = 0;
 	int r;
@@ -101,6 +103,8 @@ static int plan_mounts(struct dump *x, struct error *e)
 	create.id = x->d->id;
 	create.spec = x->d->spec;
 	r = oci_plan_make(&create, &plan, e);
+	if (r >= 0)
+		r = mount_late_refuse(&env, e);
 	if (r >= 0)
 		r = criu_mounts_of(x->proc_dfd, &x->mounts, e);
 	if (r < 0)

@@ -38,6 +38,7 @@
 #include "oci/criu_rpc.h"
 #include "oci/criu_stage.h"
 #include "oci/hooks.h"
+#include "oci/mount_late.h"
 #include "oci/mounts.h"
 #include "oci/plan.h"
 #include "oci/setup.h"
@@ -237,7 +238,9 @@ static int open_trees(struct restore *x, struct error *e)
 	use = x->o->rootfs ? *x->o->rootfs : own;
 	use.is_slave = x->o->spec->linux.rootfs_propagation & MS_SLAVE;
 	use.readonly = false; /* criu makes it so, as it was */
-	r = rootfs_open(&use, &x->root_tree, e);
+	r = mount_late_refuse(&env, e);
+	if (r >= 0)
+		r = rootfs_open(&use, &x->root_tree, e);
 	if (r >= 0)
 		r = mounts_open(&env, &x->mounts, e);
 	if (r >= 0)

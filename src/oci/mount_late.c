@@ -68,6 +68,22 @@ char *mount_late_source(const struct mounts_env *env, size_t i)
 	return NULL;
 }
 
+int mount_late_refuse(const struct mounts_env *env, struct error *e)
+{
+	for (size_t i = 0; i < env->plan->mount_count; i++) {
+		const struct plan_mount *pm = &env->plan->mounts[i];
+		cleanup_free char *inside = pm->kind == PLAN_BIND ? mount_late_source(env, i) : NULL;
+
+		if (inside)
+			return err_new(
+				e, ERR_UNSUPPORTED,
+				"mount on \"%s\": its source, \"%s\", is what another mount of the container "
+				"shows, and of such a bind a checkpoint has nothing that could be restored",
+				pm->m->destination, pm->m->source);
+	}
+	return 0;
+}
+
 int mount_late_open(const struct oci_create *o, const struct oci_plan *plan, size_t i, int root_fd,
 		    struct mount_state *st, struct error *e)
 {

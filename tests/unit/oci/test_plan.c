@@ -5,13 +5,16 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/str.h"
 #include "oci/cgroup_resources.h"
+#include "oci/mount_late.h"
 #include "oci/mounts.h"
 #include "oci/plan.h"
 
@@ -326,6 +329,42 @@ static void test_device_rules_end_with_the_defaults(void **state)
 	done(&p);
 }
 
+/* The root is "/r": the bundle is "/". */
+static void test_sources_that_an_earlier_mount_provides(void **state)
+{
+#define BIND(source, destination, option) \
+	"{\"source\":\"" source "\",\"destination\":\"" destination "\",\"options\":[\"" option "\"]}"
+	static const struct {
+		const char *mount, *inside;
+	} sources[] = {
+		{ BIND("/r/mnt", "/x", "bind"), "/mnt" },
+		{ BIND("r/mnt/a/../b", "/x", "bind"), "/mnt/b" },
+		{ BIND("/r", "/x", "rbind"), "/" },
+		{ BIND("/r", "/x", "bind"), NULL }, /* the mount below it does not come along */
+		{ BIND("/r/other", "/x", "rbind"), NULL },
+		{ BIND("/r/mnt2", "/x", "rbind"), NULL },
+		{ BIND("/r2/mnt", "/x", "rbind"), NULL },
+		{ BIND("/mnt", "/x", "rbind"), NULL },
+	};
+	cleanup_close int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(sources); i++) {
+		cleanup_free char *mounts = str_fmt(BIND("/r/mnt", "/mnt", "bind") ",%s", sources[i].mount);
+		cleanup_free char *first = NULL, *second = NULL;
+		struct planned p;
+		struct mounts_env env = { .create = &p.o, .plan = &p.plan, .bundle_dfd = root };
+
+		assert_int_equal(plan(&p, MOUNT_NS, "", mounts), 0);
+		first = mount_late_source(&env, 0);
+		second = mount_late_source(&env, 1);
+		assert_null(first); /* of the host: nothing was there before it */
+		assert_true(str_eq(second, sources[i].inside));
+		assert_int_equal(mount_late_refuse(&env, &p.e), sources[i].inside ? -ERR_UNSUPPORTED : 0);
+		done(&p);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -342,6 +381,7 @@ int main(void)
 		cmocka_unit_test(test_sysctl_names_are_dotted),
 		cmocka_unit_test(test_the_specs_devices_replace_defaults_of_the_same_path),
 		cmocka_unit_test(test_device_rules_end_with_the_defaults),
+		cmocka_unit_test(test_sources_that_an_earlier_mount_provides),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
