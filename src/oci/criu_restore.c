@@ -14,59 +14,27 @@
  *
  * The restored init is criu's sibling, so ours. When a step fails, criu undoes what it did as soon as its socket
  * closes; the cgroup, in which all of it happened, is emptied and removed by us. */
-#include <errno.h>
+#include "oci/criu_restore.h"
+
 #include <fcntl.h>
 #include <limits.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "base/log.h"
-#include "base/mem.h"
 #include "base/path.h"
 #include "base/proc.h"
-#include "oci/cgroup_resources.h"
-#include "oci/criu.h"
-#include "oci/criu_images.h"
-#include "oci/criu_job.h"
 #include "oci/criu_rpc.h"
-#include "oci/criu_stage.h"
 #include "oci/hooks.h"
-#include "oci/mount_late.h"
-#include "oci/mounts.h"
-#include "oci/plan.h"
 #include "oci/setup.h"
-#include "sys/mountapi.h"
 #include "sys/netlink.h"
-#include "sys/ns.h"
 #include "sys/pidfd.h"
 #include "sys/vchild.h"
-#include "userns/userns.h"
-
-struct restore {
-	const struct criu_restore *r;
-	const struct oci_create *o;
-	struct criu_job job;
-	struct criu_descriptors descriptors;
-	struct oci_plan plan;
-	struct idmap *uids, *gids;
-	struct cgroup *cgroup;
-	char *cgroup_path;
-	struct mount_set mounts;
-	int root_tree, null_fd, work_tree, images_tree, parent_tree, dfds[2], stdio[3], ns_fd[OCI_NS_COUNT];
-	struct criu_stage stage;
-	struct criu_worker worker;
-	struct criu_pairs names;
-	struct arena arena;
-	struct oci_init init;
-	char *bundle; /* only with hooks */
-};
 
 static void restore_done(struct restore *x)
 {
@@ -103,152 +71,6 @@ static void restore_done(struct restore *x)
 DEFINE_CLEANUP_VALUE(struct restore, restore_done)
 
 /* ---- before criu -------------------------------------------------------------------------------------- */
-
-static int open_namespaces(struct restore *x, struct error *e)
-{
-	for (enum oci_ns ns = 0; ns < OCI_NS_COUNT; ns++) {
-		const char *path = x->o->spec->linux.namespaces[ns].path;
-		int r;
-
-		if (!x->plan.joins[ns])
-			continue;
-		if (ns == OCI_NS_CGROUP)
-			return err_new(e, ERR_UNSUPPORTED,
-				       "criu cannot restore into a cgroup namespace that exists already");
-		x->ns_fd[ns] = x->o->ns_fd[ns] >= 0
-				       ? fcntl(x->o->ns_fd[ns], F_DUPFD_CLOEXEC, 3)
-				       : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-		if (x->ns_fd[ns] < 0)
-			return err_sysk(e, errno == ENOENT ? ERR_NOT_FOUND : ERR_SYS, errno,
-					"open the %s namespace \"%s\"", oci_ns_info[ns].name,
-					path ? path : "");
-		r = ns_check_type(x->ns_fd[ns], oci_ns_info[ns].clone_flag, e);
-		if (r < 0)
-			return err_ctx(e, "%s namespace", oci_ns_info[ns].name);
-	}
-	return 0;
-}
-
-static int add_maps(const struct oci_id_mappings *m, struct idmap *ret, struct error *e)
-{
-	for (size_t i = 0; i < m->n; i++) {
-		struct idmap_extent x = { m->v[i].container_id, m->v[i].host_id, m->v[i].size };
-		int r = idmap_add(ret, x, e);
-
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-/* Those of the namespace itself come from the images; they are needed for what is opened here. */
-static int find_maps(struct restore *x, struct error *e)
-{
-	const struct oci_linux *l = &x->o->spec->linux;
-	int r;
-
-	if (!x->plan.in_user_ns)
-		return 0;
-	x->uids = NEW(struct idmap);
-	x->gids = NEW(struct idmap);
-	if (!l->uid_mappings.n || !l->gid_mappings.n)
-		return userns_read_maps(x->ns_fd[OCI_NS_USER], x->uids, x->gids, e);
-	r = add_maps(&l->uid_mappings, x->uids, e);
-	return r < 0 ? r : add_maps(&l->gid_mappings, x->gids, e);
-}
-
-static int make_cgroup(struct restore *x, struct error *e)
-{
-	const struct oci_linux *l = &x->o->spec->linux;
-	cleanup_free struct cgroup_lists *lists = NULL;
-	struct cgroup_resources res;
-	int r;
-
-	if (!x->o->cgroups)
-		return 0;
-	if (x->o->cgroup_path || l->cgroups_path)
-		x->cgroup_path = str_dup(x->o->cgroup_path ? x->o->cgroup_path : l->cgroups_path);
-	else
-		x->cgroup_path = cgroup_default_path(x->o->cgroups, x->o->id);
-	cgroup_resources_of(&l->resources, &res, &lists);
-	r = cgroup_create(x->o->cgroups, x->cgroup_path, &res, &x->cgroup, e);
-	return r < 0 ? err_ctx(e, "cgroup \"%s\"", x->cgroup_path) : 0;
-}
-
-/* Where cgroup2 is all there is, a container mounts it itself, and sees its own cgroup as the root. criu gets the same
- * as a bind: what it would have to know about cgroup namespaces otherwise depends on its age. */
-static int open_cgroup2(struct restore *x, struct error *e)
-{
-	const char *mount_point, *option;
-
-	if (!x->cgroup || cgroup_host_mode(x->o->cgroups) != CGROUP_V2 ||
-	    !cgroup_host_hierarchy(x->o->cgroups, 0, &mount_point, &option))
-		return 0;
-	for (size_t i = 0; i < x->plan.mount_count; i++) {
-		cleanup_free char *path = str_fmt(
-			"%s%s", mount_point,
-			x->o->spec->linux.namespaces[OCI_NS_CGROUP].is_set ? cgroup_path(x->cgroup) : "");
-		int *tree = &x->mounts.state[i].fallback_fd, r;
-
-		if (x->plan.mounts[i].kind != PLAN_CGROUP || *tree >= 0)
-			continue;
-		r = mount_clone(AT_FDCWD, path, false, true, tree, e);
-		if (r >= 0)
-			r = mount_change(*tree, false,
-					 &(struct mount_change){ .set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
-									MOUNT_ATTR_NOEXEC,
-								 .propagation = MS_PRIVATE },
-					 e);
-		if (r < 0)
-			return err_ctx(e, "cgroup of the container");
-	}
-	return 0;
-}
-
-static int open_images(struct restore *x, struct error *e)
-{
-	struct error none = ERROR_INIT;
-	int r;
-
-	if (!x->plan.in_user_ns)
-		return 0;
-	r = mount_clone(x->job.images_dfd, "", false, true, &x->images_tree, e);
-	if (r >= 0 && mount_clone(x->job.images_dfd, "parent", false, false, &x->parent_tree, &none) < 0 &&
-	    none.sys != ENOENT)
-		log_debug("the checkpoint's parent: %s", err_msg(&none));
-	return r;
-}
-
-static int open_trees(struct restore *x, struct error *e)
-{
-	struct oci_rootfs own = OCI_ROOTFS_INIT, use;
-	const struct mounts_env env = {
-		.create = x->o,
-		.bundle_dfd = x->o->bundle_dfd,
-		.plan = &x->plan,
-		.cgroup = x->cgroup,
-		.user_fd = x->ns_fd[OCI_NS_USER],
-		.uids = x->uids,
-		.gids = x->gids,
-	};
-	int r;
-
-	own.path = x->o->spec->root.path;
-	own.dfd = x->o->bundle_dfd;
-	use = x->o->rootfs ? *x->o->rootfs : own;
-	use.is_slave = x->o->spec->linux.rootfs_propagation & MS_SLAVE;
-	use.readonly = false; /* criu makes it so, as it was */
-	r = mount_late_refuse(&env, e);
-	if (r >= 0)
-		r = rootfs_open(&use, &x->root_tree, e);
-	if (r >= 0)
-		r = mounts_open(&env, &x->mounts, e);
-	if (r >= 0)
-		r = open_cgroup2(x, e);
-	if (r >= 0)
-		r = mount_clone(x->job.work_dfd, "", false, true, &x->work_tree, e);
-	return r < 0 ? r : open_images(x, e);
-}
 
 static int find_bundle(struct restore *x, struct error *e)
 {
@@ -539,7 +361,8 @@ static int look(struct restore *x, char **ret_program, struct error *e)
 static int restore(struct restore *x, struct error *e)
 {
 	static int (*const steps[])(struct restore *, struct error *) = {
-		open_namespaces, find_maps, find_bundle, make_cgroup, open_trees,
+		restore_open_namespaces, restore_find_maps,  find_bundle,
+		restore_make_cgroup,	 restore_open_trees,
 	};
 	cleanup_free char *program = NULL;
 	int r = look(x, &program, e);

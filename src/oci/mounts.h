@@ -33,7 +33,7 @@ struct mount_cgroup {
 
 struct mount_state {
 	int tree_fd; /* the mount: detached, then attached; of PLAN_REMOUNT one of before; -1 not yet made */
-	int fallback_fd; /* detached copy of plan_mount.fallback, or of the cgroup v2 hierarchy; -1 */
+	int fallback_fd;   /* detached copy of plan_mount.fallback, or of the cgroup v2 hierarchy; -1 */
 	char *late_source; /* of a bind that the init opens, mount_late.c; NULL: none */
 	bool is_dir;
 };
@@ -70,7 +70,7 @@ int mounts_attach(struct mount_set *s, const struct oci_create *o, int root_fd, 
 /* The read-only flags that had to wait until nothing is made inside any more; the root's too. */
 int mounts_finish(const struct mount_set *s, int root_fd, struct error *e) MUST_USE;
 
-/* Open what `path` leads to inside the root, as O_PATH (links followed, inside); make it (a directory, or an empty file) when it is
+/* mount_target.c. Open what `path` leads to inside the root, as O_PATH (links followed, inside); make it (a directory, or an empty file) when it is
  * missing, with its parents. A dangling symlink is followed, inside the root. */
 int mount_target(int root_fd, const char *path, bool is_dir, int *ret_fd, struct error *e) MUST_USE;
 
