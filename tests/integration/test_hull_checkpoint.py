@@ -711,6 +711,19 @@ def test_mounts_are_those_of_the_bundle(cr):
 
 
 @needs_criu
+def test_mounts_are_refused_that_show_others_of_the_container(cr):
+    """Nothing outside of the container has what they show."""
+    extra = cr.b.path / "extra"
+    extra.mkdir()
+    cr.bind(extra, "/extra")
+    cr.bind(cr.b.rootfs / "extra", "/again")
+    counting(cr)
+    done = cr.checkpoint("c1", check=False)
+    assert done.returncode == 1 and 'mount on "/again"' in done.stderr and "another mount of the container" in done.stderr
+    assert cr.b.status("c1") == "running"
+
+
+@needs_criu
 def test_a_source_that_is_missing_now_is_an_error_of_the_bundle(cr):
     extra = cr.b.path / "extra"
     extra.mkdir()
