@@ -33,7 +33,8 @@ static int in_child_as_nobody(int (*fn)(struct cgroup_host *host))
 		struct cgroup_host *host = NULL;
 
 		if (setgid(NOBODY) < 0 || setuid(NOBODY) < 0)
-			_exit(errno == EINVAL ? NO_SUCH_ID : NO_HOST); /* our user namespace does not map it */
+			_exit(errno == EINVAL ? NO_SUCH_ID
+					      : NO_HOST); /* our user namespace does not map it */
 		if (cgroup_host_open(CGROUP_DRIVER_CGROUPFS, &host, &err) < 0)
 			_exit(NO_HOST);
 		_exit(fn(host));
