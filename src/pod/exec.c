@@ -7,6 +7,7 @@
  * hierarchy the processes are looked up in /proc (tree.c), which is best effort. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,7 @@
 #define PROCESS_MAX_BYTES (4u << 20)
 /* From the kill to the answer, if the process cannot even be killed (uninterruptible sleep). */
 #define KILL_WAIT_MS 1000
+#define EMPTY_WAIT_MS 200
 #define NAME_SIZE 24
 
 enum { EXEC_PID_FD, EXEC_CONSOLE_FD, EXEC_CGROUP_FD };
@@ -122,6 +124,24 @@ static int run_exec(void *arg, struct worker_result *res, struct error *e)
 
 /* ---- in the monitor ------------------------------------------------------------------------------ */
 
+/* What was killed together with the exec's process may end a little after it. All of it has been killed, so this is
+ * short; the monitor has other things to do, so it is bounded all the same. */
+static void wait_until_empty(int cgroup_fd)
+{
+	cleanup_close int fd = openat(cgroup_fd, "cgroup.events", O_RDONLY | O_CLOEXEC);
+	const int64_t end = deadline_in_ms(EMPTY_WAIT_MS);
+	struct pollfd p = { .fd = fd, .events = POLLPRI };
+	char text[128];
+	ssize_t n;
+
+	while (fd >= 0 && (n = pread(fd, text, sizeof(text) - 1, 0)) > 0) {
+		text[n] = '\0';
+		if (strstr(text, "populated 0") || deadline_left_ms(end) == 0 ||
+		    poll(&p, 1, deadline_left_ms(end)) < 0)
+			return;
+	}
+}
+
 static void exec_free(struct exec *x)
 {
 	struct monitor *m = x->m;
@@ -134,15 +154,17 @@ static void exec_free(struct exec *x)
 		}
 	if (x->pid_fd >= 0)
 		close(x->pid_fd);
-	if (x->cgroup_fd >= 0)
-		close(x->cgroup_fd);
-	/* Busy while something that it started lives on: then it goes with the container's. */
 	if (x->c && x->c->cgroup_fd >= 0) {
 		char name[NAME_SIZE];
 
+		if (x->is_killed && x->cgroup_fd >= 0)
+			wait_until_empty(x->cgroup_fd);
+		/* Busy while something that it started lives on: then it goes with the container's. */
 		cgroup_name(x->number, name);
 		unlinkat(x->c->cgroup_fd, name, AT_REMOVEDIR);
 	}
+	if (x->cgroup_fd >= 0)
+		close(x->cgroup_fd);
 	free(x);
 }
 

@@ -41,6 +41,12 @@ pytestmark = [
 APPLETS = "sh true id ls cat mount ps echo sleep readlink kill stat touch tty stty trap hostname head wc test grep sync".split()
 
 
+def host_mounts():
+    """What is mounted here, but for what other tests' instances of hulld mount meanwhile."""
+    lines = pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
+    return sorted(line.split(" ", 3)[3] for line in lines if " /tmp/ht" not in line)
+
+
 class Bundle:
     def __init__(self, path, root):
         self.path, self.root, self.ids = path, root, []

@@ -16,7 +16,7 @@ import time
 
 import pytest
 
-from bundles import BUILD, HULL, bundle, pytestmark  # noqa: F401 pylint: disable=unused-import
+from bundles import BUILD, HULL, bundle, host_mounts, pytestmark  # noqa: F401 pylint: disable=unused-import
 from test_hull_mounts import (Mounted, add_mount, bind, fails, mountinfo, output, own_cgroup, tmpfs,  # noqa: F401
                               user_namespace)
 
@@ -40,10 +40,6 @@ def swapping(a, b):
             yield
         finally:
             p.kill()
-
-
-def host_mounts():
-    return sorted(line.split(" ", 3)[3] for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines())
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from bundles import HULL, bundle, pytestmark  # noqa: F401 pylint: disable=unused-import
+from bundles import HULL, bundle, host_mounts, pytestmark  # noqa: F401 pylint: disable=unused-import
 
 
 # ---- run -----------------------------------------------------------------------------------------------------
@@ -271,12 +271,12 @@ def test_errors_go_to_the_log_as_json(bundle):
 def test_a_failed_create_leaves_nothing(bundle):
     bundle.edit(lambda c: c["mounts"].append({"destination": "/x", "type": "bind", "source": "/nonexistent",
                                               "options": ["bind"]}))
-    before = len(pathlib.Path("/proc/self/mountinfo").read_text().splitlines())
+    before = host_mounts()
     done = bundle.hull("create", "c1", check=False)
     assert done.returncode == 1 and "/nonexistent" in done.stderr
     assert os.listdir(bundle.root) == []
     assert not list(pathlib.Path("/sys/fs/cgroup").glob("*/hull/c1"))
-    assert len(pathlib.Path("/proc/self/mountinfo").read_text().splitlines()) == before
+    assert host_mounts() == before
 
 
 def test_spec_is_written_once(bundle):
