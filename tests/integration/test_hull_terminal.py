@@ -411,7 +411,7 @@ def as_job(when, argv):
 
 def test_a_stop_gives_the_terminal_to_the_shell(bundle, terminal):
     """SIGTSTP goes to the container and stops hull itself; SIGCONT takes all up again."""
-    tty_bundle(bundle, "trap 'echo stop' TSTP; trap 'echo cont' CONT; echo ready; while :; do sleep 0.01; done")
+    tty_bundle(bundle, "trap 'echo stop; echo > /stopped' TSTP; trap 'echo cont' CONT; echo ready; while :; do sleep 0.01; done")
     shell = terminal.run(as_job(-1, hull(bundle, "run", "c1")), bundle.path)
     terminal.until("ready")
     terminal.wait_raw()
@@ -419,6 +419,10 @@ def test_a_stop_gives_the_terminal_to_the_shell(bundle, terminal):
     os.kill(pid, signal.SIGTSTP)
     wait_state(pid, "T")
     assert terminal.is_as_before()
+    for _ in range(500):  # a SIGTSTP that is still pending when SIGCONT comes is taken back (signal(7))
+        if (bundle.rootfs / "stopped").exists():
+            break
+        time.sleep(0.02)
     os.kill(pid, signal.SIGCONT)
     while b"stop" not in terminal.shown or b"cont" not in terminal.shown:  # in whatever order the shell has it
         assert terminal.read()
