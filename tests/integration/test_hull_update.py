@@ -111,9 +111,10 @@ def test_the_pids_limit_holds(bundle):
 
 def test_the_memory_limit_holds(bundle):
     limit(bundle, memory={"limit": 16 * MIB, "swap": 16 * MIB})
-    bundle.sh("head -c 100000000 /dev/zero | tail -c 90000000 >/dev/null; test $? = 137 || exit 1")
+    # What grows is the container's only process: beside another one, the kernel may kill either.
+    bundle.args("tail", "-c", "90000000", "/dev/zero")
     (bundle.rootfs / "bin/tail").symlink_to("busybox")
-    assert bundle.hull("run", "c1", check=False).returncode == 0
+    assert bundle.hull("run", "c1", check=False).returncode == 137
 
 
 def test_devices_are_denied_but_for_the_default_ones(bundle):
