@@ -76,6 +76,17 @@ def test_it_is_sealed_before_the_c_library_starts(bundle):  # noqa: F811
 
 
 @plain_build
+@pytest.mark.skipif(os.uname().machine != "x86_64" or os.confstr("CS_GNU_LIBC_VERSION") != "glibc 2.36",
+                    reason="glibc's own start is used")
+@pytest.mark.parametrize("program", ["hull/hull", "pod/hull-pod"])
+def test_the_c_library_starts_without_asking_the_processor(program):
+    """A hundred cpuid instructions are most of the time of a command in a virtual machine (sys/glibc_start.c)."""
+    code = subprocess.run(["objdump", "-d", "--no-show-raw-insn", BUILD / "src" / program], capture_output=True,
+                          text=True, check=True).stdout
+    assert "main>:" in code and not re.search(r"\tcpuid", code)
+
+
+@plain_build
 def test_no_command_needs_two_megabytes(bundle):  # noqa: F811
     bundle.args(static_program(bundle, "pause"))
     hull = [HULL, "--root", bundle.root]
