@@ -2,7 +2,7 @@
 /* grpc-server SOCKET: hulld's server with handlers for tests instead of the CRI services. What a handler
  * does follows from its request:
  *	Version             answers the version that it was given, twice
- *	StopContainer       sleeps for timeout seconds, or until it is canceled: then says so on stderr
+ *	StopContainer       says so on stderr and sleeps for timeout seconds, or until it is canceled: then says that
  *	ListImages          one image whose id has as many bytes as the filter's image says
  *	GetContainerEvents  sends 1000 events of 10 kB each, in order
  * SIGTERM drains. Limits come from the environment: MAX_CONNECTIONS, HANDSHAKE_MS, REQUEST_MS, STALL_MS,
@@ -50,6 +50,7 @@ static int stop_container(struct node *n, struct call *call, const void *request
 	(void)response;
 	if (call->deadline_ns && call->deadline_ns < until)
 		until = call->deadline_ns;
+	fprintf(stderr, "StopContainer %s begins\n", req->container_id);
 	poll(&p, 1, deadline_left_ms(until));
 	r = call_check(call, e);
 	if (r < 0)

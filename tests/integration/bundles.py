@@ -41,10 +41,20 @@ pytestmark = [
 APPLETS = "sh true id ls cat mount ps echo sleep readlink kill stat touch tty stty trap hostname head wc test grep sync".split()
 
 
-def host_mounts():
-    """What is mounted here, but for what other tests' instances of hulld mount meanwhile."""
-    lines = pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
-    return sorted(line.split(" ", 3)[3] for line in lines if " /tmp/ht" not in line)
+def host_mounts(own):
+    """What is mounted here; of what is below /tmp only what is below the directory `own`, as other tests mount there
+    meanwhile."""
+    lines = (line.split(" ", 3)[3] for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines())
+    return sorted(line for line in lines if not line.split()[1].startswith("/tmp/") or line.split()[1].startswith(str(own)))
+
+
+def wait_until(what, timeout=60):
+    """The first true value of what()."""
+    end = time.monotonic() + timeout
+    while not (value := what()):
+        assert time.monotonic() < end, f"waited {timeout} s in vain"
+        time.sleep(0.01)
+    return value
 
 
 class Bundle:
@@ -76,7 +86,7 @@ class Bundle:
     def hull(self, *args, check=True, options=(), **kwargs):
         kwargs.setdefault("stdin", subprocess.DEVNULL)
         done = subprocess.run([HULL, "--root", self.root, *options, *map(str, args)], cwd=self.path, text=True,
-                              capture_output=True, timeout=60, **kwargs)
+                              capture_output=True, timeout=120, **kwargs)
         if check and done.returncode != 0:
             raise AssertionError(f"hull {args}: exit {done.returncode}: {done.stderr}")
         return done
@@ -86,7 +96,7 @@ class Bundle:
         self.ids.append(name)
         with open(self.path / f"{name}.log", "wb") as log:
             done = subprocess.run([HULL, "--root", self.root, "create", *options, name], cwd=self.path,
-                                  stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=60)
+                                  stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=120)
         if done.returncode != 0:
             raise AssertionError(self.log(name))
 
@@ -100,11 +110,16 @@ class Bundle:
         return self.state(name)["status"]
 
     def wait_for(self, name, status):
-        for _ in range(200):
-            if self.status(name) == status:
-                return
-            time.sleep(0.02)
-        raise AssertionError(f"{name} is {self.status(name)}, not {status}")
+        wait_until(lambda: self.status(name) == status)
+
+    def wait_for_log(self, name, text):
+        """Until a created container has written this."""
+        wait_until(lambda: text in self.log(name))
+
+    def wait_for_file(self, path):
+        """Until this file of the container is there and not empty."""
+        file = self.rootfs / path
+        wait_until(lambda: file.exists() and file.stat().st_size)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import json
 import os
 import pathlib
 import re
+import signal
 import time
 
 import grpc
@@ -30,7 +31,7 @@ FOREVER = 'trap "exit 0" TERM; while :; do sleep 3600 & wait $!; done'
 _numbers = itertools.count()
 
 
-def wait_for(what, timeout=10, step=0.01):
+def wait_for(what, timeout=60, step=0.01):
     """The first true value of what()."""
     end = time.monotonic() + timeout
     while True:
@@ -127,10 +128,18 @@ class Container:
         assert pid > 0
         return pid
 
-    def wait(self, timeout=10):
+    def wait(self, timeout=60):
         """Until it has ended. Its status."""
         wait_for(lambda: self.status().state == EXITED, timeout)
         return self.status()
+
+    def heeds(self, sig=signal.SIGTERM):
+        """Itself, when it has set its trap: before that a signal is lost on a process 1, and ends any other."""
+        def has_trap():
+            status = proc_status(self.pid)
+            return (int(status["SigCgt"], 16) | int(status["SigIgn"], 16)) >> (sig - 1) & 1
+        wait_for(has_trap)
+        return self
 
     def exec(self, command, timeout=0):
         if isinstance(command, str):
@@ -158,13 +167,13 @@ class Container:
             found.append((m[1].decode(), m[2].decode(), m[3].decode(), m[4]))
         return found
 
-    def output(self, stream="stdout", timeout=10):
+    def output(self, stream="stdout", timeout=60):
         """All that it wrote until its end."""
         self.wait(timeout)
         return b"".join(text + (b"\n" if tag == "F" else b"")
                         for _, s, tag, text in self.records() if s == stream).decode()
 
-    def lines(self, count, timeout=10):
+    def lines(self, count, timeout=60):
         """The first lines of its log, when there are so many."""
         wait_for(lambda: self.log_path.exists() and len(self.records()) >= count, timeout)
         return [text.decode() for _, _, _, text in self.records()[:count]]

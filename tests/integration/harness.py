@@ -84,7 +84,7 @@ class Process:
         self.env = {**os.environ, **(env or {})}
         self.process = None
 
-    def start(self, timeout=20):
+    def start(self, timeout=60):
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             env=self.env, start_new_session=True)
@@ -117,7 +117,7 @@ class Process:
     def send(self, sig):
         os.kill(self.pid, sig)
 
-    def stop(self, timeout=40):
+    def stop(self, timeout=60):
         """SIGTERM and wait. Returns the exit status."""
         if self.process.poll() is None:
             self.send(signal.SIGTERM)
@@ -260,7 +260,7 @@ class Hulld(Process):
         """Host ends of veth pairs in our bridge."""
         return sorted(p.name for p in pathlib.Path(f"/sys/class/net/{self.bridge}/brif").glob("*"))
 
-    def leaks(self, wait=2.0):
+    def leaks(self, wait=30.0):
         """What pods left: {} when there is nothing. For use when no pod should be there any more. The netns
         directory's own mount is not a leak: it is made once."""
         end = time.monotonic() + wait
@@ -291,9 +291,8 @@ class Hulld(Process):
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
-        for _ in range(100):
-            if not self.processes():
-                break
+        end = time.monotonic() + 20
+        while self.processes() and time.monotonic() < end:
             time.sleep(0.02)
         for mount in sorted(self.mounts(), reverse=True):
             subprocess.run(["umount", "-l", mount], check=False)

@@ -7,11 +7,10 @@ import pathlib
 import shutil
 import subprocess
 import tempfile
-import time
 
 import pytest
 
-from bundles import APPLETS, HULL
+from bundles import APPLETS, HULL, wait_until
 
 UID = GID = 61234
 NAME = "hulltester"
@@ -94,11 +93,7 @@ class User:
         return json.loads(self.hull("state", name).stdout)
 
     def wait_for(self, name, status):
-        for _ in range(200):
-            if self.state(name)["status"] == status:
-                return
-            time.sleep(0.02)
-        raise AssertionError(f"{name} is {self.state(name)['status']}, not {status}")
+        wait_until(lambda: self.state(name)["status"] == status)
 
     def edit(self, change):
         config = json.loads((self.path / "config.json").read_text())

@@ -12,7 +12,7 @@ import subprocess
 import termios
 import time
 
-TIMEOUT = 20
+TIMEOUT = 60  # of what should come at once, on a machine that is busy
 
 
 class Screen:

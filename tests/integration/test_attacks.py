@@ -148,8 +148,8 @@ def test_a_container_that_swaps_its_log_for_a_link_gains_nothing(cri, victim):
         f"cd /logs; while :; do echo evil; rm -f 0.log; ln -s {victim}/file 0.log; mv 0.log 1.log; : > 0.log; done",
         log_path="0.log", mounts=[volume(cri, logs, "/logs")])
     outcomes = set()
-    end = time.monotonic() + 2
-    while time.monotonic() < end:
+    begin = time.monotonic()
+    while time.monotonic() < begin + (2 if len(outcomes) == 2 else 60):
         try:
             reopen(c)
             outcomes.add("opened")
@@ -174,8 +174,9 @@ def test_a_destination_swapped_for_a_link_stays_in_the_container(cri, victim, us
         f"cd /v; while :; do mv d x; ln -s ../../../../../..{victim} d; rm d; ln -s {victim} d; rm d; mv x d; done",
         mounts=[volume(cri, shared, "/v")])
     swapper.status()
-    made = 0
-    for _ in range(12):
+    made = tried = 0
+    while tried < 12 or (not made and tried < 200):
+        tried += 1
         try:
             c = pod.container(mounts=[volume(cri, shared, "/v"), volume(cri, source, "/v/d/inner"),
                                       volume(cri, source, "/v/d")])
@@ -458,7 +459,7 @@ def test_exec_sessions_leave_no_memory_fds_or_processes(cri):
     def is_as_before():
         # Idle workers and connections that are kept for the next call: a few, whatever the number of calls.
         now = used()
-        return now[0] <= before[0] + 8 and now[1] <= before[1] + 8 and now[2] == before[2]
+        return now[0] <= before[0] + 8 and now[1] <= before[1] + 8 and now[2] <= before[2]
 
     some(50)
     before = used()
@@ -468,8 +469,8 @@ def test_exec_sessions_leave_no_memory_fds_or_processes(cri):
     # Those that end by their deadline, and those whose client goes away.
     with refused("DEADLINE_EXCEEDED"):
         c.exec("sleep 100", timeout=1)
-    call = c.runtime.ExecSync.future(c.api.ExecSyncRequest(container_id=c.id, cmd=["/bin/sleep", "1000"]))
-    time.sleep(0.2)
+    call = c.runtime.ExecSync.future(c.api.ExecSyncRequest(container_id=c.id, cmd=["/bin/sleep", "4321"]))
+    wait_for(lambda: any(command.startswith("/bin/sleep 4321") for command in cri.hulld.processes().values()))
     call.cancel()
     wait_for(is_as_before)
 
@@ -770,7 +771,7 @@ def test_a_flood_of_frames_takes_bounded_memory_and_others_are_served(cri, flood
         raw.close()
     for t in threads:
         t.join(10)
-    assert slowest < 3
+    assert slowest < 8
     if not cri.hulld.is_sanitized():
         assert peak_kib(pid) - before < 16 * 1024
     # And it rests when they are gone.

@@ -5,7 +5,6 @@
 """
 import os
 import pathlib
-import time
 
 import pytest
 
@@ -74,7 +73,7 @@ def test_a_timeout_of_exec_kills_all_that_it_started(cri):
         c.exec("setsid sleep 7651 & (setsid sleep 7651 &); trap '' TERM; sleep 7651", timeout=1)
     wait_for(lambda: "sleep 7651" not in c.sh("ps"))
     assert count() >= 1 and c.status().state == RUNNING
-    assert set(path.rglob("cgroup.procs")) == before  # a child for the exec is gone again
+    wait_for(lambda: set(path.rglob("cgroup.procs")) == before)  # a child for the exec is gone again
 
 
 def test_the_device_filter(cri):
@@ -93,8 +92,7 @@ def test_stop_and_removal_leave_no_cgroup(cri):
     c = pod.container("(trap '' TERM; setsid sleep 7652 &); " + FOREVER)
     path = cgroup_file(c.pid, "", "")
     parent = pathlib.Path(f"/sys/fs/cgroup{cri.hulld.cgroup_parent}")
-    wait_for(lambda: "sleep 3600" in c.sh("ps"))  # its trap is set
-    c.stop(20)
+    c.heeds().stop(20)
     assert c.status().exit_code == 0
     c.remove()
     assert not path.exists()
@@ -128,5 +126,4 @@ def test_limits_and_reasons_outlive_a_kill_of_hulld(cri):
 
 def test_cpu_max_throttles(cri):
     c = cri.run(userns=FIRST).container("while :; do :; done", resources={"cpu_period": 100000, "cpu_quota": 10000})
-    time.sleep(1)
-    assert events(c, "cpu.stat")["nr_throttled"] >= 1
+    wait_for(lambda: events(c, "cpu.stat")["nr_throttled"] >= 1)

@@ -158,7 +158,7 @@ def test_a_terminal(containerd, name):
 
 
 def test_the_life_of_a_task(containerd, name):
-    script = "trap 'echo usr1 >/tmp/got' USR1; trap 'exit 3' TERM; while :; do sleep 0.05; done"
+    script = "trap 'echo usr1 >/tmp/got' USR1; trap 'exit 3' TERM; echo >/tmp/up; while :; do sleep 0.05; done"
     containerd.ctr(*containerd.run(name, "sh", "-c", script, options=("-d", "--memory-limit", str(50 << 20))))
     pid, status = task(containerd, name)
     assert status == "RUNNING"
@@ -181,8 +181,9 @@ def test_the_life_of_a_task(containerd, name):
     assert task(containerd, name)[1] == "PAUSED"
     containerd.ctr("tasks", "resume", name)
     assert task(containerd, name)[1] == "RUNNING"
+    wait_for(lambda: containerd.done("tasks", "exec", "--exec-id", "e3", name, "ls", "/tmp/up").returncode == 0)
     containerd.ctr("tasks", "kill", "-s", "USR1", name)
-    wait_for(lambda: containerd.done("tasks", "exec", "--exec-id", "e3", name, "ls", "/tmp/got").returncode == 0)
+    wait_for(lambda: containerd.done("tasks", "exec", "--exec-id", "e4", name, "ls", "/tmp/got").returncode == 0)
     containerd.ctr("tasks", "kill", "-s", "TERM", name)
     wait_for(lambda: task(containerd, name)[1] == "STOPPED")
     assert "exit code 3" in containerd.done("tasks", "rm", name).stderr
@@ -205,7 +206,7 @@ def test_a_pod_of_a_kubelet(containerd, api):
     pod = runtime.RunPodSandbox(api.RunPodSandboxRequest(config=config)).pod_sandbox_id
     try:
         wanted = api.ContainerConfig(metadata=api.ContainerMetadata(name="c"), image=api.ImageSpec(image=IMAGE),
-                                     command=["sh", "-c", "trap 'exit 5' TERM; while :; do sleep 0.05; done"],
+                                     command=["sh", "-c", "trap 'exit 5' TERM; echo >/tmp/up; while :; do sleep 0.05; done"],
                                      linux=api.LinuxContainerConfig(resources=api.LinuxContainerResources(
                                          memory_limit_in_bytes=50 << 20)))
         container = runtime.CreateContainer(api.CreateContainerRequest(
@@ -220,7 +221,8 @@ def test_a_pod_of_a_kubelet(containerd, api):
             assert path.read_text() == f"{60 << 20}\n"
         stats = runtime.ContainerStats(api.ContainerStatsRequest(container_id=container)).stats
         assert stats.memory.working_set_bytes.value > 0
-        runtime.StopContainer(api.StopContainerRequest(container_id=container, timeout=10))
+        wait_for(lambda: runtime.ExecSync(api.ExecSyncRequest(container_id=container, cmd=["ls", "/tmp/up"])).exit_code == 0)
+        runtime.StopContainer(api.StopContainerRequest(container_id=container, timeout=30))
         status = runtime.ContainerStatus(api.ContainerStatusRequest(container_id=container)).status
         assert status.exit_code == 5
     finally:

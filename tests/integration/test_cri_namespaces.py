@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from crikit import FOREVER, id_map, namespace_id, owner_of, proc_status, refused
+from crikit import FOREVER, id_map, namespace_id, owner_of, proc_status, refused, wait_for
 
 HIGH = 4170514432  # seen from a kubelet: past 2^31
 
@@ -164,7 +164,7 @@ def test_pid_of_each_container_or_one_for_the_pod(cri):
     one.sh("(sleep 0.05 &)")
     one.stop()
     assert two.sh("ls -d /proc/1") == "/proc/1"
-    assert two.sh("sleep 0.1; cat /proc/[0-9]*/stat | cut -d' ' -f3 | grep -c Z; true") == "0"
+    wait_for(lambda: two.sh("cat /proc/[0-9]*/stat | cut -d' ' -f3 | grep -c Z; true") == "0")
 
     target = pod.container(FOREVER)
     debug = pod.container(FOREVER, security={

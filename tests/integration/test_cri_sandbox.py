@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a sandbox's spec asks: names, DNS, hosts, sysctls, network, and the pause container."""
+import contextlib
 import json
 import os
 import pathlib
@@ -134,15 +135,20 @@ def test_the_built_in_network(cri, userns):
     assert answers(c, pod.ip)
     assert len(cri.hulld.links()) == 2
     o = other.container(FOREVER)
-    assert o.exec(f"ping -c1 -W2 {pod.ip}")[0] == 0
+    assert o.exec(f"ping -c1 -W30 {pod.ip}")[0] == 0
     message = next(x for x in cri.runtime.Status(cri.api.StatusRequest()).status.conditions if x.type == "NetworkReady")
     assert message.status and "built-in" in message.message + message.reason
 
 
 def answers(c, ip):
     """Does a server in the container answer the host?"""
-    c.sh("(echo hello | nc -l -p 8080 >/dev/null 2>&1 &) ; sleep 0.1")
-    with socket.create_connection((ip, 8080), timeout=3) as s:
+    c.sh("(echo hello | nc -l -p 8080 >/dev/null 2>&1 &)")
+
+    def connected():
+        with contextlib.suppress(ConnectionRefusedError):
+            return socket.create_connection((ip, 8080), timeout=30)
+
+    with wait_for(connected) as s:
         return s.recv(100) == b"hello\n"
 
 

@@ -26,7 +26,7 @@ class Docker:
             "dockerd", "-H", self.socket, "--data-root", self.dir / "data", "--exec-root", "/run/docker", "--pidfile",
             "/run/docker.pid", "--storage-driver", "vfs", "--add-runtime", f"hull={self.place.hull}", "--default-runtime",
             "hull", "--init-path", shutil.which("catatonit")), stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
-        deadline = time.monotonic() + 2 * TIMEOUT
+        deadline = time.monotonic() + TIMEOUT
         while self.done("version").returncode:
             assert self.process.poll() is None and time.monotonic() < deadline, (self.dir / "log").read_text()[-3000:]
             time.sleep(0.1)
@@ -66,6 +66,13 @@ def docker():
     d.close()
 
 
+def wait_for(condition):
+    deadline = time.monotonic() + TIMEOUT
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 @pytest.fixture
 def name(docker):
     name = f"hull-test-{time.monotonic_ns()}"
@@ -94,9 +101,7 @@ def test_a_network_in_place_before_the_process(docker):
 def test_the_life_of_a_container(docker, name):
     script = "trap 'echo usr1' USR1; trap 'exit 3' TERM; echo up; while :; do sleep 0.05; done"
     docker("run", "-d", "--name", name, "--network", "none", "--memory", "50m", "busy", "sh", "-c", script)
-    deadline = time.monotonic() + TIMEOUT
-    while "up" not in docker("logs", name):
-        assert time.monotonic() < deadline
+    wait_for(lambda: "up" in docker("logs", name))
     done = docker.done("exec", "-u", "3", name, "sh", "-c", "id -u; exit 4")
     assert (done.stdout, done.returncode) == ("3\n", 4)
     assert "sh -c" in docker("top", name)
@@ -106,9 +111,8 @@ def test_the_life_of_a_container(docker, name):
     docker("update", "--memory", "60m", "--memory-swap", "60m", name)
     assert "60MiB" in docker("stats", "--no-stream", "--format", "{{.MemUsage}}", name)
     docker("kill", "-s", "USR1", name)
-    while "usr1" not in docker("logs", name):
-        assert time.monotonic() < deadline
-    docker("stop", "-t", "10", name)
+    wait_for(lambda: "usr1" in docker("logs", name))
+    docker("stop", "-t", "30", name)
     assert docker("inspect", "-f", "{{.State.ExitCode}}", name).strip() == "3"
     docker("start", name)
     docker("kill", name)
@@ -118,13 +122,11 @@ def test_the_life_of_a_container(docker, name):
 def test_an_init_reaps_and_forwards(docker, name):
     docker("run", "-d", "--init", "--name", name, "--network", "none", "busy", "sh", "-c",
            "sh -c 'sleep 0.2 &'; trap 'exit 3' TERM; echo up; while :; do sleep 0.05; done")
-    deadline = time.monotonic() + TIMEOUT
-    while "up" not in docker("logs", name):
-        assert time.monotonic() < deadline
+    wait_for(lambda: "up" in docker("logs", name))
     assert "docker-init" in docker("exec", name, "ps", "-o", "pid,args").splitlines()[1]
-    while "\nsleep 0.2" in docker("exec", name, "ps", "-o", "args") or "Z" in docker("exec", name, "ps", "-o", "stat"):
-        assert time.monotonic() < deadline
-    docker("stop", "-t", "10", name)
+    wait_for(lambda: "\nsleep 0.2" not in docker("exec", name, "ps", "-o", "args"))
+    wait_for(lambda: "Z" not in docker("exec", name, "ps", "-o", "stat"))
+    docker("stop", "-t", "30", name)
     assert docker("inspect", "-f", "{{.State.ExitCode}}", name).strip() == "3"
 
 

@@ -46,11 +46,16 @@ def failure(call, *args, **kw):
     return e.value.code(), e.value.details()
 
 
-def wait_for(condition, timeout=10):
+def wait_for(condition, timeout=60):
     end = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < end, "it does not happen"
         time.sleep(0.02)
+
+
+def wait_for_stop(server, name):
+    """The handler of StopContainer has this call."""
+    wait_for(lambda: f"StopContainer {name} begins" in server.log())
 
 
 def test_version_is_answered(api, client):
@@ -112,14 +117,14 @@ def test_memory_of_large_calls_goes_back(api, server, client):
 
 def test_the_deadline_reaches_the_handler(api, server, client):
     start = time.monotonic()
-    code, _ = failure(client.runtime.StopContainer, api.StopContainerRequest(container_id="d", timeout=30), timeout=0.3)
-    assert code == grpc.StatusCode.DEADLINE_EXCEEDED and time.monotonic() - start < 5
+    code, _ = failure(client.runtime.StopContainer, api.StopContainerRequest(container_id="d", timeout=300), timeout=1)
+    assert code == grpc.StatusCode.DEADLINE_EXCEEDED and time.monotonic() - start < 60
     wait_for(lambda: "StopContainer d:" in server.log())
 
 
 def test_cancellation_reaches_the_handler(api, server, client):
-    call = client.runtime.StopContainer.future(api.StopContainerRequest(container_id="c", timeout=30))
-    time.sleep(0.2)
+    call = client.runtime.StopContainer.future(api.StopContainerRequest(container_id="c", timeout=300))
+    wait_for_stop(server, "c")
     call.cancel()
     wait_for(lambda: "StopContainer c: the client gave up" in server.log())
 
@@ -127,9 +132,9 @@ def test_cancellation_reaches_the_handler(api, server, client):
 def test_a_lost_connection_cancels_its_calls(api, server):
     raw = http2.Raw(server.socket)
     raw.headers(1, STOP)
-    body = api.StopContainerRequest(container_id="l", timeout=30).SerializeToString()
+    body = api.StopContainerRequest(container_id="l", timeout=300).SerializeToString()
     raw.send(http2.frame(http2.DATA, http2.END_STREAM, 1, http2.message(body)))
-    time.sleep(0.2)
+    wait_for_stop(server, "l")
     raw.close()
     wait_for(lambda: "StopContainer l: the client gave up" in server.log())
 
@@ -153,14 +158,13 @@ def test_a_stream_that_nobody_reads_waits(api, server, client):
 def test_long_calls_do_not_starve_short_ones(api, grpc_server):
     server = grpc_server(max_long=4)
     client = harness.Client(api, server.socket)
-    calls = [client.runtime.StopContainer.future(api.StopContainerRequest(container_id=f"s{i}", timeout=2))
+    calls = [client.runtime.StopContainer.future(api.StopContainerRequest(container_id=f"s{i}", timeout=300))
              for i in range(12)]
-    time.sleep(0.3)
-    start = time.monotonic()
+    wait_for(lambda: server.log().count(" begins") == 4)
     assert client.runtime.Version(api.VersionRequest(version="v")).version == "v"
-    assert time.monotonic() - start < 1
+    assert server.log().count(" begins") == 4 and not any(c.done() for c in calls)
     for c in calls:
-        c.result(timeout=30)
+        c.cancel()
     client.close()
 
 
@@ -176,21 +180,21 @@ def test_many_connections_at_once(api, server):
 
 def test_sigterm_lets_running_calls_end(api, server, client):
     call = client.runtime.StopContainer.future(api.StopContainerRequest(container_id="t", timeout=1))
-    time.sleep(0.3)
+    wait_for_stop(server, "t")
     server.send(signal.SIGTERM)
-    call.result(timeout=20)
-    assert server.process.wait(20) == 0
+    call.result(timeout=60)
+    assert server.process.wait(60) == 0
 
 
 def test_sigterm_cancels_calls_that_do_not_end(api, grpc_server):
     server = grpc_server(drain_ms=300)
     client = harness.Client(api, server.socket)
-    call = client.runtime.StopContainer.future(api.StopContainerRequest(container_id="k", timeout=60))
-    time.sleep(0.3)
+    call = client.runtime.StopContainer.future(api.StopContainerRequest(container_id="k", timeout=300))
+    wait_for_stop(server, "k")
     start = time.monotonic()
     assert server.stop() == 0
-    assert call.exception(timeout=10) is not None
-    assert time.monotonic() - start < 10
+    assert call.exception(timeout=60) is not None
+    assert time.monotonic() - start < 60
     assert "StopContainer k: the client gave up" in server.log()
     client.close()
 
@@ -200,7 +204,7 @@ def test_idle_connections_do_not_hold_up_the_end(server):
     assert idle.until(http2.SETTINGS)
     start = time.monotonic()
     assert server.stop() == 0
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 8  # of the 10 s that running calls have
     assert idle.until(http2.GOAWAY) and idle.is_closed() and silent.is_closed()
 
 
@@ -284,10 +288,19 @@ def test_a_header_list_that_is_too_large_is_refused(server):
 
 def test_more_connections_than_allowed_are_closed(grpc_server):
     server = grpc_server(max_connections=4)
-    time.sleep(0.2)  # the connection by which the fixture saw that it serves
-    held = [http2.Raw(server.socket) for _ in range(4)]
-    for h in held:
-        assert h.until(http2.SETTINGS)
+
+    def hold():
+        """Four of them: not while the connection is there by which the fixture saw that it serves."""
+        held = [http2.Raw(server.socket) for _ in range(4)]
+        if all([h.until(http2.SETTINGS) for h in held]):
+            return held
+        for h in held:
+            h.close()
+        return None
+
+    end = time.monotonic() + 60
+    while not (held := hold()):
+        assert time.monotonic() < end
     extra = http2.Raw(server.socket, handshake=False)
     assert extra.is_closed()
     for h in held:
@@ -332,12 +345,12 @@ def test_a_client_that_is_killed_leaves_nothing(api, server):
     script = ("import sys, grpc; sys.path[:0] = sys.argv[2:]\n"
               "import api_pb2 as a, harness\n"
               "c = harness.Client(a, sys.argv[1])\n"
-              "f = c.runtime.StopContainer.future(a.StopContainerRequest(container_id='p', timeout=60))\n"
+              "f = c.runtime.StopContainer.future(a.StopContainerRequest(container_id='p', timeout=300))\n"
               "print('sent', flush=True); f.result()\n")
     where = [os.path.dirname(api.__file__), os.path.dirname(harness.__file__)]
     p = subprocess.Popen([sys.executable, "-c", script, server.socket, *where], stdout=subprocess.PIPE)
     p.stdout.readline()
-    time.sleep(0.5)
+    wait_for_stop(server, "p")
     p.kill()
     p.wait()
     wait_for(lambda: "StopContainer p: the client gave up" in server.log())

@@ -17,7 +17,7 @@ import time
 
 import pytest
 
-from bundles import BUILD, HULL, bundle, host_mounts, pytestmark  # noqa: F401 pylint: disable=unused-import
+from bundles import BUILD, HULL, bundle, host_mounts, pytestmark, wait_until  # noqa: F401 pylint: disable=unused-import
 from test_hull_mounts import (Mounted, add_mount, bind, fails, mountinfo, output, own_cgroup, tmpfs,  # noqa: F401
                               user_namespace)
 
@@ -50,17 +50,17 @@ def victim(tmp_path):
     path.mkdir()
     (path / "file").write_text("of the host")
     (path / "dir").mkdir()
-    before, mounts = sorted(os.walk(path)), host_mounts()
+    before, mounts = sorted(os.walk(path)), host_mounts(path)
     yield path
     assert sorted(os.walk(path)) == before
     assert (path / "file").read_text() == "of the host"
-    assert [m for m in host_mounts() if str(path) in m] == [m for m in mounts if str(path) in m]
+    assert [m for m in host_mounts(path) if str(path) in m] == [m for m in mounts if str(path) in m]
 
 
 def quietly(bundle, *args):
     """What stays keeps its output, which must be no pipe of ours."""
     return subprocess.run([HULL, "--root", bundle.root, *args], cwd=bundle.path, stdin=subprocess.DEVNULL,
-                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False, timeout=20)
+                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False, timeout=60)
 
 
 def containers(bundle):
@@ -121,11 +121,8 @@ def test_the_program_held_open_cannot_be_written_once_it_has_ended(bundle):
     log = bundle.path / "overwrite"
     with open(log, "wb") as f:
         subprocess.run([HULL, "--root", bundle.root, "exec", "-d", "c1", "/bin/adversary", "overwrite", inside, "/fifo"],
-                       check=True, stdin=subprocess.DEVNULL, stdout=f, timeout=20)
-    for _ in range(1000):
-        if "WRITE" in log.read_text():
-            break
-        time.sleep(0.01)
+                       check=True, stdin=subprocess.DEVNULL, stdout=f, timeout=60)
+    wait_until(lambda: "WRITE" in log.read_text() and log.read_text().endswith("\n"))
     assert log.read_text() == "HELD\nWRITE Read-only file system\n"
     assert digest(HULL) == before
 
@@ -168,10 +165,7 @@ def test_a_container_that_lies_in_wait_for_what_enters(bundle, in_user_ns, stops
     bundle.args("/bin/adversary", "watch", *(["stop"] if stops else []))
     bundle.create("c1")
     bundle.hull("start", "c1")
-    for _ in range(200):
-        if "WATCHING" in bundle.log("c1"):
-            break
-        time.sleep(0.01)
+    bundle.wait_for_log("c1", "WATCHING")
     for _ in range(25):
         # It may be stopped again and again, and then be slow; it comes to its end.
         done = bundle.hull("exec", "c1", "true", check=False)
@@ -445,20 +439,17 @@ def test_writes_of_an_exec_do_not_go_into_a_proc_of_the_container(bundle, in_use
     capabilities(bundle, "CAP_SYS_ADMIN", "CAP_DAC_OVERRIDE")
     files = fake_proc(bundle.rootfs / "fake")
     (bundle.rootfs / "fake/self/attr/exec").chmod(0o666)
-    bundle.sh("mount --bind /fake /proc && echo covered > /dev/null && touch /tmp/done; sleep 60")
+    bundle.sh("mount --bind /fake /proc && echo covered > /dev/null && echo > /tmp/done; sleep 60")
     (bundle.rootfs / "tmp").chmod(0o777)
     bundle.create("c1")
     bundle.hull("start", "c1")
-    for _ in range(300):
-        if (bundle.rootfs / "tmp/done").exists():
-            break
-        time.sleep(0.01)
+    bundle.wait_for_file("tmp/done")
     config = json.loads((bundle.path / "config.json").read_text())
     process = {**config["process"], "args": ["sleep", "50"], "oomScoreAdj": 444}
     (bundle.path / "process.json").write_text(json.dumps(process))
     with open(os.devnull, "r+b") as null:
         subprocess.run([HULL, "--root", bundle.root, "exec", "-d", "--pid-file", bundle.path / "pid", "-p",
-                        bundle.path / "process.json", "c1"], check=True, stdin=null, stdout=null, timeout=20)
+                        bundle.path / "process.json", "c1"], check=True, stdin=null, stdout=null, timeout=60)
     pid = (bundle.path / "pid").read_text()
     assert pathlib.Path(f"/proc/{pid}/oom_score_adj").read_text() == "444\n"
     assert all(f.read_text() == "" for f in files)
@@ -604,14 +595,14 @@ def test_files_of_the_image_that_are_not_what_they_should_be(bundle, make):
     bundle.sh("echo HOME=$HOME")
     start = time.monotonic()
     done = bundle.hull("run", "c1", check=False)
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 30
     assert done.stdout.startswith("HOME=/"), done.stderr
     bundle.args("sleep", "60")
     bundle.create("c2")
     bundle.hull("start", "c2")
     done = bundle.hull("exec", "c2", "sh", "-c", "echo HOME=$HOME", check=False)
     assert done.stdout.startswith("HOME=/"), done.stderr
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 30
 
 
 def test_a_false_proc_of_the_image_does_not_make_the_init_wait(bundle):
@@ -625,7 +616,7 @@ def test_a_false_proc_of_the_image_does_not_make_the_init_wait(bundle):
     bundle.edit(lambda c: c["process"].update(env=["PATH=/bin"]))
     start = time.monotonic()
     assert output(bundle, "echo $HOME") == "/of/passwd\n"
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 30
 
 
 @pytest.mark.parametrize("kind", ["fifo", "socket", "device", "directory", "loop", "deep", "dangling"])
@@ -669,7 +660,7 @@ def test_what_is_hostile_where_things_are_mounted_or_run(bundle, kind):
         assert done.returncode in (0, 1, 126, 127), done
         assert "Sanitizer" not in done.stderr
         assert done.returncode == 0 or len(done.stderr.splitlines()) == 1, done.stderr
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 30
     assert containers(bundle) == []
 
 
@@ -687,7 +678,7 @@ def test_thousands_of_links_are_walked_in_bounded_time(bundle):
         done = bundle.hull("run", "c1", check=False)
         assert done.returncode in (0, 1) and len(done.stderr.splitlines()) <= 1
         bundle.edit(lambda c: c["mounts"].pop())
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 30
 
 
 def test_a_root_with_mounts_over_its_proc(bundle):
@@ -760,7 +751,7 @@ def test_a_config_of_nonsense_works_or_is_refused(bundle, seed):
     base = rich_config(bundle)
     path = base["linux"]["cgroupsPath"]
     word = path.split("/")[1]
-    mounts, name, worked, kinds = host_mounts(), socket.gethostname(), 0, set()
+    mounts, name, worked, kinds = host_mounts(bundle.path), socket.gethostname(), 0, set()
     for i in range(100):
         config = json.loads(json.dumps(base))
         for _ in range(rng.choice([1, 1, 1, 2, 3, 8])):
@@ -774,7 +765,7 @@ def test_a_config_of_nonsense_works_or_is_refused(bundle, seed):
             text = text[:cut] + rng.choice(["", "\x00", "}", "[" * 3000, '"', "\\"]) + text[cut + rng.randrange(5):]
         (bundle.path / "config.json").write_text(text)
         done = subprocess.run([HULL, "--root", bundle.root, "create", "c1"], cwd=bundle.path, stdin=subprocess.DEVNULL,
-                              stdout=subprocess.DEVNULL, stderr=open(bundle.path / "stderr", "wb"), check=False, timeout=20)
+                              stdout=subprocess.DEVNULL, stderr=open(bundle.path / "stderr", "wb"), check=False, timeout=60)
         said = (bundle.path / "stderr").read_text(errors="replace")
         assert "Sanitizer" not in said and "runtime error" not in said, (seed, i, said)
         assert done.returncode in (0, 1), (seed, i, done, said)
@@ -787,5 +778,5 @@ def test_a_config_of_nonsense_works_or_is_refused(bundle, seed):
             kinds.add(said.split("config.json")[-1][:40])
         assert containers(bundle) == [], (seed, i, said)
     assert 0 < worked < 100 and len(kinds) > 10
-    assert host_mounts() == mounts and socket.gethostname() == name
+    assert host_mounts(bundle.path) == mounts and socket.gethostname() == name
     assert cgroups_named(word) == []

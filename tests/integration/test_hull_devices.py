@@ -180,19 +180,25 @@ def test_a_dev_that_is_a_tmpfs_of_the_host(bundle):
 def test_the_hosts_dev(bundle):
     without_dev(bundle)
     add_mount(bundle, "/dev", "/dev", "bind", ["rbind", "rslave"])
-    before = sorted(os.listdir("/dev"))
+    own = {*DEFAULTS, *LINKS, "console", "core", "pts", "shm", "mqueue"}
+
+    def there():
+        """Other tests may make loop devices meanwhile."""
+        return {name: os.lstat(f"/dev/{name}").st_ino for name in own & set(os.listdir("/dev"))}
+
+    before, names = there(), set(os.listdir("/dev"))
     text = output(bundle, "ls -a /dev; echo x > /dev/null")
-    assert set(before) <= set(text.split())
-    assert sorted(os.listdir("/dev")) == before
+    assert names & set(os.listdir("/dev")) <= set(text.split())
+    assert there() == before
 
 
 @pytest.mark.parametrize("target", ["etc", "/etc", "../../../../etc/made", "/not/there"])
 def test_a_dev_that_is_a_link_stays_inside(bundle, target):
     (bundle.rootfs / "dev").rmdir()
     (bundle.rootfs / "dev").symlink_to(target)
-    before = sorted(os.listdir("/etc"))
+    before = set(os.listdir("/etc"))
     assert output(bundle, "stat -c %F /dev/null /dev/pts/ptmx") == "character special file\n" * 2
-    assert sorted(os.listdir("/etc")) == before
+    assert not (set(os.listdir("/etc")) - before) & {*DEFAULTS, *LINKS, "pts", "made", "shm", "mqueue", "console"}
 
 
 def test_a_read_only_dev(bundle):
@@ -224,7 +230,7 @@ def test_the_console_is_the_terminal(bundle):
                 text += chunk
         except OSError:
             pass
-        assert p.wait(timeout=20) == 0
+        assert p.wait(timeout=60) == 0
     os.close(master)
     console, terminal, name, count = text.decode().replace("\r", "").splitlines()[:4]
     assert console == terminal and name == "/dev/pts/0" and count == "1"
@@ -247,7 +253,7 @@ def test_the_console_is_not_reached_through_a_link_that_leaves(bundle):
                 text += chunk
         except OSError:
             pass
-        assert p.wait(timeout=20) == 0, text
+        assert p.wait(timeout=60) == 0, text
     os.close(master)
     assert b"character special file" in text
     assert not os.path.exists("/etc/console-of-a-test")

@@ -10,7 +10,7 @@ import time
 import pytest
 
 import cgroups
-from bundles import HULL, bundle, pytestmark  # noqa: F401 pylint: disable=unused-import
+from bundles import HULL, bundle, pytestmark, wait_until  # noqa: F401 pylint: disable=unused-import
 
 MIB = 1 << 20
 
@@ -60,12 +60,13 @@ class Follower:
         return json.loads(self.process.stdout.readline())
 
     def rest(self):
-        out, err = self.process.communicate(timeout=30)
+        out, err = self.process.communicate(timeout=60)
         return [json.loads(line) for line in out.splitlines()], err
 
 
 def test_statistics_are_what_the_kernels_files_say(bundle):
-    cg = start(bundle, script="i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; sleep 1000")
+    cg = start(bundle, script="i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo >/tmp/done; exec sleep 1000")
+    bundle.wait_for_file("tmp/done")
     data = stats(bundle)
     assert data["memory"]["usage"]["limit"] == 64 * MIB
     assert 0 < data["memory"]["usage"]["usage"] <= data["memory"]["usage"]["max"] <= 64 * MIB
@@ -131,7 +132,8 @@ def test_the_keys_are_runcs(bundle):
 
 
 def test_statistics_come_at_the_interval_until_the_end(bundle):
-    start(bundle, script="trap 'exit 0' TERM; while :; do sleep 0.05; done")
+    start(bundle, script="trap 'exit 0' TERM; echo up; while :; do sleep 0.05; done")
+    bundle.wait_for_log("c1", "up")
     with Follower(bundle, "--interval", "20ms") as events:
         began = time.monotonic()
         assert [events.next()["type"] for _ in range(4)] == ["stats"] * 4
@@ -160,14 +162,9 @@ def test_an_oom_kill_is_told(bundle):
 
 def wait_for_sleep(pid):
     """In ppoll(2)."""
-    for _ in range(500):
-        try:
-            if pathlib.Path(f"/proc/{pid}/syscall").read_text().split()[0] == "271":
-                return
-        except (OSError, IndexError):
-            pass
-        time.sleep(0.01)
-    raise AssertionError("hull events does not wait")
+    def is_in_ppoll():
+        return (pathlib.Path(f"/proc/{pid}/syscall").read_text().split() or [""])[0] == "271"
+    wait_until(is_in_ppoll)
 
 
 def test_the_kill_of_the_init_is_told_before_the_end(bundle):
@@ -229,10 +226,7 @@ def test_blocks_that_were_read_are_counted(bundle, tmp_path):
     if not os.path.exists(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}"):
         pytest.skip("the files are on no block device")
     start(bundle, script="cat /tmp/probe >/dev/null; echo done >&2; sleep 1000")
-    for _ in range(500):
-        if "done" in bundle.log("c1"):
-            break
-        time.sleep(0.02)
+    bundle.wait_for_log("c1", "done")
     reads = [e for e in stats(bundle)["blkio"].get("ioServiceBytesRecursive", []) if e["op"] == "Read"]
     assert sum(e.get("value", 0) for e in reads) >= 4 * MIB
     assert all({"major", "minor", "op", "value"} >= set(e) for e in reads)

@@ -3,14 +3,14 @@
 is written to stdout. Where runc is not installed there is nothing to compare with."""
 import json
 import os
+import pathlib
 import re
 import shutil
 import subprocess
-import time
 
 import pytest
 
-from bundles import HULL, Bundle, pytestmark as needs_root  # noqa: F401
+from bundles import HULL, Bundle, pytestmark as needs_root, wait_until  # noqa: F401
 
 RUNC = shutil.which("runc")
 pytestmark = needs_root + [pytest.mark.skipif(not RUNC, reason="no runc")]
@@ -67,12 +67,10 @@ class Runtime:
         return done.returncode, class_of(self.errors[0] if self.errors else ""), stdout
 
     def wait_for(self, name, status):
-        for _ in range(400):
+        def is_so():
             code, _, text = self.run("state", name)
-            if code == 0 and json.loads(text)["status"] == status:
-                return
-            time.sleep(0.01)
-        raise AssertionError(f"{self.program}: {name} is not {status}: {text}")
+            return code == 0 and json.loads(text)["status"] == status
+        wait_until(is_so)
 
     def clean(self):
         for name in os.listdir(self.root) if self.root.exists() else []:
@@ -250,6 +248,7 @@ def test_ps_has_the_same_rows(both):
         r.run("run", "-d", "c")
         pid = json.loads(r.run("state", "c")[2])["pid"]
         assert json.loads(r.run("ps", "--format", "json", "c")[2]) == [pid]
+        wait_until(lambda p=pid: pathlib.Path(f"/proc/{p}/comm").read_text() == "sleep\n")  # runc ends before its init does
         rows = []
         for more in [(), ("-ef",), ("-o", "pid,comm"), ("aux",)]:
             code, _, text = r.run("ps", "c", *more)

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from bundles import bundle, pytestmark  # noqa: F401 pylint: disable=unused-import
+from bundles import bundle, pytestmark, wait_until  # noqa: F401 pylint: disable=unused-import
 
 
 @pytest.fixture(autouse=True)
@@ -282,13 +282,10 @@ def test_mounts_travel_as_the_propagation_says(bundle):
         bundle.edit(lambda c: c["process"]["capabilities"].update(
             {kind: ["CAP_SYS_ADMIN"] for kind in ("bounding", "effective", "permitted")}))
         bundle.sh("mount -t tmpfs a /rshared/out; mount -t tmpfs b /rslave/out2; mount -t tmpfs c /rprivate/out3; "
-                  "touch /tmp/ready; sleep 60")
+                  "echo > /tmp/ready; sleep 60")
         bundle.create("c1")
         bundle.hull("start", "c1")
-        for _ in range(500):
-            if (bundle.rootfs / "tmp/ready").exists():
-                break
-            subprocess.run(["sleep", "0.01"], check=True)
+        bundle.wait_for_file("tmp/ready")
         with Mounted(top / "in", "-t", "tmpfs", "host"):
             inside = mountinfo(bundle.hull("exec", "c1", "cat", "/proc/self/mountinfo").stdout)
         outside = mountinfo(pathlib.Path("/proc/self/mountinfo").read_text())
@@ -642,10 +639,7 @@ def test_propagation_of_the_root(bundle, word, tags):
         bundle.sh("mount -t tmpfs inner /out; mount --bind / /again; echo $? > /tmp/bound; sleep 60")
         bundle.create("c1")
         bundle.hull("start", "c1")
-        for _ in range(500):
-            if (root / "tmp/bound").exists() and (root / "tmp/bound").read_text():
-                break
-            subprocess.run(["sleep", "0.01"], check=True)
+        wait_until(lambda: (root / "tmp/bound").exists() and (root / "tmp/bound").read_text())
         with Mounted(root / "in", "-t", "tmpfs", "host"):
             inside = mountinfo(bundle.hull("exec", "c1", "cat", "/proc/self/mountinfo").stdout)
         outside = mountinfo(pathlib.Path("/proc/self/mountinfo").read_text())

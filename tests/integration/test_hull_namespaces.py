@@ -211,7 +211,7 @@ def test_wrong_time_offsets(bundle, other):
 
 
 def test_sysctls(bundle):
-    values = {"net.ipv4.ip_forward": "1", "net.core.somaxconn": "256", "kernel.msgmax": "9000", "kernel.shm_rmid_forced": "1",
+    values = {"net.ipv4.ip_default_ttl": "77", "net.core.somaxconn": "256", "kernel.msgmax": "9000", "kernel.shm_rmid_forced": "1",
               "net.ipv4.ping_group_range": "5\t6", "fs.mqueue.msg_max": "20"}
     bundle.edit(lambda c: c["linux"].update(sysctl=values))
     paths = ["/proc/sys/" + name.replace(".", "/") for name in values]

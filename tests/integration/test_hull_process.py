@@ -6,7 +6,6 @@ import pathlib
 import re
 import socket
 import subprocess
-import time
 
 import pytest
 
@@ -348,11 +347,8 @@ def cpus(text):
 
 
 def first_line(bundle):
-    for _ in range(500):
-        if "\n" in bundle.log(C1):
-            return bundle.log(C1)
-        time.sleep(0.02)
-    raise AssertionError("it says nothing")
+    bundle.wait_for_log(C1, "\n")
+    return bundle.log(C1)
 
 
 def test_the_callers_cpus_are_not_the_containers(bundle):

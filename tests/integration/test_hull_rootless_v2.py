@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from bundles import pytestmark as on_a_host  # pylint: disable=unused-import
+from bundles import pytestmark as on_a_host, wait_until  # pylint: disable=unused-import
 from rootlesskit import COUNT, FIRST, GID, UID, user  # noqa: F401 pylint: disable=unused-import
 
 ROOT = pathlib.Path("/sys/fs/cgroup")
@@ -62,7 +62,7 @@ def test_ps_pause_resume_update_and_events(delegated):
     limit(delegated, pids={"limit": 50})
     delegated.start("c1", "sh", "-c", "sleep 1000 & sleep 1000")
     cgroup = delegated.cgroup / "hull-c1"
-    assert len(json.loads(delegated.hull("ps", "-f", "json", "c1").stdout)) == 2
+    wait_until(lambda: len(json.loads(delegated.hull("ps", "-f", "json", "c1").stdout)) == 2)
     assert (cgroup / "pids.max").read_text() == "50\n"
     delegated.hull("pause", "c1")
     assert delegated.state("c1")["status"] == "paused" and (cgroup / "cgroup.freeze").read_text() == "1\n"

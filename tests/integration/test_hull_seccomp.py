@@ -174,7 +174,7 @@ def test_agent_answers_for_create_start_and_exec(bundle, agent, tmp_path):
     pid = bundle.state(C1)["pid"]
     done = bundle.hull("exec", C1, "busybox", "mkdir", "/tmp/b", check=False)
     assert done.returncode == 1 and "Invalid cross-device link" in said(done)
-    assert "Invalid cross-device link" in bundle.log(C1)
+    bundle.wait_for_log(C1, "Invalid cross-device link")
     first, second = agent.states
     assert first["pid"] == first["state"]["pid"] == pid
     assert second["pid"] != pid and second["state"]["pid"] == pid and second["state"]["status"] == "running"

@@ -202,8 +202,8 @@ def test_a_terminal_between_pipes(bundle):
 
 
 def test_the_end_of_our_input_is_no_hangup(bundle):
-    tty_bundle(bundle, "trap 'echo hangup; exit 1' HUP; (sleep 0.3; echo still here; kill -USR1 $$) & "
-                       "trap 'exit 3' USR1; while :; do sleep 0.01; done")
+    tty_bundle(bundle, "trap 'echo hangup; exit 1' HUP; trap 'exit 3' USR1; (sleep 0.3; echo still here; kill -USR1 $$) & "
+                       "while :; do sleep 0.01; done")
     done = bundle.hull("run", "c1", check=False, start_new_session=True)
     assert (done.stdout, done.returncode) == ("still here\n", 3)
 
@@ -277,13 +277,14 @@ def test_a_reader_that_stops_does_not_hold_up_signals(bundle):
 
 def full_pipe(reader):
     """Wait until nothing more fits into the pipe."""
-    size, before = fcntl.fcntl(reader, 1032), -1  # F_GETPIPE_SZ
+    size, before, same = fcntl.fcntl(reader, 1032), -1, 0  # F_GETPIPE_SZ
     deadline = time.monotonic() + TIMEOUT
     while time.monotonic() < deadline:
         waiting = bytearray(4)
         fcntl.ioctl(reader, termios.FIONREAD, waiting)
         now = int.from_bytes(waiting, "little")
-        if now == before and now > size // 2:
+        same = same + 1 if now == before else 0
+        if same >= 5 and now > size // 2:
             return
         before = now
         time.sleep(0.1)
@@ -356,7 +357,7 @@ def test_our_terminal_is_raw_meanwhile_and_as_before_after_that(bundle, terminal
     tty_bundle(bundle, "trap 'exit 9' TERM; echo ready; while :; do sleep 0.01; done")
     p = terminal.run(hull(bundle, "run", "c1"), bundle.path)
     terminal.until("ready")
-    assert terminal.is_raw()
+    terminal.wait_raw()
     p.send_signal(signal.SIGTERM)
     assert terminal.end()[1] == 9 and terminal.is_as_before()
 
@@ -419,14 +420,11 @@ def test_a_stop_gives_the_terminal_to_the_shell(bundle, terminal):
     os.kill(pid, signal.SIGTSTP)
     wait_state(pid, "T")
     assert terminal.is_as_before()
-    for _ in range(500):  # a SIGTSTP that is still pending when SIGCONT comes is taken back (signal(7))
-        if (bundle.rootfs / "stopped").exists():
-            break
-        time.sleep(0.02)
+    bundle.wait_for_file("stopped")  # a SIGTSTP that is still pending when SIGCONT comes is taken back (signal(7))
     os.kill(pid, signal.SIGCONT)
     while b"stop" not in terminal.shown or b"cont" not in terminal.shown:  # in whatever order the shell has it
         assert terminal.read()
-    assert terminal.is_raw()
+    terminal.wait_raw()
     bundle.hull("kill", "c1", "KILL")
     assert terminal.end()[1] == 137
     assert terminal.is_as_before()

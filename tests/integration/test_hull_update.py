@@ -5,7 +5,6 @@ import json
 import os
 import pathlib
 import subprocess
-import time
 
 import pytest
 
@@ -15,6 +14,7 @@ from bundles import HULL, bundle, pytestmark  # noqa: F401 pylint: disable=unuse
 MIB = 1 << 20
 MEMORY_V2 = cgroups.is_v2("memory")
 CPU_V2 = cgroups.is_v2("cpu")
+PATH = f"hull-test-path-{os.getpid()}"
 
 
 @pytest.fixture(autouse=True)
@@ -161,10 +161,10 @@ def test_a_device_rule_opens_what_it_names(bundle):
 ])
 def test_bad_limits_are_named_before_anything_is_made(bundle, resources, words):
     limit(bundle, **resources)
-    bundle.edit(lambda c: c["linux"].update(cgroupsPath="/hull-test-bad/c1"))
+    bundle.edit(lambda c: c["linux"].update(cgroupsPath=f"/{PATH}/c1"))
     done = bundle.hull("run", "c1", check=False)
     assert done.returncode == 1 and words in done.stderr, done.stderr
-    assert not cgroups.remains("/hull-test-bad")
+    assert not cgroups.remains(f"/{PATH}")
     assert not bundle.root.exists() or os.listdir(bundle.root) == []
 
 
@@ -211,12 +211,12 @@ def test_what_v1_alone_has(bundle):
 
 
 def test_relative_and_absolute_paths_are_the_same_place(bundle):
-    for name, path in (("c1", "hull-test-path/a"), ("c2", "/hull-test-path/b")):
+    for name, path in (("c1", f"{PATH}/a"), ("c2", f"/{PATH}/b")):
         bundle.edit(lambda c, p=path: c["linux"].update(cgroupsPath=p))
         cg = start(bundle, name)
         assert cg.paths["memory" if not MEMORY_V2 else ""] == "/" + path.lstrip("/")
         bundle.hull("delete", "--force", name)
-    assert not cgroups.remains("/hull-test-path")
+    assert not cgroups.remains(f"/{PATH}")
 
 
 @pytest.mark.skipif(not MEMORY_V2, reason="cgroup v2 only")
@@ -373,10 +373,7 @@ def test_a_limit_below_the_use_is_refused(bundle):
     limit(bundle, memory={"limit": 64 * MIB, "swap": 64 * MIB})
     (bundle.rootfs / "bin/dd").symlink_to("busybox")
     cg = start(bundle, script="dd if=/dev/zero of=/dev/shm/x bs=1M count=20 2>/dev/null; echo full >&2; sleep 1000")
-    for _ in range(500):
-        if "full" in bundle.log("c1"):
-            break
-        time.sleep(0.02)
+    bundle.wait_for_log("c1", "full")
     change = {"memory": {"limit": 4 * MIB, "swap": 4 * MIB, "checkBeforeUpdate": MEMORY_V2}}
     done = bundle.hull("update", "-r", "-", "c1", check=False, stdin=None, input=json.dumps(change))
     assert done.returncode == 1

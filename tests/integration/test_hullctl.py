@@ -4,11 +4,11 @@ import json
 import os
 import pathlib
 import subprocess
-import time
 
 import pytest
 
 import harness
+from crikit import wait_for
 
 
 class Ctl:
@@ -44,7 +44,7 @@ class Ctl:
         return json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
                            "spec": {"hostNetwork": True, **spec}})
 
-    def container(self, name="c", script="trap 'exit 0' TERM; sleep 1000 & wait", **fields):
+    def container(self, name="c", script="trap 'exit 0' TERM; echo up; sleep 1000 & wait", **fields):
         return {"name": name, "image": self.images.busybox, "command": ["sh", "-c", script], **fields}
 
     def try_run(self, text, *options):
@@ -137,7 +137,7 @@ def test_progress_of_a_pull_is_true(ctl):
     try:
         p = subprocess.Popen([ctl.program, "--address", f"unix://{ctl.hulld.socket}", "pull", ctl.images.layered],
                              stdout=subprocess.DEVNULL, stderr=sub, env={**os.environ, "COLUMNS": "100"})
-        assert p.wait(30) == 0
+        assert p.wait(60) == 0
         shown = os.read(main, 65536).decode()
     finally:
         os.close(main)
@@ -169,6 +169,7 @@ def test_a_pod_from_beginning_to_end(ctl):
     assert ctl.json("inspect", "web/a")["status"]["state"] == "CONTAINER_RUNNING"
     status, _, err = ctl.try_("rm", "web")
     assert status == 1 and "is running" in err
+    wait_for(lambda: "up" in ctl("logs", "web/a"))
     ctl("stop", "web/a")
     assert ctl("ps").count("running") == 1 and "exited (0)" in ctl("ps", "-a")
     ctl("stop", "web")
@@ -294,9 +295,7 @@ def test_names_that_fit_several_are_refused(ctl):
 def test_logs_go_to_the_streams_that_they_came_from(ctl):
     ctl.run(ctl.manifest("web", containers=[ctl.container(
         script="echo one; echo two >&2; printf three; exec sleep 1000")]))
-    end = time.monotonic() + 10
-    while "two" not in ctl.try_("logs", "web")[2] and time.monotonic() < end:
-        time.sleep(0.05)
+    wait_for(lambda: "two" in ctl.try_("logs", "web")[2])
     status, out, err = ctl.try_("logs", "web")
     assert status == 0 and out.startswith("one\n") and err == "two\n"
     assert ctl.try_("logs", "-t", "web")[2].split()[1] == "two"
@@ -306,7 +305,7 @@ def test_logs_go_to_the_streams_that_they_came_from(ctl):
 def test_logs_follow_until_the_end(ctl):
     ctl.run(ctl.manifest("web", containers=[ctl.container(script="for i in 1 2 3; do echo $i; sleep 0.4; done")]))
     p = ctl.start("logs", "-f", "web")
-    out, _ = p.communicate(timeout=20)
+    out, _ = p.communicate(timeout=60)
     assert p.returncode == 0 and out == "1\n2\n3\n"
     assert ctl("logs", "--tail", "2", "web") == "2\n3\n"
     log = next(pathlib.Path(ctl.logs).glob("default_web_*/c/0.log"))

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """podman with hull as its runtime, by root: what its users do, and what it and its monitor conmon rely on."""
 import json
-import pathlib
 import re
 import subprocess
 import time
@@ -121,7 +120,7 @@ def test_the_life_of_a_detached_container(podman):
     podman("unpause", "c")
     podman("kill", "-s", "USR1", "c")
     wait_for(lambda: "got USR1" in podman("logs", "c"))
-    podman("stop", "-t", "10", "c")
+    podman("stop", "-t", "30", "c")
     assert podman.inspect("c", ".State.ExitCode") == "4"
     assert podman("logs", "c").splitlines() == ["up", "got USR1", "bye"]
     podman("start", "c")
@@ -152,12 +151,13 @@ def test_an_init_forwards_signals_and_reaps(podman):
     wait_for(lambda: "up" in podman("logs", "c"))
     assert "podman-init" in podman("exec", "c", "ps", "-o", "pid,args").splitlines()[1]
     wait_for(lambda: "Z" not in podman("exec", "c", "ps", "-o", "stat"))
-    podman("stop", "-t", "10", "c")
+    podman("stop", "-t", "30", "c")
     assert podman.inspect("c", ".State.ExitCode") == "3"
 
 
 def test_a_signal_that_ends_the_container_is_128_and_its_number(podman):
     podman("run", "-d", "--name", "c", "--network", "none", "--init", "busy", "sleep", "1000")
+    wait_for(lambda: "\nsleep 1000" in podman("top", "c", "args"))  # the init heeds signals before it starts this
     podman("kill", "-s", "TERM", "c")
     assert podman("wait", "c").strip() == "143"
 
@@ -235,7 +235,7 @@ def test_pods(podman):
 def test_two_containers_on_a_bridge(podman):
     podman("run", "-d", "--name", "c", "busy", "sleep", "1000")
     address = podman.inspect("c", ".NetworkSettings.IPAddress")
-    assert "0% packet loss" in podman.box("busy", "ping", "-c", "1", "-w", "5", address, network="podman")
+    assert "0% packet loss" in podman.box("busy", "ping", "-c", "1", "-w", "30", address, network="podman")
     assert podman.box("busy", "ip", "link", network="host").count("lo:") == 1
 
 
@@ -287,10 +287,7 @@ def test_buildah(podman, context):
 
 
 def test_a_build_that_fails_leaves_nothing_running(podman, context):
-    (context / "Containerfile").write_text("FROM localhost/busy\nRUN sleep 1000 & exit 2\n")
-    before = set(pathlib.Path("/proc").glob("[0-9]*/task"))
+    (context / "Containerfile").write_text("FROM localhost/busy\nRUN sleep 76543 & exit 2\n")
     done = podman.done("build", "--isolation", "oci", "--network", "none", context)
     assert done.returncode != 0 and "exit status 2" in done.stderr
-    left = [p for p in set(pathlib.Path("/proc").glob("[0-9]*/task")) - before
-            if p.with_name("cmdline").exists() and b"sleep\0001000" in p.with_name("cmdline").read_bytes()]
-    assert not left
+    assert subprocess.run(["pgrep", "-f", "^sleep 76543"], capture_output=True, check=False).stdout == b""

@@ -25,6 +25,13 @@ def nothing_left(podman):
     podman.remove_all()
 
 
+def wait_for(condition):
+    deadline = time.monotonic() + TIMEOUT
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def test_podman_is_the_users(podman):
     about = json.loads(podman("info", "--format", "json"))["host"]
     assert about["security"]["rootless"] and about["ociRuntime"]["name"] == "hull"
@@ -78,9 +85,7 @@ def test_the_hosts_network_and_its_sysfs(podman):
 def test_the_life_of_a_detached_container(podman):
     script = "trap 'echo got USR1' USR1; trap 'exit 4' TERM; echo up; while :; do sleep 0.05; done"
     podman("run", "-d", "--name", "c", "--network", "none", "busy", "sh", "-c", script)
-    deadline = time.monotonic() + TIMEOUT
-    while "up" not in podman("logs", "c"):
-        assert time.monotonic() < deadline
+    wait_for(lambda: "up" in podman("logs", "c"))
     assert "sh -c" in podman("top", "c", "args")
     assert podman("exec", "-u", "3", "-w", "/tmp", "-e", "A=b", "c", "sh", "-c", "id -u; pwd; echo $A").split() == [
         "3", "/tmp", "b"]
@@ -91,9 +96,8 @@ def test_the_life_of_a_detached_container(podman):
     else:
         assert "cgroup" in podman.done("pause", "c").stderr  # podman itself says so
     podman("kill", "-s", "USR1", "c")
-    while "got USR1" not in podman("logs", "c"):
-        assert time.monotonic() < deadline
-    podman("stop", "-t", "10", "c")
+    wait_for(lambda: "got USR1" in podman("logs", "c"))
+    podman("stop", "-t", "30", "c")
     assert podman.inspect("c", ".State.ExitCode") == "4"
     podman("start", "c")
     podman("rm", "-f", "-t", "0", "c")
