@@ -135,6 +135,12 @@ struct cgroup_rdma {
 	bool has_handles, has_objects;
 	uint32_t handles, objects;
 };
+/* A property of the scope that systemd makes: an annotation of this prefix and a name, "TimeoutStopUSec" (or Sec: a
+ * number of seconds), whose value is GVariant's text, "uint64 5000000" (systemd_value.h). */
+#define CGROUP_UNIT_ANNOTATION "org.systemd.property."
+struct cgroup_unit_property {
+	const char *annotation, *value;
+};
 struct cgroup_net_priority {
 	const char *interface;
 	uint32_t priority;
@@ -190,6 +196,10 @@ struct cgroup_resources {
 	/* Applied in order to "nothing is allowed", later rules win. Nothing is filtered when device_count is 0. */
 	const struct cgroup_device *devices;
 	size_t device_count;
+
+	/* Of a scope, when it is made; of other cgroups they mean nothing. They count against what we give it. */
+	const struct cgroup_unit_property *unit_properties;
+	size_t unit_property_count;
 };
 
 /* ---- life -------------------------------------------------------------------------------------- */

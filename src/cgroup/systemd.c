@@ -178,6 +178,18 @@ static int find_path(struct bus *b, const struct cgroup_unit_name *u, char ret_p
 	return cgroup_path_check(ret_path, e);
 }
 
+/* systemd does not always say which property it did not take. */
+static void name_annotations(const struct cgroup_resources *r, struct error *e)
+{
+	cleanup_buf struct buf names = BUF_INIT;
+
+	for (size_t i = 0; r && i < r->unit_property_count; i++)
+		buf_addf(&names, "%s%s=%s", i ? ", " : "", r->unit_properties[i].annotation,
+			 r->unit_properties[i].value);
+	if (names.len)
+		err_hint(e, "look at the annotations %s", buf_str(&names));
+}
+
 int systemd_scope_start(const struct cgroup_host *host, const struct cgroup_unit_name *u, pid_t pid,
 			const struct cgroup_resources *r, bool is_v2, char ret_path[CGROUP_PATH_MAX],
 			struct error *e)
@@ -196,8 +208,14 @@ int systemd_scope_start(const struct cgroup_host *host, const struct cgroup_unit
 		systemd_props_of_start(r, version, &props);
 		k = r ? systemd_props_of(r, is_v2, version, &props, e) : 0;
 	}
-	if (k >= 0)
+	/* Behind ours, as the last of a name counts. */
+	if (k >= 0 && r)
+		k = systemd_props_of_annotations(r, &props, e);
+	if (k >= 0) {
 		k = start_transient(&b, host, ret_path, u->unit, &props, e);
+		if (k < 0)
+			name_annotations(r, e);
+	}
 	return k < 0 ? err_ctx(e, "start the systemd scope %s in %s", u->unit, u->slice) : 0;
 }
 

@@ -23,6 +23,8 @@ void systemd_props_done(struct systemd_props *p)
 	for (size_t i = 0; i < p->n; i++) {
 		buf_done(&p->v[i].bytes);
 		strv_done(&p->v[i].words);
+		systemd_value_done(&p->v[i].value);
+		free(p->v[i].own_name);
 	}
 	free(p->v);
 	*p = SYSTEMD_PROPS_INIT;
@@ -80,6 +82,10 @@ static void put_value(const struct systemd_prop *x, struct buf *b)
 	};
 	struct dbus_array a;
 
+	if (x->kind == PROP_VALUE) {
+		systemd_value_put(&x->value, b);
+		return;
+	}
 	dbus_put_sig(b, signatures[x->kind]);
 	switch (x->kind) {
 	case PROP_U64:
@@ -104,6 +110,8 @@ static void put_value(const struct systemd_prop *x, struct buf *b)
 		a = dbus_array_begin(b, 4);
 		dbus_put_u32(b, (uint32_t)x->number);
 		dbus_array_end(b, a);
+		break;
+	case PROP_VALUE:
 		break;
 	}
 }
@@ -381,4 +389,39 @@ void systemd_props_of_start(const struct cgroup_resources *r, unsigned int versi
 		if (str_eq(r->unified[i].file, "memory.oom.group") && version >= VERSION_OOM_POLICY)
 			systemd_prop_text(p, "OOMPolicy",
 					  str_eq(r->unified[i].value, "1") ? "kill" : "continue");
+}
+
+/* ---- annotations ------------------------------------------------------------------------------------------ */
+
+/* runc's rules: letters, three at least; "TimeoutStopSec", as unit files have it, is D-Bus's "TimeoutStopUSec". */
+static int annotation(const struct cgroup_unit_property *u, struct systemd_props *p, struct error *e)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+	const char *name = u->annotation + sizeof(CGROUP_UNIT_ANNOTATION) - 1;
+	size_t len = strlen(name);
+	struct systemd_prop *x;
+	int r;
+
+	if (len < 3 || name[strspn(name, letters)])
+		return err_new(e, ERR_INVALID, "\"%s\" is no name of a property of systemd", name);
+	x = add(p, name, PROP_VALUE);
+	r = systemd_value_parse(u->value, &x->value, e);
+	if (r < 0)
+		return err_ctx(e, "\"%s\" is no value of a property of systemd", u->value);
+	if (len < 4 || !str_ends(name, "Sec") || name[len - 4] < 'a')
+		return 0;
+	x->name = x->own_name = str_fmt("%.*sUSec", (int)(len - 3), name);
+	r = systemd_value_to_usec(&x->value, e);
+	return r < 0 ? err_ctx(e, "\"%s\"", u->value) : 0;
+}
+
+int systemd_props_of_annotations(const struct cgroup_resources *r, struct systemd_props *p, struct error *e)
+{
+	for (size_t i = 0; i < r->unit_property_count; i++) {
+		int k = annotation(&r->unit_properties[i], p, e);
+
+		if (k < 0)
+			return err_ctx(e, "annotation \"%s\"", r->unit_properties[i].annotation);
+	}
+	return 0;
 }

@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/str.h"
 #include "cgroup/cgroup.h"
+#include "cgroup/systemd_value.h"
 
 enum systemd_prop_kind {
 	PROP_U64,   /* t */
@@ -16,14 +17,17 @@ enum systemd_prop_kind {
 	PROP_PAIRS, /* a(ss): words are first, second, first, ... */
 	PROP_RATES, /* a(st): words are path, decimal number, ... */
 	PROP_PIDS,  /* au with the one number */
+	PROP_VALUE, /* as value says */
 };
 
 struct systemd_prop {
-	const char *name; /* static */
+	const char *name; /* the caller's, or static; or own_name */
+	char *own_name;
 	enum systemd_prop_kind kind;
 	uint64_t number;
 	struct buf bytes; /* of text and bytes */
 	struct strv words;
+	struct systemd_value value;
 };
 struct systemd_props {
 	struct systemd_prop *v;
@@ -47,6 +51,9 @@ int systemd_props_of(const struct cgroup_resources *r, bool is_v2, unsigned int 
 		     struct systemd_props *p, struct error *e) MUST_USE;
 /* What only a unit that is being started takes. */
 void systemd_props_of_start(const struct cgroup_resources *r, unsigned int version, struct systemd_props *p);
+/* What annotations ask for. Fails: INVALID (names the annotation) */
+int systemd_props_of_annotations(const struct cgroup_resources *r, struct systemd_props *p,
+				 struct error *e) MUST_USE;
 /* systemd keeps a quota in percent: round it up to what it will make of it. */
 void systemd_round_quota(struct cgroup_resources *r);
 /* Whether a property depends on systemd's version. */

@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "cgroup/cgroup.h"
 #include "codec/json.h"
 #include "hull/hull.h"
 #include "oci/intel_rdt.h"
@@ -22,7 +23,7 @@
 
 /* Annotations of a config.json that change what hull does, for callers that take configurations from strangers. A
  * name that ends with "." is a prefix. */
-static const char *const unsafe_annotations[] = { NULL };
+static const char *const unsafe_annotations[] = { CGROUP_UNIT_ANNOTATION };
 
 static void put_names(struct json_object *o, const char *key, enum oci_known which)
 {
@@ -134,7 +135,7 @@ static int features_run(struct hull *h, void *options, char **args, struct error
 	put_linux(doc);
 	put_annotations(doc);
 	json_put_strs(doc, "potentiallyUnsafeConfigAnnotations", unsafe_annotations,
-		      ARRAY_LEN(unsafe_annotations) - 1);
+		      ARRAY_LEN(unsafe_annotations));
 	json_text(doc, true, &text);
 	puts(buf_str(&text));
 	return 0;

@@ -87,7 +87,7 @@ static int apply(struct change *ch, struct json_object *o, struct cgroup *cgroup
 
 	if (r < 0)
 		return r;
-	cgroup_resources_of(&parsed, &res, &lists);
+	cgroup_resources_of(&parsed, NULL, &res, &lists);
 	res.device_count = 0;
 	return cgroup_update(cgroup, &res, e);
 }

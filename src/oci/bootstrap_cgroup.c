@@ -54,7 +54,7 @@ int build_make_cgroup(struct build *b, struct error *e)
 	b->cgroup_path = b->o->cgroup_path ? b->o->cgroup_path : l->cgroups_path;
 	if (!b->cgroup_path)
 		b->cgroup_path = b->own_cgroup_path = cgroup_default_path(b->o->cgroups, b->o->id);
-	cgroup_resources_of(&l->resources, &res, &lists);
+	cgroup_resources_of(&l->resources, &b->o->spec->annotations, &res, &lists);
 	r = cgroup_create(b->o->cgroups, b->cgroup_path, &res, &b->cgroup, e);
 	/* None: we may make none, and none is needed (cgroup_host_may_lack_access()). */
 	if (r >= 0 && !b->cgroup)

@@ -148,15 +148,17 @@ struct arrays {
 	struct cgroup_unified *unified;
 	struct cgroup_rdma *rdma;
 	struct cgroup_net_priority *priorities;
+	struct cgroup_unit_property *properties;
 };
 
-static struct cgroup_lists *allocate(const struct oci_resources *r, struct arrays *a)
+static struct cgroup_lists *allocate(const struct oci_resources *r, size_t properties, struct arrays *a)
 {
 	size_t blkio = blkio_count(r), devices = r->devices.n + ARRAY_LEN(default_rules);
-	struct cgroup_lists *block = mem_zalloc(
-		blkio * sizeof(*a->blkio) + devices * sizeof(*a->devices) +
-		r->hugepage_limits.n * sizeof(*a->hugepages) + r->unified.n * sizeof(*a->unified) +
-		r->rdma.n * sizeof(*a->rdma) + r->net_priorities.n * sizeof(*a->priorities) + sizeof(*block));
+	struct cgroup_lists *block =
+		mem_zalloc(blkio * sizeof(*a->blkio) + devices * sizeof(*a->devices) +
+			   r->hugepage_limits.n * sizeof(*a->hugepages) + r->unified.n * sizeof(*a->unified) +
+			   r->rdma.n * sizeof(*a->rdma) + r->net_priorities.n * sizeof(*a->priorities) +
+			   properties * sizeof(*a->properties) + sizeof(*block));
 
 	a->blkio = (struct cgroup_blkio *)(void *)block;
 	a->devices = (struct cgroup_device *)(void *)(a->blkio + blkio);
@@ -164,6 +166,7 @@ static struct cgroup_lists *allocate(const struct oci_resources *r, struct array
 	a->unified = (struct cgroup_unified *)(void *)(a->hugepages + r->hugepage_limits.n);
 	a->rdma = (struct cgroup_rdma *)(void *)(a->unified + r->unified.n);
 	a->priorities = (struct cgroup_net_priority *)(void *)(a->rdma + r->rdma.n);
+	a->properties = (struct cgroup_unit_property *)(void *)(a->priorities + r->net_priorities.n);
 	return block;
 }
 
@@ -187,11 +190,22 @@ static void fill_lists(const struct oci_resources *r, struct arrays *a)
 								 r->net_priorities.v[i].priority };
 }
 
-void cgroup_resources_of(const struct oci_resources *r, struct cgroup_resources *ret,
-			 struct cgroup_lists **ret_lists)
+static size_t fill_properties(const struct oci_kvs *annotations, struct cgroup_unit_property *list)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; annotations && i < annotations->n; i++)
+		if (str_starts(annotations->v[i].key, CGROUP_UNIT_ANNOTATION))
+			list[n++] = (struct cgroup_unit_property){ annotations->v[i].key,
+								   annotations->v[i].value };
+	return n;
+}
+
+void cgroup_resources_of(const struct oci_resources *r, const struct oci_kvs *annotations,
+			 struct cgroup_resources *ret, struct cgroup_lists **ret_lists)
 {
 	struct arrays a;
-	struct cgroup_lists *block = allocate(r, &a);
+	struct cgroup_lists *block = allocate(r, annotations ? annotations->n : 0, &a);
 
 	fill_lists(r, &a);
 	*ret = (struct cgroup_resources){
@@ -207,6 +221,8 @@ void cgroup_resources_of(const struct oci_resources *r, struct cgroup_resources 
 		.rdma_count = r->rdma.n,
 		.net_priorities = a.priorities,
 		.net_priority_count = r->net_priorities.n,
+		.unit_properties = a.properties,
+		.unit_property_count = fill_properties(annotations, a.properties),
 	};
 	fill_numbers(r, ret);
 	*ret_lists = block;

@@ -83,7 +83,7 @@ int restore_make_cgroup(struct restore *x, struct error *e)
 		x->cgroup_path = str_dup(x->o->cgroup_path ? x->o->cgroup_path : l->cgroups_path);
 	else
 		x->cgroup_path = cgroup_default_path(x->o->cgroups, x->o->id);
-	cgroup_resources_of(&l->resources, &res, &lists);
+	cgroup_resources_of(&l->resources, &x->o->spec->annotations, &res, &lists);
 	r = cgroup_create(x->o->cgroups, x->cgroup_path, &res, &x->cgroup, e);
 	return r < 0 ? err_ctx(e, "cgroup \"%s\"", x->cgroup_path) : 0;
 }

@@ -108,7 +108,7 @@ static void check_resources(const struct oci_resources *res)
 	cleanup_free struct cgroup_lists *lists = NULL;
 	struct cgroup_resources converted;
 
-	cgroup_resources_of(res, &converted, &lists);
+	cgroup_resources_of(res, NULL, &converted, &lists);
 	for (size_t i = 0; i < ARRAY_LEN(hosts); i++) {
 		CLEANUP(cgroup_plan_done) struct cgroup_plan plan = CGROUP_PLAN_INIT;
 		struct error e = ERROR_INIT;

@@ -10,7 +10,7 @@ import time
 import pytest
 
 import cgroups
-from bundles import HULL, bundle, pytestmark  # noqa: F401 pylint: disable=unused-import
+from bundles import HULL, bundle, said, pytestmark  # noqa: F401 pylint: disable=unused-import
 
 pytestmark = [*pytestmark, pytest.mark.skipif(not os.path.exists("/run/systemd/system"), reason="no systemd")]
 MIB = 1 << 20
@@ -233,3 +233,52 @@ def test_a_user_has_scopes_of_its_own_systemd(bundle):
         assert lines[3:] == ["TasksMax=21", "in", "ActiveState=inactive"]
     finally:
         subprocess.run(["systemctl", "stop", "hull-user.service"], check=False, capture_output=True, timeout=120)
+
+
+def annotate(bundle, **properties):
+    bundle.edit(lambda c: c.update(annotations={f"org.systemd.property.{k}": v for k, v in properties.items()}))
+
+
+def test_properties_by_annotations(bundle, scope):
+    """As CRI-O sends them; and they count against our own (CollectMode, Description)."""
+    annotate(bundle, TimeoutStopUSec="uint64 30000000", After="['basic.target', 'hull-vm.target']",
+             DefaultDependencies="true", CollectMode="'inactive'", Description='"of an \\"engine\\""',
+             RuntimeMaxSec="uint32 777", SendSIGHUP="true", MemoryHigh=f"uint64 {48 * MIB}")
+    bundle.sh("sleep 1000")
+    cg = create(bundle)
+    shown = show(scope, "TimeoutStopUSec", "After", "DefaultDependencies", "CollectMode", "Description", "RuntimeMaxUSec",
+                 "SendSIGHUP", "Delegate")
+    assert {"basic.target", "hull-vm.target"} <= set(shown.pop("After").split())
+    assert shown == {"TimeoutStopUSec": "30s", "DefaultDependencies": "yes", "CollectMode": "inactive",
+                     "Description": 'of an "engine"', "RuntimeMaxUSec": "12min 57s", "SendSIGHUP": "yes", "Delegate": "yes"}
+    assert cg.read("memory.high") == str(48 * MIB)
+    # An update leaves them.
+    bundle.hull("update", "--pids-limit", "44", "c1")
+    assert show(scope, "TimeoutStopUSec", "TasksMax") == {"TimeoutStopUSec": "30s", "TasksMax": "44"}
+
+
+def test_a_stop_timeout_by_annotation_is_kept(bundle, scope):
+    """What it is there for: a stop of the scope waits so long, and then kills."""
+    annotate(bundle, TimeoutStopSec="1.5")
+    bundle.sh("trap '' TERM; sleep 1000")
+    create(bundle)
+    assert show(scope, "TimeoutStopUSec") == {"TimeoutStopUSec": "1.500000s"}
+    before = time.monotonic()
+    subprocess.run(["systemctl", "stop", scope], check=True, timeout=60)
+    assert time.monotonic() - before > 1.4 and bundle.status("c1") == "stopped"
+
+
+def test_annotations_that_are_no_properties(bundle, scope):
+    bundle.sh("true")
+    for name, value, why in (
+            ("TimeoutStopUSec", "30", "org.systemd.property.TimeoutStopUSec=30"), ("NoSuchThing", "true", "NoSuchThing"),
+            ("After", "crio.service", 'annotation "org.systemd.property.After": "crio.service" is no value of a property of '
+             'systemd: no value (strings need quotes)'),
+            ("TimeoutStopSec", "'5'", "a number of seconds is expected"), ("After1", "true", '"After1" is no name')):
+        annotate(bundle, **{name: value})
+        done = bundle.hull("run", "c1", options=SYSTEMD, check=False)
+        assert done.returncode != 0 and why in said(done), said(done)
+        wait_gone(scope)
+    # Without systemd's driver they are words like others.
+    bundle.edit(lambda c: c["linux"].pop("cgroupsPath"))
+    assert bundle.hull("run", "c1").returncode == 0

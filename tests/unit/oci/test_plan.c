@@ -314,7 +314,7 @@ static void test_device_rules_end_with_the_defaults(void **state)
 	      ",\"resources\":{\"devices\":[{\"allow\":false,\"access\":\"rwm\"},"
 	      "{\"allow\":true,\"type\":\"c\",\"major\":1,\"minor\":3,\"access\":\"rwm\"}]}",
 	      "", "");
-	cgroup_resources_of(&p.spec->linux.resources, &res, &lists);
+	cgroup_resources_of(&p.spec->linux.resources, NULL, &res, &lists);
 	/* The rule for null was there already. */
 	assert_int_equal(res.device_count, 2 + 9);
 	assert_false(res.devices[0].allow);
@@ -322,7 +322,7 @@ static void test_device_rules_end_with_the_defaults(void **state)
 	free(lists);
 	done(&p);
 	parse(&p, MOUNT_NS, "", "", "");
-	cgroup_resources_of(&p.spec->linux.resources, &res, &lists);
+	cgroup_resources_of(&p.spec->linux.resources, NULL, &res, &lists);
 	/* Whatever the spec says or does not say, nothing else is allowed. */
 	assert_int_equal(res.device_count, 10);
 	free(lists);
