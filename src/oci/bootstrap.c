@@ -13,7 +13,7 @@
  *   clone: joins, new namespaces, v2 cgroup  --->  enters v1 cgroups and the network namespace, new session, signals
  *   writes id maps of a new user namespace,
  *   moves network interfaces in               --->  becomes root of its user namespace
- *                                                  cgroup and time namespaces, hostname, sysctls
+ *                                                  cgroup and time namespaces, hostname, loopback up, sysctls
  *                                                  fresh proc, sysfs, devpts, tmpfs ... (detached)
  *                                                  mounts private; attaches root; pivots; drops the host's mounts
  *                                                  attaches mounts in order; devices; terminal
@@ -41,6 +41,7 @@
 #include "oci/build.h"
 
 #include <limits.h>
+#include <linux/capability.h>
 #include <stdlib.h>
 #include <sched.h>
 #include <string.h>
@@ -55,6 +56,7 @@
 #include "oci/setup.h"
 #include "oci/stage.h"
 #include "oci/sync.h"
+#include "sys/caps.h"
 #include "sys/pidfd.h"
 
 void oci_init_done(struct oci_init *i)
@@ -272,6 +274,26 @@ static void find_paths(struct build *b)
 		b->root_path = root[0] == '/' ? str_dup(root) : str_fmt("%s/%s", bundle, root);
 }
 
+/* A loopback interface is born down, and nobody else would bring it up: who makes the namespace himself, as engines with
+ * networks do, gives us its path. Not worth a container where we may not: a nested one, without CAP_NET_ADMIN. */
+static void take_net(struct build *b)
+{
+	struct init_container *c = &b->init;
+	bool is_lo_up = false;
+
+	c->p.net_ns_fd = netns_ahead_take(&b->net, &is_lo_up);
+	if (c->p.net_ns_fd >= 0)
+		b->spawn.clone_flags &= ~(uint64_t)CLONE_NEWNET;
+	if (!b->plan.makes[OCI_NS_NETWORK] || is_lo_up)
+		return;
+	c->brings_lo_up = b->plan.in_user_ns || caps_have(CAP_NET_ADMIN);
+	if (!c->brings_lo_up)
+		log_warn("container \"%s\": without CAP_NET_ADMIN the loopback interface of its network "
+			 "namespace "
+			 "stays down",
+			 b->o->id);
+}
+
 static int run_init(struct build *b, struct error *e)
 {
 	struct init_container *c = &b->init;
@@ -294,9 +316,7 @@ static int run_init(struct build *b, struct error *e)
 	c->root_tree = b->root_tree;
 	c->waits_for_go = (b->plan.clone_flags & CLONE_NEWUSER) || b->net_devices.n;
 	b->spawn.clone_flags = b->plan.clone_flags;
-	c->p.net_ns_fd = netns_ahead_take(&b->net);
-	if (c->p.net_ns_fd >= 0)
-		b->spawn.clone_flags &= ~(uint64_t)CLONE_NEWNET;
+	take_net(b);
 	b->spawn.clone_parent = b->o->clone_parent;
 	b->spawn.main = init_container_main;
 	b->spawn.arg = c;

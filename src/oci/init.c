@@ -30,6 +30,7 @@
 #include "oci/sync.h"
 #include "oci/tty.h"
 #include "sys/mountapi.h"
+#include "sys/netlink.h"
 
 #define STACK_RELEASED (128u * 1024)
 #define STACK_MAX (512u * 1024) /* the kernel's guard gap is 1 MiB */
@@ -118,6 +119,8 @@ static int stage_namespaces(struct init_container *c, struct error *e)
 	    errno != EDQUOT && errno != EPERM)
 		return err_sys(e, "make a session keyring");
 	r = set_names(s, e);
+	if (r >= 0 && c->brings_lo_up)
+		r = netlink_link_up("lo", e);
 	if (r >= 0 && c->plan->makes[OCI_NS_TIME])
 		r = set_time_offsets(c, e);
 	for (size_t i = 0; i < c->plan->sysctl_count && r >= 0; i++)

@@ -36,6 +36,7 @@ struct init_container {
 	struct mount_set *mounts;
 	int root_tree;
 	int peer_fd;	    /* the caller's end of sync_fd, to be closed */
+	bool brings_lo_up;  /* the network namespace is new, and so its loopback interface down */
 	bool waits_for_go;  /* the user namespace is new, or interfaces are moved in: that comes first */
 	const char *bundle; /* for hooks: its path, and where the root file system is said to be */
 	const char *root_path;

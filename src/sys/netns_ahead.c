@@ -6,6 +6,8 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include "sys/netlink.h"
+
 #define STACK_BYTES (64 * 1024)
 
 enum { WAITING, BEGUN, CALLED_OFF };
@@ -16,8 +18,10 @@ static void *make(void *arg)
 	struct netns_ahead *a = arg;
 	int expected = WAITING;
 
-	if (atomic_compare_exchange_strong(&a->state, &expected, BEGUN) && unshare(CLONE_NEWNET) == 0)
-		a->fd = openat(a->proc_dfd, "thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	if (!atomic_compare_exchange_strong(&a->state, &expected, BEGUN) || unshare(CLONE_NEWNET) < 0)
+		return NULL;
+	a->fd = openat(a->proc_dfd, "thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	a->is_lo_up = netlink_link_up("lo", NULL) >= 0;
 	return NULL;
 }
 
@@ -48,7 +52,7 @@ static void join(struct netns_ahead *a)
 	a->has_thread = false;
 }
 
-int netns_ahead_take(struct netns_ahead *a)
+int netns_ahead_take(struct netns_ahead *a, bool *ret_lo_up)
 {
 	int expected = WAITING;
 
@@ -56,6 +60,7 @@ int netns_ahead_take(struct netns_ahead *a)
 	if (!a->has_thread || atomic_compare_exchange_strong(&a->state, &expected, CALLED_OFF))
 		return -1;
 	join(a);
+	*ret_lo_up = a->is_lo_up;
 	return take_fd(a->fd);
 }
 

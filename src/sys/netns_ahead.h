@@ -16,6 +16,7 @@ struct netns_ahead {
 	bool has_thread;
 	atomic_int state;
 	int proc_dfd, fd;
+	bool is_lo_up;
 };
 #define NETNS_AHEAD_INIT ((struct netns_ahead){ .proc_dfd = -1, .fd = -1 })
 
@@ -23,8 +24,9 @@ struct netns_ahead {
  * borrowed. The caller is single-threaded, and is so again after netns_ahead_done(). */
 void netns_ahead_begin(struct netns_ahead *a, int proc_dfd);
 /* The namespace's fd, or -1: it was not begun, the other processor had no time yet to begin with it, or it failed. The
- * caller then makes the namespace himself, and hears from the kernel what is wrong. */
-int netns_ahead_take(struct netns_ahead *a);
+ * caller then makes the namespace himself, and hears from the kernel what is wrong. With an fd, ret_lo_up is whether its
+ * loopback interface was brought up too. */
+int netns_ahead_take(struct netns_ahead *a, bool *ret_lo_up);
 /* What was not taken goes. Nothing where nothing was begun. */
 void netns_ahead_done(struct netns_ahead *a);
 

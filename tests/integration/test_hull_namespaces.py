@@ -64,6 +64,36 @@ def test_new_ones(bundle):
         assert inside[kind] != link, kind
 
 
+LO = """cat /sys/class/net/lo/flags
+nc -l -p 4321 -e echo heard &
+for n in $(seq 100); do nc 127.0.0.1 4321 < /dev/null 2> /dev/null && break; sleep 0.05; done"""
+
+
+@pytest.mark.parametrize("with_user", [False, True])
+@pytest.mark.parametrize("cpus", ["all", "one"])
+def test_the_loopback_interface_of_a_new_network_namespace_is_up(bundle, with_user, cpus):
+    """Whoever makes the namespace: another processor meanwhile, or the init itself."""
+    if with_user:
+        namespaces(bundle, user=True)
+        bundle.edit(lambda c: c["linux"].update({m: [{"containerID": 0, "hostID": 0, "size": 65536}]
+                                                 for m in ("uidMappings", "gidMappings")}))
+    bundle.sh(LO)
+    here = os.sched_getaffinity(0)
+    try:
+        if cpus == "one":
+            os.sched_setaffinity(0, {min(here)})
+        flags, *heard = bundle.hull("run", C1).stdout.split()
+    finally:
+        os.sched_setaffinity(0, here)
+    assert int(flags, 16) & 1 and heard == ["heard"]
+
+
+def test_the_loopback_interface_of_a_joined_network_namespace_is_left_alone(bundle, other):
+    namespaces(bundle, network=f"/proc/{other}/ns/net")
+    bundle.sh("cat /sys/class/net/lo/flags")
+    assert not int(bundle.hull("run", C1).stdout, 16) & 1
+
+
 @pytest.mark.parametrize("kind", ["pid", "network", "ipc", "uts", "cgroup", "time"])
 def test_one_that_is_not_listed_is_the_runtimes(bundle, kind):
     bundle.edit(lambda c: c.pop("hostname", None))

@@ -39,13 +39,13 @@ static void it_is_a_new_one_or_none(void **state)
 	for (int i = 0; i < 20; i++) {
 		struct netns_ahead a = NETNS_AHEAD_INIT;
 		cleanup_close int fd = -1, still = -1;
-		bool same = true;
+		bool same = true, lo_up = false;
 
 		netns_ahead_begin(&a, proc);
 		if (i >= 10)
 			usleep(20000);
 		if (i % 5 != 4)
-			fd = netns_ahead_take(&a);
+			fd = netns_ahead_take(&a, &lo_up);
 		netns_ahead_done(&a);
 		assert_int_equal(ns_open_own(CLONE_NEWNET, &still, &err), 0);
 		assert_int_equal(ns_is_same(own, still, &same, &err), 0);
@@ -56,6 +56,7 @@ static void it_is_a_new_one_or_none(void **state)
 		assert_int_equal(ns_check_type(fd, CLONE_NEWNET, &err), 0);
 		assert_int_equal(ns_is_same(own, fd, &same, &err), 0);
 		assert_false(same);
+		assert_true(lo_up);
 	}
 	assert_int_equal(entries("/proc/self/fd"), fds + 1);
 	assert_int_equal(entries("/proc/self/task"), 3);
@@ -66,6 +67,7 @@ static void nothing_is_begun_on_one_processor(void **state)
 {
 	struct netns_ahead a = NETNS_AHEAD_INIT;
 	cpu_set_t all, one;
+	bool lo_up = false;
 
 	(void)state;
 	assert_int_equal(sched_getaffinity(0, sizeof(all), &all), 0);
@@ -77,7 +79,8 @@ static void nothing_is_begun_on_one_processor(void **state)
 	netns_ahead_begin(&a, -1);
 	assert_int_equal(sched_setaffinity(0, sizeof(all), &all), 0);
 	assert_false(a.has_thread);
-	assert_int_equal(netns_ahead_take(&a), -1);
+	assert_int_equal(netns_ahead_take(&a, &lo_up), -1);
+	assert_false(lo_up);
 	netns_ahead_done(&a);
 }
 
