@@ -90,8 +90,8 @@ static int idmap_tree(const struct mounts_env *env, const struct oci_mount *m, i
 	return 0;
 }
 
-/* Shared into a less privileged mount namespace would let the container mount things on the host: it becomes a
- * slave there. */
+/* Shared with the host, a less privileged mount namespace could mount things there: it is a slave of the host's mounts
+ * first, and shared only among what is cloned of it from then on. */
 static int set_propagation(const struct mounts_env *env, const struct oci_mount_options *opt, int tree,
 			   struct error *e)
 {
@@ -101,11 +101,14 @@ static int set_propagation(const struct mounts_env *env, const struct oci_mount_
 
 	for (size_t i = 0; i < n; i++) {
 		unsigned long flag = list[i] & ~(unsigned long)MS_REC;
-		int r;
+		int r = 0;
 
 		if (flag == MS_SHARED && env->plan->in_user_ns)
-			flag = MS_SLAVE;
-		r = mount_change(tree, list[i] & MS_REC, &(struct mount_change){ .propagation = flag }, e);
+			r = mount_change(tree, list[i] & MS_REC,
+					 &(struct mount_change){ .propagation = MS_SLAVE }, e);
+		if (r >= 0)
+			r = mount_change(tree, list[i] & MS_REC,
+					 &(struct mount_change){ .propagation = flag }, e);
 		if (r < 0)
 			return r;
 	}
