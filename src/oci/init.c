@@ -134,9 +134,16 @@ static int create_hooks(struct init_container *c, struct error *e)
 {
 	/* "For hooks executed in the container namespace, it is the pid as seen by the container" (runtime.md). */
 	struct hook_state state = {
-		.id = c->create->id, .status = "creating", .bundle = c->bundle, .pid = getpid()
+		.id = c->create->id,
+		.status = "creating",
+		.bundle = c->bundle,
+		.pid = getpid(),
+		.keeps_cwd = true,
 	};
 
+	/* As with runc: such hooks change what is in there, and may say ./lib. */
+	if (c->create->spec->hooks[OCI_HOOK_CREATE_CONTAINER].n && fchdir(c->root_tree) < 0)
+		return err_sys(e, "enter the root file system for its hooks");
 	return hooks_run(c->create->spec, OCI_HOOK_CREATE_CONTAINER, &state, e);
 }
 
