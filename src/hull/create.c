@@ -197,6 +197,7 @@ static int stay(struct hull *h, struct creation *c, struct container *made, int 
 	struct error why = ERROR_INIT;
 	int status = foreground_wait(&c->init, notify_sock, e);
 
+	hull_show_warnings(h);
 	if (c->opts->keep)
 		return status;
 	made->status = OCI_STOPPED;

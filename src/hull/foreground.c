@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/log.h"
 #include "base/path.h"
 #include "base/proc.h"
 #include "base/str.h"
@@ -204,4 +205,10 @@ void foreground_size(struct oci_process *p)
 	p->console_size.is_set = true;
 	p->console_size.height = size.ws_row;
 	p->console_size.width = size.ws_col;
+}
+
+void hull_show_warnings(const struct hull *h)
+{
+	if (!h->is_debug && str_is_empty(h->log))
+		log_set_level(LOG_LEVEL_WARN);
 }

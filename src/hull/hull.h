@@ -29,6 +29,9 @@ struct hull {
 	struct rootless rootless; /* what is so here, and of it what rootless_text decides */
 };
 
+/* Without a log, warnings go to stderr from now on: it is no container's, or that has ended. */
+void hull_show_warnings(const struct hull *h);
+
 /* ---- help (help.c): to stdout; the short form for wrong words to stderr ---- */
 void help_hull(void);
 void help_command(const struct command *c);

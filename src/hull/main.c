@@ -32,7 +32,7 @@ static int setup_log(struct hull *h, struct error *e)
 		}
 	}
 	/* Our stderr is also the container's. What is no error and has no log of its own stays out of it: callers save
-	 * it as the container's output. */
+	 * it as the container's output. hull_show_warnings() is for when that is over. */
 	log_setup(fd, json ? LOG_FORMAT_JSON : LOG_FORMAT_LOGFMT,
 		  h->is_debug		 ? LOG_LEVEL_DEBUG
 		  : str_is_empty(h->log) ? LOG_LEVEL_ERROR
@@ -109,6 +109,8 @@ static int run_command(struct hull *h, int argc, char **argv)
 		help_usage(NULL);
 		return report(h, &e, 3);
 	}
+	if (!c->enters_containers)
+		hull_show_warnings(h);
 	log_debug("command \"%s\"", c->name);
 	options = mem_zalloc(c->options_size + 1);
 	n = options_take(argc, argv, c->options, c->ends_at_argument, options, &wants_help, &e);

@@ -94,6 +94,7 @@ static int stay(struct hull *h, struct creation *c, struct error *e)
 	struct error why = ERROR_INIT;
 	int status = foreground_wait(&c->init, -1, e);
 
+	hull_show_warnings(h);
 	if (container_load(h, c->id, &made, &why) < 0 || container_destroy(h, &made, &why) < 0)
 		log_warn("%s", err_msg(&why));
 	return status;

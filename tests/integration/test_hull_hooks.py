@@ -127,15 +127,26 @@ def test_without_env_the_callers_and_for_start_container_the_process_s(bundle, h
 
 
 def test_runtime_hooks_start_in_the_bundle(bundle, hooks, tmp_path):
-    for kind in ("prestart", "createRuntime", "createContainer", "poststart", "poststop"):
+    for kind in ("prestart", "createRuntime", "poststart", "poststop"):
         hooks.add(kind, "pwd > $out")
     hooks.add("startContainer", "busybox pwd > $out")
     bundle.args("true")
     bundle.edit(lambda c: c["process"].update(cwd="/tmp"))
     bundle.hull("run", "-b", bundle.path, C1)
-    for kind in ("prestart", "createRuntime", "createContainer", "poststart", "poststop"):
+    for kind in ("prestart", "createRuntime", "poststart", "poststop"):
         assert hooks.seen(kind).read_text().strip() == str(bundle.path)
     assert hooks.seen("startContainer").read_text().strip() == "/tmp"
+
+
+def test_create_container_hooks_start_in_the_root(bundle, hooks):
+    """What they change in there is seen by the container: a file, and a mount."""
+    (bundle.rootfs / "place").mkdir()
+    hooks.add("createContainer", "pwd > $out; echo written > ./place/file; mkdir ./place/below; "
+                                 "mount -t tmpfs made-by-hook ./place/below")
+    bundle.sh("cat /place/file; grep -c made-by-hook /proc/self/mounts; pwd")
+    bundle.edit(lambda c: c["process"].update(cwd="/tmp"))
+    assert bundle.hull("run", C1).stdout.split() == ["written", "1", "/tmp"]
+    assert hooks.seen("createContainer").read_text().strip() == str(bundle.rootfs)
 
 
 # ---- where -----------------------------------------------------------------------------------------------------------
@@ -254,6 +265,22 @@ def test_failing_poststop_hooks_are_logged_and_the_others_run(bundle, hooks):
     bundle.hull("run", C1, options=("--log", bundle.path / "log"))
     assert "error running poststop hook #0: exit status 7" in (bundle.path / "log").read_text()
     assert hooks.seen("poststop").read_text() == "ran\n"
+    gone(bundle)
+
+
+@pytest.mark.parametrize("how", ["run", "run --debug", "delete"])
+def test_failing_poststop_hooks_are_seen_on_stderr_where_there_is_no_log(bundle, hooks, how):
+    """The container has ended: what is said from then on is not among its output."""
+    hooks.add("poststop", "exit 7")
+    bundle.sh("echo out; echo err >&2")
+    if how == "delete":
+        bundle.create(C1)
+        done = bundle.hull("delete", "--force", C1)
+    else:
+        done = bundle.hull("run", C1, options=how.split()[1:])
+        assert done.stdout == "out\n" and "err\n" in done.stderr
+    warnings = [line for line in done.stderr.splitlines() if "level=warning" in line]
+    assert len(warnings) == 1 and "error running poststop hook #0: exit status 7" in warnings[0]
     gone(bundle)
 
 
