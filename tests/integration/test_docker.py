@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Docker's engine with hull as its default runtime (dockerd --add-runtime, --default-runtime)."""
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import time
 
 import pytest
 
 from bundles import pytestmark as needs
-from enginekit import CGROUPS, Place, image_root
+from enginekit import CGROUPS, PATH, Place, image_root
 from terminals import TIMEOUT, Terminal
 
 pytestmark = [*needs, pytest.mark.skipif(not shutil.which("dockerd"), reason="no docker.io")]
@@ -22,18 +24,23 @@ class Docker:
         self.old_cgroups = set(CGROUPS.glob("*/docker"))
         self.socket = f"unix://{self.dir}/docker.sock"
         self.log = open(self.dir / "log", "wb")
+        # BuildKit takes "runc" from dockerd's PATH.
+        runc = self.dir / "bin/runc"
+        runc.parent.mkdir()
+        runc.write_text(f'#!/bin/sh\necho "$*" >>{self.dir}/calls\nexec {self.place.hull} "$@"\n')
+        runc.chmod(0o755)
         self.process = subprocess.Popen(self.place.command(
             "dockerd", "-H", self.socket, "--data-root", self.dir / "data", "--exec-root", "/run/docker", "--pidfile",
             "/run/docker.pid", "--storage-driver", "vfs", "--add-runtime", f"hull={self.place.hull}", "--default-runtime",
-            "hull", "--init-path", shutil.which("catatonit")), stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+            "hull", "--init-path", shutil.which("catatonit"), env={"PATH": f"{runc.parent}:{PATH}"}), stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         deadline = time.monotonic() + TIMEOUT
         while self.done("version").returncode:
             assert self.process.poll() is None and time.monotonic() < deadline, (self.dir / "log").read_text()[-3000:]
             time.sleep(0.1)
         self("import", image_root(self.dir), "busy")
 
-    def argv(self, *args):
-        return self.place.command("/usr/bin/docker", "-H", self.socket, *args)
+    def argv(self, *args, env=None):
+        return self.place.command("/usr/bin/docker", "-H", self.socket, *args, env=env)
 
     def done(self, *args, **kwargs):
         kwargs.setdefault("stdin", subprocess.DEVNULL)
@@ -55,8 +62,9 @@ class Docker:
             self.process.wait()
         self.log.close()
         self.place.close()
-        for d in set(CGROUPS.glob("*/docker")) - self.old_cgroups:
-            d.rmdir()
+        for top in set(CGROUPS.glob("*/docker")) - self.old_cgroups:
+            for d, _, _ in os.walk(top, topdown=False):
+                os.rmdir(d)
 
 
 @pytest.fixture(scope="module")
@@ -143,3 +151,49 @@ def test_a_terminal(docker, name):
 
 def test_a_privileged_container(docker):
     assert "pts/ptmx" in docker("run", "--rm", "--privileged", "--network", "none", "busy", "ls", "-l", "/dev/ptmx")
+
+
+def build(docker, *lines, **kwargs):
+    """BuildKit inside of dockerd, reading the Dockerfile from its input."""
+    argv = docker.argv("build", "--progress=plain", "--network=none", "--no-cache", "-t", "built", "-",
+                       env={"DOCKER_BUILDKIT": "1"})
+    return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                            **kwargs), "\n".join(("FROM busy", *lines, ""))
+
+
+def test_buildkit(docker):
+    process, dockerfile = build(docker, "RUN echo made >/tmp/made && chmod 600 /tmp/made", "USER 77",
+                                "RUN id -u; test ! -w /tmp/made; grep ^Seccomp: /proc/self/status")
+    shown, _ = process.communicate(dockerfile, timeout=60)
+    assert process.returncode == 0, shown
+    assert re.search(r"^#\d+ [\d.]+ 77\n#\d+ [\d.]+ Seccomp:\t2$", shown, re.M), shown
+    assert " run --bundle " in (docker.dir / "calls").read_text()
+    assert docker("run", "--rm", "--network", "none", "-u", "0", "built", "cat", "/tmp/made") == "made\n"
+
+
+def test_buildkit_of_a_step_that_fails(docker):
+    process, dockerfile = build(docker, "RUN echo before; exit 5")
+    shown, _ = process.communicate(dockerfile, timeout=60)
+    assert process.returncode == 1 and " before\n" in shown and "exit code: 5" in shown
+
+
+def test_buildkit_is_interrupted(docker):
+    """What the step left running is killed."""
+    process, dockerfile = build(docker, "RUN sleep 12345 & sleep 12346", start_new_session=True)
+    process.stdin.write(dockerfile)
+    process.stdin.close()
+
+    def steps():
+        return docker.place.run("pgrep", "-fx", "sleep 1234[56]", check=False).stdout.split()
+
+    deadline = time.monotonic() + TIMEOUT
+    while len(steps()) < 2:
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    with process.stdout:
+        process.stdout.read()
+    assert process.wait(TIMEOUT) != 0
+    while steps():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
