@@ -239,10 +239,12 @@ DEFINE_CLEANUP(struct cgroup, cgroup_free)
 
 /* The resolved path, owned by cg. */
 const char *cgroup_path(const struct cgroup *cg);
-/* How many parents cgroup_create() or cgroup_ensure() made above the cgroup itself. */
+/* How many parents were made above the cgroup itself that do not say so themselves: of cgroup_ensure() all, of
+ * cgroup_create() those that could not be marked (cgroup_remove()). */
 unsigned cgroup_made_parents(const struct cgroup *cg);
 
-/* The same before it is made, for a journal: how many parents are missing in the hierarchy that lacks most. */
+/* Before it is made, for a journal: how many parents are missing in the hierarchy that lacks most. For whoever removes
+ * what a process left behind that was killed between making a parent and marking it. */
 unsigned cgroup_missing_parents(const struct cgroup_host *host, const char *path);
 
 /* Change limits of a living cgroup. The kernel takes one file at a time; when it refuses one (the error names file and
@@ -253,7 +255,9 @@ int cgroup_update(struct cgroup *cg, const struct cgroup_resources *res, struct 
  * Fails: UNSUPPORTED (v1), DENIED, SYS */
 int cgroup_give_to(const struct cgroup *cg, uid_t uid, struct error *e) MUST_USE;
 
-/* Remove the cgroup and all below it, deepest first, then up to `parents` parents as far as they are empty.
+/* Remove the cgroup and all below it, deepest first, then up to `parents` parents as far as they are empty, and further
+ * up those empty ones that bear the mark of cgroup_create(): so the last of several containers takes away what the
+ * first one's creation made, and what others made stays.
  * What is gone already counts as removed. EBUSY is retried for two seconds (v1 freezer and dying
  * processes). Processes are not killed here. Fails: STATE (processes remain: names one), DENIED, SYS. */
 int cgroup_remove(const struct cgroup_host *host, const char *path, unsigned parents,

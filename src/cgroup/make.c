@@ -6,7 +6,8 @@
  *           cgroups(7). That is an error only if the resources need a controller that is then missing.
  *   cpuset  on v1 a new directory has no cpus and no memory nodes, and takes no process until it has: they are
  *           copied from its parent.
- * What was made is remembered, and removed deepest first when a later step fails. Another process may remove an
+ * A parent of a container's cgroup is marked as made by us, so that whichever container below it is the last removes
+ * it. What was made is remembered, and removed deepest first when a later step fails. Another process may remove an
  * empty parent between our open and our mkdir (a rollback of its own, or its last pod): then the walk starts
  * again from the root. */
 #include <fcntl.h>
@@ -35,6 +36,7 @@ struct maker {
 	int v2_sys;			/* why others are not, and where */
 	char v2_where[CGROUP_PATH_MAX];
 	bool has_scope;	       /* of systemd */
+	bool marks;	       /* parents that are made are marked */
 	uint32_t out_of_reach; /* controllers whose hierarchies were left out for lack of access; and why */
 	struct error why;
 };
@@ -92,6 +94,12 @@ static void prepare_parent(struct maker *m, const struct cgroup_hier *h, int dfd
 	m->v2_on = on;
 }
 
+static void mark_parent(struct maker *m, int dfd, unsigned up)
+{
+	if ((!m->marks || cgroupfs_mark(dfd) < 0) && up > m->cg->made_parents)
+		m->cg->made_parents = up;
+}
+
 /* The chain of directories in hierarchy i. *made_from is the index of the first part that was made.
  * Fails with errno kept, too (ENOENT: a parent went away under us). */
 static int make_chain(struct maker *m, size_t i, size_t *made_from, struct error *e)
@@ -117,6 +125,8 @@ static int make_chain(struct maker *m, size_t i, size_t *made_from, struct error
 		}
 		if (made && at < *made_from)
 			*made_from = at;
+		if (made && at + 1 < m->parts.n)
+			mark_parent(m, child, (unsigned)(m->parts.n - 1 - at));
 		if (!h->is_v2 && h->controllers & 1u << CGROUP_CPUSET &&
 		    cgroup_fill_cpuset(dfd, child, &file) < 0) {
 			int sys = errno, r;
@@ -224,8 +234,6 @@ static int make_in(struct maker *m, size_t i, struct error *e)
 		if (r < 0 && errno != ENOENT && errno != ENODEV)
 			break;
 	}
-	if (m->made[i] > m->cg->made_parents + 1)
-		m->cg->made_parents = m->made[i] - 1;
 	return r;
 }
 
@@ -381,7 +389,7 @@ static int make(const struct cgroup_host *host, const char *path, const struct c
 		bool may_exist, struct cgroup **ret_cg, struct error *e)
 {
 	CLEANUP(cgroup_plan_done) struct cgroup_plan plan = CGROUP_PLAN_INIT;
-	CLEANUP(maker_done) struct maker m = { .host = host, .why = ERROR_INIT };
+	CLEANUP(maker_done) struct maker m = { .host = host, .why = ERROR_INIT, .marks = !may_exist };
 	CLEANUP(cgroup_free) struct cgroup *cg = cgroup_handle_new(host, "");
 	struct cgroup_resources rounded;
 	int r;

@@ -59,6 +59,22 @@ static int remove_failed(const struct cgroup_host *host, const char *path, size_
 	return cgroup_fail(e, sys, "remove cgroup \"%s\" in %s", path, host->hier[i].mount_point);
 }
 
+/* Of one hierarchy, above the cgroup itself. What is gone already is passed over. */
+static void remove_parents(int root_dfd, const struct strv *parts, unsigned parents)
+{
+	for (size_t n = parts->n - 1; n > 0; n--) {
+		cleanup_close int up = cgroup_open_chain(root_dfd, parts, n - 1);
+		cleanup_close int dfd = up < 0 ? -1 : cgroupfs_open_dir(up, parts->v[n - 1]);
+
+		if (dfd < 0 && errno == ENOENT)
+			continue;
+		if (dfd < 0 || (parts->n - 1 - n >= parents && !cgroupfs_is_marked(dfd)))
+			return;
+		if (unlinkat(up, parts->v[n - 1], AT_REMOVEDIR) < 0 && errno != ENOENT)
+			return;
+	}
+}
+
 int cgroup_remove(const struct cgroup_host *host, const char *path, unsigned parents, struct error *e)
 {
 	int64_t deadline = deadline_in_ms(REMOVE_BUSY_MS);
@@ -84,12 +100,9 @@ int cgroup_remove(const struct cgroup_host *host, const char *path, unsigned par
 				worst = remove_failed(host, resolved, i, errno, e);
 			continue;
 		}
-		for (size_t n = parts.n - 1; n > 0 && parts.n - 1 - n < parents; n--) {
-			cleanup_close int up = cgroup_open_chain(host->hier[i].root_dfd, &parts, n - 1);
-
-			if (up >= 0 && unlinkat(up, parts.v[n - 1], AT_REMOVEDIR) < 0 && errno != ENOENT)
-				break;
-		}
+		/* Most often it is somebody else's. */
+		if (dfd < 0 || parents > 0 || cgroupfs_is_marked(dfd))
+			remove_parents(host->hier[i].root_dfd, &parts, parents);
 	}
 	return worst;
 }

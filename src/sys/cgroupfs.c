@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/mem.h"
@@ -14,6 +16,21 @@
 int cgroupfs_open_dir(int dfd, const char *name)
 {
 	return openat(dfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+#define MARK "user.hull.made"
+
+int cgroupfs_mark(int dfd)
+{
+	return fsetxattr(dfd, MARK, "1", 1, 0);
+}
+
+bool cgroupfs_is_marked(int dfd)
+{
+	struct stat sb;
+
+	return fgetxattr(dfd, MARK, NULL, 0) >= 0 && fstat(dfd, &sb) == 0 && sb.st_uid == geteuid() &&
+	       !(sb.st_mode & (S_IWGRP | S_IWOTH));
 }
 
 int cgroupfs_open_file(int dfd, const char *file)

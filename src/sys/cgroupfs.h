@@ -12,6 +12,11 @@
 /* Open a child directory by one name: no symlink, nothing but cgroupfs. Returns the fd or -1. */
 int cgroupfs_open_dir(int dfd, const char *name);
 
+/* A mark of ours on a directory, which lasts as long as it does (user.* attributes on cgroups: Linux 5.7). Returns 0 or
+ * -1. Only a mark that nobody but our user can have made counts. */
+int cgroupfs_mark(int dfd);
+bool cgroupfs_is_marked(int dfd);
+
 /* Write a control file with one write(2). Returns 0 or -1. */
 int cgroupfs_write(int dfd, const char *file, const char *value);
 /* The same in two steps, for several values in turn. The first returns the fd or -1. */

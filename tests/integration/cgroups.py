@@ -21,7 +21,7 @@ def is_v2(controller):
 
 
 def has(controller):
-    return is_v2(controller) or (ROOT / V1_NAMES.get(controller, controller)).is_dir()
+    return is_v2(controller) or (ROOT / V1_NAMES.get(controller, controller) / "cgroup.procs").exists()
 
 
 def paths_of(pid):

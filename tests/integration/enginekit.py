@@ -173,7 +173,7 @@ engine.network_cmd_path = ""
     def close(self):
         self.remove_all()
         self.place.close()
-        # podman's own, of its monitors, and the parents of a pod's in hierarchies that podman does not know.
+        # podman's own, of its monitors; a cgroup that hull made is gone with the last container below it.
         for top in set(CGROUPS.glob("*/libpod_parent")) - self.old_cgroups:
             for d, _, _ in os.walk(top, topdown=False):
                 with contextlib.suppress(OSError):

@@ -158,6 +158,25 @@ def test_delete_removes_what_a_killed_create_has_left(box):
     assert nothing_is_left(box)
 
 
+def test_the_last_container_below_takes_the_parents_along(box):
+    """What hull made of them; what somebody else made stays."""
+    hierarchies = [d for d in pathlib.Path("/sys/fs/cgroup").iterdir() if (d / "cgroup.procs").exists() and not d.is_symlink()]
+    others = hierarchies[0] / box.cgroups[1:] if hierarchies else pathlib.Path("/sys/fs/cgroup") / box.cgroups[1:]
+    others.mkdir()
+    try:
+        for name in ("c", "d", "e"):
+            box.edit(lambda c, n=name: c["linux"].update(cgroupsPath=f"{box.cgroups}/pod/{n}"))
+            box.create(name)
+        everywhere = cgroups(box)
+        for name in ("c", "e"):
+            box.hull("delete", "--force", name)
+            assert cgroups(box) == everywhere and all(os.path.isdir(f"{d}/pod") for d in everywhere)
+        box.hull("delete", "--force", "d")
+        assert cgroups(box) == [str(others)] and [d for d in others.iterdir() if d.is_dir()] == []
+    finally:
+        others.rmdir()
+
+
 # ---- several at a time --------------------------------------------------------------------------------------------------
 
 

@@ -232,6 +232,22 @@ def test_pods(podman):
     assert podman("ps", "-aq") == ""
 
 
+def test_cgroups_of_a_pod_go_with_its_last_container(podman):
+    """In hierarchies that podman does not know (v2 beside v1, systemd's own) the parents are hull's."""
+    before = set(CGROUPS.glob("*/libpod_parent"))
+    pod = podman("pod", "create", "--name", "p", "--infra-image", "localhost/pause", "--network", "none").strip()
+    podman("run", "-d", "--pod", "p", "--name", "a", "busy", "sleep", "1000")
+    made = [d for d in cgroups_of(pod) if d.name == pod]
+    first = podman("pod", "inspect", "p", "--format", "{{.InfraContainerID}}").strip()
+    podman("kill", first)
+    wait_for(lambda: not [d for pod in made for d in pod.glob(f"*{first}")])
+    assert made and all(d.exists() for d in made)
+    podman("pod", "rm", "-f", "-t", "0", "p")
+    assert not cgroups_of(pod)
+    hulls = {CGROUPS / name / "libpod_parent" for name in ("unified", "systemd")} - before
+    assert not [str(d) for d in hulls if d.exists()]
+
+
 def test_two_containers_on_a_bridge(podman):
     podman("run", "-d", "--name", "c", "busy", "sleep", "1000")
     address = podman.inspect("c", ".NetworkSettings.IPAddress")

@@ -9,13 +9,68 @@ static void a_cgroup_is_made_in_every_hierarchy_and_removed_with_its_parents(voi
 	(void)state;
 	skip_if_denied();
 	cg = make("a/b", NULL);
-	assert_int_equal(cgroup_made_parents(cg), 2);
+	assert_int_equal(cgroup_made_parents(cg), 0); /* the parents say so themselves */
 	assert_int_equal(count_dirs(cgroup_path(cg)), (int)host->hier_count);
-	ok(cgroup_remove(host, cgroup_path(cg), cgroup_made_parents(cg), &err));
+	ok(cgroup_remove(host, cgroup_path(cg), 0, &err));
 	assert_int_equal(count_dirs(base), 0);
 	/* Once more: gone already. */
 	ok(cgroup_remove(host, cgroup_path(cg), 2, &err));
 	cgroup_free(cg);
+}
+
+static void remove_one(struct cgroup *cg)
+{
+	ok(cgroup_remove(host, cgroup_path(cg), 0, &err));
+	cgroup_free(cg);
+}
+
+/* As in a pod: the second one makes no parents, and is the last to go. */
+static void the_last_one_takes_the_parents_along_that_the_first_one_made(void **state)
+{
+	struct cgroup *first, *second;
+
+	(void)state;
+	skip_if_denied();
+	first = make("pod/a", NULL);
+	second = make("pod/b", NULL);
+	remove_one(first);
+	assert_int_equal(count_dirs(below("pod")), (int)host->hier_count);
+	remove_one(second);
+	assert_int_equal(count_dirs(base), 0);
+}
+
+static void parents_that_others_made_stay(void **state)
+{
+	int root = host->hier[0].root_dfd, pod = -1;
+
+	(void)state;
+	skip_if_denied();
+	assert_return_code(mkdirat(root, base + 1, 0755), errno);
+	assert_return_code(mkdirat(root, below("pod") + 1, 0755), errno);
+	remove_one(make("pod/a", NULL));
+	/* There alone: in the other hierarchies they were ours. */
+	assert_int_equal(count_dirs(base), 1);
+	assert_return_code(unlinkat(root, below("pod") + 1, AT_REMOVEDIR), errno);
+	assert_return_code(mkdirat(root, below("pod") + 1, 0755), errno);
+	/* Nor does a mark count that somebody else could have made. */
+	pod = openat(root, below("pod") + 1, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_return_code(pod, errno);
+	assert_return_code(cgroupfs_mark(pod), errno);
+	assert_true(cgroupfs_is_marked(pod));
+	assert_return_code(fchmod(pod, 0775), errno);
+	assert_false(cgroupfs_is_marked(pod));
+	assert_return_code(fchmod(pod, 0755), errno);
+	if (fchown(pod, 1, 1) == 0) {
+		assert_false(cgroupfs_is_marked(pod));
+		remove_one(make("pod/a", NULL));
+		assert_int_equal(count_dirs(below("pod")), 1);
+		assert_return_code(fchown(pod, 0, 0), errno);
+	}
+	close(pod);
+	remove_one(make("pod/a", NULL));
+	assert_int_equal(count_dirs(below("pod")), 0);
+	assert_int_equal(count_dirs(base), 1);
+	assert_return_code(unlinkat(root, base + 1, AT_REMOVEDIR), errno);
 }
 
 static void opening_what_is_not_there_is_not_found(void **state)
@@ -114,6 +169,8 @@ static void an_empty_leftover_is_taken_over(void **state)
 
 static const struct CMUnitTest life_tests[] = {
 	cmocka_unit_test_teardown(a_cgroup_is_made_in_every_hierarchy_and_removed_with_its_parents, sweep),
+	cmocka_unit_test_teardown(the_last_one_takes_the_parents_along_that_the_first_one_made, sweep),
+	cmocka_unit_test_teardown(parents_that_others_made_stay, sweep),
 	cmocka_unit_test_teardown(opening_what_is_not_there_is_not_found, sweep),
 	cmocka_unit_test_teardown(a_failed_creation_leaves_nothing, sweep),
 	cmocka_unit_test_teardown(a_rollback_keeps_parents_that_others_use, sweep),
