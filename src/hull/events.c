@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -45,7 +46,7 @@ static int print_event(const char *type, const char *id, struct json_object *dat
 
 struct watch {
 	const struct container *c;
-	const struct cgroup *cgroup;
+	struct stats_source stats;
 	struct cgroup_oom_watch oom;
 	int64_t interval_ns;
 };
@@ -81,7 +82,7 @@ static int wait_round(struct watch *w, int64_t *next_ns, struct error *e)
 		return 0;
 	/* Of periods that were missed (stopped, or asleep) none is made up for. */
 	*next_ns = clock_mono_ns() + w->interval_ns;
-	return print_event("stats", w->c->state.id, stats_json(w->cgroup), e);
+	return print_event("stats", w->c->state.id, stats_json(&w->stats), e);
 }
 
 static int follow(struct watch *w, struct error *e)
@@ -95,13 +96,37 @@ static int follow(struct watch *w, struct error *e)
 	return r < 0 ? r : 0;
 }
 
+/* The groups of resctrl in which the container was put. */
+static int find_rdt(struct watch *w, struct error *e)
+{
+	CLEANUP(oci_spec_free) struct oci_spec *spec = NULL;
+	int r = container_spec(w->c, &spec, e);
+
+	if (r < 0 || !spec->linux.intel_rdt)
+		return r;
+	r = intel_rdt_plan(spec->linux.intel_rdt, w->c->state.id, &w->stats.rdt, e);
+	return r < 0 ? r : intel_rdt_open(&w->stats.rdt_dfd, e);
+}
+
+static void watch_done(struct watch *w)
+{
+	cgroup_oom_watch_done(&w->oom);
+	intel_rdt_done(&w->stats.rdt);
+	if (w->stats.rdt_dfd >= 0)
+		close(w->stats.rdt_dfd);
+}
+DEFINE_CLEANUP_VALUE(struct watch, watch_done)
+
 static int events_run(struct hull *h, void *options, char **args, struct error *e)
 {
 	const struct events_opts *o = options;
 	CLEANUP(container_done) struct container c = CONTAINER_INIT;
 	CLEANUP(cgroup_host_free) struct cgroup_host *host = NULL;
 	CLEANUP(cgroup_free) struct cgroup *cgroup = NULL;
-	struct watch w = { .c = &c, .oom = CGROUP_OOM_WATCH_INIT };
+	CLEANUP(watch_done)
+	struct watch w = { .c = &c,
+			   .stats = { .rdt_dfd = -1, .rdt = INTEL_RDT_INIT },
+			   .oom = CGROUP_OOM_WATCH_INIT };
 	struct error why = ERROR_INIT;
 	int r = duration_parse(o->interval ? o->interval : DEFAULT_INTERVAL, &w.interval_ns, e);
 
@@ -115,16 +140,16 @@ static int events_run(struct hull *h, void *options, char **args, struct error *
 	if (c.status == OCI_STOPPED)
 		return err_new(e, ERR_STATE, "container with id %s is not running", c.state.id);
 	r = container_cgroup(h, &c, &host, &cgroup, e);
+	if (r >= 0)
+		r = find_rdt(&w, e);
 	if (r < 0)
 		return r;
+	w.stats.cg = cgroup;
 	if (o->stats)
-		return print_event("stats", c.state.id, stats_json(cgroup), e);
-	w.cgroup = cgroup;
+		return print_event("stats", c.state.id, stats_json(&w.stats), e);
 	if (cgroup_oom_watch_open(cgroup, &w.oom, &why) < 0)
 		log_warn("container \"%s\": no OOM events: %s", c.state.id, err_msg(&why));
-	r = follow(&w, e);
-	cgroup_oom_watch_done(&w.oom);
-	return r;
+	return follow(&w, e);
 }
 
 const struct command command_events = {

@@ -323,10 +323,10 @@ static void add_pids(struct stats_reader *r, struct json_object *data)
 	stats_put(pids, "limit", limit == UINT64_MAX ? 0 : limit);
 }
 
-struct json_object *stats_json(const struct cgroup *cg)
+struct json_object *stats_json(const struct stats_source *s)
 {
 	cleanup_free char *text = mem_alloc(STATS_TEXT_SIZE);
-	struct stats_reader r = { .cg = cg, .text = text };
+	struct stats_reader r = { .cg = s->cg, .text = text };
 	struct json_object *data = json_new();
 
 	add_cpu(&r, data);
@@ -335,7 +335,8 @@ struct json_object *stats_json(const struct cgroup *cg)
 	add_pids(&r, data);
 	stats_add_blkio(&r, data);
 	stats_add_hugetlb(&r, data);
-	json_put_object(data, "intel_rdt");
+	stats_add_rdt(s->rdt_dfd, &s->rdt, data);
+	/* runc counts the interfaces that it made itself, which a config.json cannot ask for: it says null, too. */
 	json_put(data, "network_interfaces", NULL);
 	return data;
 }

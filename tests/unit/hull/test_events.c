@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "base/clock.h"
@@ -88,6 +94,103 @@ static void lists_of_cpus(void **state)
 	assert_json(stats_cpu_list("3-1"), "[]");
 }
 
+/* ---- Intel RDT, below a directory that looks like resctrl ------------------------------------------------------- */
+
+static void put_file(int dfd, const char *path, const char *text)
+{
+	cleanup_free char *folders = str_dup(path);
+	int fd;
+
+	for (char *slash = strchr(folders, '/'); slash; slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		assert_true(mkdirat(dfd, folders, 0755) == 0 || errno == EEXIST);
+		*slash = '/';
+	}
+	fd = openat(dfd, path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	assert_return_code(fd, errno);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	close(fd);
+}
+
+static int make_resctrl(void **state)
+{
+	char path[] = "/tmp/hull-test-stats-XXXXXX";
+
+	*state = mkdtemp(path) ? str_dup(path) : NULL;
+	return *state == NULL;
+}
+
+static int remove_resctrl(void **state)
+{
+	cleanup_free char *command = str_fmt("rm -rf '%s'", (char *)*state);
+
+	free(*state);
+	return system(command); // NOLINT(cert-env33-c): a name of ours
+}
+
+static void assert_rdt(int dfd, struct intel_rdt *p, const char *text)
+{
+	struct json_object *o = json_new();
+
+	stats_add_rdt(dfd, p, o);
+	assert_json(o, text);
+}
+
+#define CACHE                                                                             \
+	"\"l3_cache_info\":{\"cbm_mask\":\"7ff\",\"min_cbm_bits\":1,\"num_closids\":16}," \
+	"\"l3_cache_schema_root\":\"L3:0=7ff;1=7ff\",\"l3_cache_schema\":\"L3:0=7f0;1=1f\""
+#define BANDWIDTH                                                                                   \
+	"\"mem_bw_info\":{\"bandwidth_gran\":10,\"delay_linear\":1,\"min_bandwidth\":10,"           \
+	"\"num_closids\":8},\"mem_bw_schema_root\":\"MB:0=100;1=100\",\"mem_bw_schema\":\"MB:0=20;" \
+	"1=70\""
+
+/* Names and what is left out are those of runc's types.IntelRdt. */
+static void groups_of_resctrl(void **state)
+{
+	struct intel_rdt p = { .group = (char *)"box" };
+	cleanup_close int dfd = open(*state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	assert_return_code(dfd, errno);
+	put_file(dfd, "schemata", "    MB:0=100;1=100\n    L3:0=7ff;1=7ff\n");
+	assert_rdt(-1, &p, "{\"intel_rdt\":{}}");
+	assert_rdt(dfd, &(struct intel_rdt){ 0 }, "{\"intel_rdt\":{}}");
+	assert_rdt(dfd, &p, "{\"intel_rdt\":{}}");
+	put_file(dfd, "box/schemata", "    MB:0=20;1=70\n    L3:0=7f0;1=1f\n");
+	/* Without what the hardware has to say of it, there is nothing of it. */
+	assert_rdt(dfd, &p, "{\"intel_rdt\":{}}");
+	put_file(dfd, "info/L3/cbm_mask", "7ff\n");
+	put_file(dfd, "info/L3/min_cbm_bits", "1\n");
+	put_file(dfd, "info/L3/num_closids", "16\n");
+	assert_rdt(dfd, &p, "{\"intel_rdt\":{" CACHE "}}");
+	put_file(dfd, "info/MB/bandwidth_gran", "10\n");
+	put_file(dfd, "info/MB/delay_linear", "1\n");
+	put_file(dfd, "info/MB/min_bandwidth", "10\n");
+	put_file(dfd, "info/MB/num_closids", "8\n");
+	assert_rdt(dfd, &p, "{\"intel_rdt\":{" CACHE "," BANDWIDTH "}}");
+}
+
+static void what_resctrl_counts(void **state)
+{
+	struct intel_rdt p = { .group = (char *)"box" };
+	cleanup_close int dfd = open(*state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	assert_return_code(dfd, errno);
+	put_file(dfd, "box/mon_data/mon_L3_01/llc_occupancy", "4096\n");
+	put_file(dfd, "box/mon_data/mon_L3_00/llc_occupancy", "8192\n");
+	put_file(dfd, "box/mon_data/mon_L3_00/mbm_local_bytes", "7\n");
+	put_file(dfd, "box/mon_groups/own/mon_data/mon_L3_00/llc_occupancy", "1\n");
+	assert_rdt(dfd, &p, "{\"intel_rdt\":{}}");
+	put_file(dfd, "info/L3_MON/mon_features", "llc_occupancy\nmbm_local_bytes\n");
+	assert_rdt(dfd, &p,
+		   "{\"intel_rdt\":{\"mbm_stats\":[{\"mbm_total_bytes\":0,\"mbm_local_bytes\":7},"
+		   "{\"mbm_total_bytes\":0,\"mbm_local_bytes\":0}],"
+		   "\"cmt_stats\":[{\"llc_occupancy\":8192},{\"llc_occupancy\":4096}]}}");
+	p.monitor = (char *)"box/mon_groups/own";
+	assert_rdt(dfd, &p,
+		   "{\"intel_rdt\":{\"mbm_stats\":[{\"mbm_total_bytes\":0,\"mbm_local_bytes\":0}],"
+		   "\"cmt_stats\":[{\"llc_occupancy\":1}]}}");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -95,6 +198,8 @@ int main(void)
 		cmocka_unit_test(what_is_no_duration_is_refused),
 		cmocka_unit_test(entries_of_block_devices),
 		cmocka_unit_test(lists_of_cpus),
+		cmocka_unit_test_setup_teardown(groups_of_resctrl, make_resctrl, remove_resctrl),
+		cmocka_unit_test_setup_teardown(what_resctrl_counts, make_resctrl, remove_resctrl),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
