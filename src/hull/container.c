@@ -250,3 +250,11 @@ int write_pid_file(const char *path, pid_t pid, struct error *e)
 	snprintf(text, sizeof(text), "%d", pid);
 	return file_write_atomic(dfd, slash ? slash + 1 : path, text, strlen(text), 0644, false, e);
 }
+
+bool hull_keeps_groups(const struct oci_spec *spec)
+{
+	for (size_t i = 0; i < spec->annotations.n; i++)
+		if (str_eq(spec->annotations.v[i].key, HULL_GROUPS_ANNOTATION))
+			return str_eq(spec->annotations.v[i].value, "1");
+	return false;
+}

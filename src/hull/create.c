@@ -102,6 +102,7 @@ static int make_container(struct creation *c, struct error *e)
 	o.gate_listen_fd = c->listen_fd;
 	o.seccomp_cache_dfd = filters;
 	o.caps_lenient = true;
+	o.keeps_groups = hull_keeps_groups(c->spec);
 	o.bare_newlines = c->opts->is_run && !c->opts->detach;
 	o.preserve_fds = c->passed_fds;
 	r = creation_save_intent(c, e);

@@ -262,6 +262,7 @@ static int run_in(struct hull *h, struct container *c, const struct exec_opts *o
 	x.cgroup = cgroup;
 	x.needs_user_ns = h->rootless.needs_user_ns;
 	x.caps_lenient = true;
+	x.keeps_groups = hull_keeps_groups(spec);
 	x.listener = (struct oci_listener){ container_give_listener, c };
 	x.bare_newlines = !o->detach;
 	x.preserve_fds = o->preserve_fds;

@@ -23,7 +23,7 @@
 
 /* Annotations of a config.json that change what hull does, for callers that take configurations from strangers. A
  * name that ends with "." is a prefix. */
-static const char *const unsafe_annotations[] = { CGROUP_UNIT_ANNOTATION };
+static const char *const unsafe_annotations[] = { CGROUP_UNIT_ANNOTATION, HULL_GROUPS_ANNOTATION };
 
 static void put_names(struct json_object *o, const char *key, enum oci_known which)
 {

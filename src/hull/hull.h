@@ -97,6 +97,11 @@ int handover_send(int sock, const char *option, const char *name, int fd, struct
 /* What --format says, "table" (or NULL) or "json". Fails: INVALID. */
 int wants_json(const char *format, bool *ret, struct error *e) MUST_USE;
 
+/* crun's annotation, which podman sets for "--group-add keep-groups": with the value "1" the container's processes keep the
+ * supplementary groups of who started them, so that files open to a user by such a group stay so. */
+#define HULL_GROUPS_ANNOTATION "run.oci.keep_original_groups"
+bool hull_keeps_groups(const struct oci_spec *spec);
+
 /* ---- who is not root (rootless.c) --------------------------------------------------------------------------- */
 /* Fill rootless in, and root unless it was given. */
 void hull_find_state(struct hull *h, enum rootless_word word);

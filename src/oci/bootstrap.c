@@ -188,6 +188,7 @@ static int prepare_confinement(struct build *b, struct error *e)
 		.by_itself = b->o->needs_user_ns,
 		.restrict_oom_score = b->o->restrict_oom_score,
 		.caps_lenient = b->o->caps_lenient,
+		.keeps_groups = b->o->keeps_groups,
 		.die_with_parent = b->o->die_with_parent,
 		.seccomp_cache_dfd = b->o->seccomp_cache_dfd,
 	};
@@ -308,6 +309,7 @@ static int run_init(struct build *b, struct error *e)
 	c->p.confine = b->confine;
 	c->p.preserve_fds = b->o->preserve_fds;
 	c->p.in_user_ns = b->plan.in_user_ns;
+	c->p.keeps_groups = b->o->keeps_groups;
 	c->p.sync_fd = b->sync[1];
 	c->peer_fd = b->sync[0];
 	c->create = b->o;

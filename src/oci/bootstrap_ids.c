@@ -91,7 +91,7 @@ int build_check_ids(struct build *b, struct error *e)
 	if (!b->plan.in_user_ns)
 		return 0;
 	b->setgroups_denied = b->plan.makes[OCI_NS_USER] && userns_denies_setgroups(b->gids);
-	if (b->setgroups_denied && u->additional_gid_count)
+	if (b->setgroups_denied && u->additional_gid_count && !b->o->keeps_groups)
 		return err_new(
 			e, ERR_INVALID,
 			"process.user.additionalGids: the kernel forbids setgroups(2) in the container's "

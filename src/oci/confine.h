@@ -38,6 +38,7 @@ struct confine_opts {
 				 * there (user_namespaces(7)); false: our own bounding set is the limit */
 	bool setgroups_denied; /* /proc/self/setgroups of that namespace says "deny" (a map of one id, written
 				 * without privilege): additional groups are then an error, none are no call */
+	bool keeps_groups;     /* those that we come with, whatever process.user.additionalGids says */
 	bool caps_lenient; /* a capability that we lack is dropped with a warning. Otherwise that is done only
 				 * when all capabilities are asked for (a privileged container), and a single one
 				 * that is missing is an error */

@@ -135,7 +135,7 @@ static int prepare_ids(struct confine *c, const struct confine_opts *o, struct e
 		has_none |= u->additional_gids[i] == UINT32_MAX;
 	if (has_none)
 		return err_new(e, ERR_INVALID, "process.user: 4294967295 is no id");
-	if (o->setgroups_denied && u->additional_gid_count)
+	if (o->setgroups_denied && u->additional_gid_count && !o->keeps_groups)
 		return err_new(e, ERR_UNSUPPORTED,
 			       "process.user.additionalGids: the user namespace forbids setgroups(2), as one "
 			       "does whose "
@@ -143,7 +143,7 @@ static int prepare_ids(struct confine *c, const struct confine_opts *o, struct e
 	c->uid = u->uid;
 	c->gid = u->gid;
 	c->umask = u->umask.is_set ? u->umask.v : DEFAULT_UMASK;
-	c->skip_setgroups = o->setgroups_denied;
+	c->skip_setgroups = o->setgroups_denied || o->keeps_groups;
 	c->group_count = u->additional_gid_count;
 	if (c->group_count)
 		c->groups = mem_dup(u->additional_gids, c->group_count * sizeof(*c->groups));

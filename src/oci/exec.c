@@ -174,6 +174,7 @@ static int prepare(struct exec_build *b, struct error *e)
 		.by_itself = b->o->needs_user_ns,
 		.restrict_oom_score = b->o->restrict_oom_score,
 		.caps_lenient = b->o->caps_lenient,
+		.keeps_groups = b->o->keeps_groups,
 		.die_with_parent = b->o->die_with_parent,
 		.seccomp_cache_dfd = b->o->seccomp_cache_dfd,
 	};
@@ -300,6 +301,7 @@ static int run_exec(struct exec_build *b, struct error *e)
 	b->p.process = b->o->process;
 	b->p.confine = b->confine;
 	b->p.preserve_fds = b->o->preserve_fds;
+	b->p.keeps_groups = b->o->keeps_groups;
 	b->p.sync_fd = b->sync[1];
 	b->spawn.join_pid_fd = b->o->pid_fd;
 	b->spawn.cgroup_fd = b->o->cgroup ? cgroup_clone_fd(b->o->cgroup) : -1;

@@ -24,6 +24,7 @@ struct init_process {
 	int net_ns_fd;	      /* a new network namespace that was made ahead (sys/netns_ahead.h); -1 */
 	int time_ns_fd;	      /* a time namespace to join, or the pidfd of a member; -1 */
 	bool in_user_ns;
+	bool keeps_groups; /* those of the caller */
 	const struct numlist
 		*final_cpus; /* to run on these once the cgroup is entered; NULL: as keeps_cpus says */
 	bool keeps_cpus; /* on those that the kernel left us; else on all that the cgroup has, whatever our caller's are */

@@ -82,7 +82,7 @@ int process_become_root(const struct init_process *p, struct error *e)
 
 	if (!p->in_user_ns)
 		return 0;
-	if (setgroups(0, NULL) < 0 && errno != EPERM)
+	if (!p->keeps_groups && setgroups(0, NULL) < 0 && errno != EPERM)
 		return err_sys(e, "drop the host's groups");
 	/* EINVAL: the namespace maps no id 0. The one that the program will have then is as good for making files,
 	 * and the capabilities stay until execve(2). */

@@ -45,12 +45,13 @@ struct oci_create {
 	bool new_keyring;	 /* a session keyring of its own (runc's default) */
 	bool restrict_oom_score; /* see confine.h */
 	bool caps_lenient;	 /* see confine.h */
-	bool die_with_parent;	 /* see confine.h; the parent is the one that clone_parent says */
-	int seccomp_cache_dfd;	 /* see confine.h; -1: none. Borrowed */
-	bool bare_newlines; /* of process.terminal: "\n" is not made "\r\n". For a caller who shows it on a
+	bool keeps_groups;    /* the caller's supplementary groups, and none of process.user.additionalGids */
+	bool die_with_parent; /* see confine.h; the parent is the one that clone_parent says */
+	int seccomp_cache_dfd; /* see confine.h; -1: none. Borrowed */
+	bool bare_newlines;    /* of process.terminal: "\n" is not made "\r\n". For a caller who shows it on a
 					 * terminal of his own, which does that (runc's way) */
-	int preserve_fds;   /* fds 3 .. 3 + n - 1 of the caller go to the container's process */
-	int gate_listen_fd; /* a listening SOCK_SEQPACKET socket at which init waits for its
+	int preserve_fds;      /* fds 3 .. 3 + n - 1 of the caller go to the container's process */
+	int gate_listen_fd;    /* a listening SOCK_SEQPACKET socket at which init waits for its
 					 * start after oci_keep(), for callers that exit before; -1:
 					 * start_fd. Borrowed */
 };
@@ -118,6 +119,7 @@ struct oci_exec {
 	bool needs_user_ns;
 	bool restrict_oom_score;
 	bool caps_lenient;
+	bool keeps_groups;
 	bool die_with_parent;
 	int seccomp_cache_dfd;
 	bool bare_newlines;

@@ -15,6 +15,7 @@ from bundles import HULL
 
 CGROUPS = pathlib.Path("/sys/fs/cgroup")
 UID = GID = 61234
+GROUP = 61235  # one more of the user's groups
 NAME = "hulltester"
 FIRST = 600000
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -79,7 +80,7 @@ exec {sys.executable} -c '{KEEPER}'
         who = []
         if as_user:
             env.update(HOME=str(self.home), USER=NAME, XDG_RUNTIME_DIR=str(self.runtime_dir))
-            who = ["setpriv", f"--reuid={UID}", f"--regid={GID}", "--clear-groups", "--"]
+            who = ["setpriv", f"--reuid={UID}", f"--regid={GID}", f"--groups={GROUP}", "--"]
         return ["nsenter", "-t", str(self.pid), "-m", "-n", "-p", "--wd=/", "--", *who, "env", "-i",
                 *(f"{k}={v}" for k, v in env.items()), *map(str, args)]
 

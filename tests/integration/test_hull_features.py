@@ -27,7 +27,7 @@ def test_shape(features):
     assert linux["mountExtensions"] == {"idmap": {"enabled": True}} and linux["netDevices"] == {"enabled": True}
     for value in features["annotations"].values():
         assert isinstance(value, str)
-    assert features["potentiallyUnsafeConfigAnnotations"] == ["org.systemd.property."]
+    assert features["potentiallyUnsafeConfigAnnotations"] == ["org.systemd.property.", "run.oci.keep_original_groups"]
 
 
 def test_both_versions_are_accepted_and_the_next_ones_are_not(bundle, features):

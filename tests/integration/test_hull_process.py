@@ -180,6 +180,45 @@ def test_umask_and_groups_of_their_own_accord(bundle):
     assert out.split() == ["0022", "Groups:"]
 
 
+@pytest.mark.parametrize("with_user", [False, True])
+@pytest.mark.parametrize("value,keeps", [("1", True), ("0", False)])
+def test_the_callers_groups_stay_when_an_annotation_says_so(bundle, with_user, value, keeps):
+    """As crun has it for podman's --group-add keep-groups: what such a group opens is open, by exec too."""
+    shared = bundle.path / "shared"
+    shared.mkdir()
+    (shared / "file").write_text("opened\n")
+    for path, mode in ((shared / "file", 0o040), (shared, 0o750)):
+        os.chown(path, 0, 70007)
+        path.chmod(mode)
+
+    def change(c):
+        c["annotations"] = {"run.oci.keep_original_groups": value}
+        c["mounts"].append({"destination": "/shared", "type": "bind", "source": str(shared), "options": ["bind"]})
+        c["process"]["user"].update(uid=1234, gid=567)
+        c["process"].pop("capabilities")
+        if with_user:
+            c["linux"]["namespaces"].append({"type": "user"})
+            c["linux"].update({m: [{"containerID": 0, "hostID": 0, "size": 65536}] for m in ("uidMappings", "gidMappings")})
+    bundle.edit(change)
+    script = "cat /shared/file 2>&1; grep ^Groups /proc/self/status"
+    bundle.sh(script + "; sleep 100")
+
+    def hull(*args):
+        done = subprocess.run([HULL, "--root", bundle.root, *args], cwd=bundle.path, stdout=subprocess.PIPE, text=True,
+                              check=True, stdin=subprocess.DEVNULL, extra_groups=[70007])
+        return done.stdout.splitlines()
+    with open(bundle.path / "out", "w+", encoding="utf-8") as out:
+        subprocess.run([HULL, "--root", bundle.root, "run", "-d", C1], cwd=bundle.path, stdin=subprocess.DEVNULL,
+                       stdout=out, check=True, extra_groups=[70007])
+        by_exec = hull("exec", C1, "sh", "-c", script)
+        while len(lines := (bundle.path / "out").read_text().splitlines()) < 2:
+            assert bundle.state(C1)["status"] == "running"
+    bundle.hull("delete", "--force", C1)
+    nobody = "65534" if with_user else "70007"
+    want = ["opened", f"Groups:\t{nobody} "] if keeps else ["cat: can't open '/shared/file': Permission denied", "Groups:\t "]
+    assert lines == by_exec == want
+
+
 # ---- capabilities ----------------------------------------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from bundles import pytestmark  # noqa: F401
-from enginekit import CGROUPS, FIRST, GID, UID, Podman
+from enginekit import CGROUPS, FIRST, GID, GROUP, UID, Podman
 from terminals import TIMEOUT, Terminal
 
 
@@ -70,6 +70,20 @@ def test_options_of_a_process(podman):
     out = podman.box("-u", "12:34", "-w", "/tmp", "-e", "A=b", "-h", "name", "--tmpfs", "/t", "--read-only", "busy", "sh",
                      "-c", "id -u; id -g; pwd; echo $A; hostname; touch /t/x && ls /t; grep Seccomp: /proc/self/status")
     assert out.split() == ["12", "34", "/tmp", "b", "name", "x", "Seccomp:", "2"]
+
+
+def test_the_users_own_groups_are_kept(podman, tmp_path):
+    """No map has the group, so inside it is nobody's, and opens all the same what it opens outside."""
+    tmp_path.chmod(0o755)
+    for directory in list(tmp_path.parents)[:2]:
+        directory.chmod(0o755)
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (shared / "file").write_text("opened")
+    os.chown(shared, 0, GROUP)
+    shared.chmod(0o750)
+    assert podman.box("--group-add", "keep-groups", "-v", f"{shared}:/shared", "busy", "cat", "/shared/file") == "opened"
+    assert podman.box("-v", f"{shared}:/shared", "busy", "sh", "-c", "cat /shared/file || echo closed") == "closed\n"
 
 
 def test_the_network_of_slirp4netns(podman):
