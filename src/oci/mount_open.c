@@ -366,10 +366,16 @@ static int open_cgroups(const struct mounts_env *env, struct mount_set *s, struc
 
 static int open_null(struct mount_set *s, struct error *e)
 {
+	const struct mount_change closed = { .set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID |
+						    MOUNT_ATTR_NOEXEC };
 	cleanup_close int tree = -1;
 	struct stat sb;
 	int r = mount_clone(AT_FDCWD, "/dev/null", false, true, &tree, e);
 
+	/* It is the host's own node: root of a container without a user namespace may not change its mode or owner. What
+	 * is written to a device is no write to its file system. */
+	if (r >= 0)
+		r = mount_change(tree, false, &closed, e);
 	if (r < 0)
 		return r;
 	/* CVE-2025-31133: what masks must be the null device and nothing else. */
