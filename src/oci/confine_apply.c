@@ -204,6 +204,9 @@ static int set_ids_and_caps(const struct confine *c, struct error *e)
 	r = set_ids(c, e);
 	if (r < 0)
 		return r;
+	/* fs.suid_dumpable has made it what it says, for others of the container's user to look into, and what we hold is
+	 * not all theirs before the exec. */
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	if (prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) < 0)
 		return err_sys(e, "no longer keep the capabilities");
 	r = caps_set(c->caps[OCI_CAP_EFFECTIVE], c->caps[OCI_CAP_PERMITTED], c->caps[OCI_CAP_INHERITABLE], e);

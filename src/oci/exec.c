@@ -101,6 +101,7 @@ static int run_process(struct exec_build *b, struct error *e)
 		r = process_find_program(b->o->process, root_fd, &program, e);
 	if (r < 0)
 		return r;
+	process_close_rest(&b->p, (int[]){ b->p.sync_fd, child.attr_fd, -1 });
 	sync_report(b->p.sync_fd, REPORT_READY, -1);
 	r = sync_wait_byte(b->p.sync_fd, SYNC_START, e);
 	if (r >= 0)

@@ -114,9 +114,9 @@ static int stage_namespaces(struct init_container *c, struct error *e)
 		return err_sys(e, "make a cgroup namespace");
 	if (c->plan->late_ipc && unshare(CLONE_NEWIPC) < 0)
 		return err_sys(e, "make an ipc namespace");
-	if (c->create->new_keyring &&
-	    syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, c->create->id, 0, 0, 0) < 0 && errno != ENOSYS &&
-	    errno != EDQUOT && errno != EPERM)
+	/* Without a name: one that somebody else has made under the same name, and opened to others, would be joined. */
+	if (c->create->new_keyring && syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL, 0, 0, 0) < 0 &&
+	    errno != ENOSYS && errno != EDQUOT && errno != EPERM)
 		return err_sys(e, "make a session keyring");
 	r = set_names(s, e);
 	if (r >= 0 && c->brings_lo_up)
@@ -236,22 +236,6 @@ static int check_has_process(const struct init_container *c, int gate_fd)
 	return -(int)e.kind;
 }
 
-static int compare_fds(const void *a, const void *b)
-{
-	return *(const int *)a - *(const int *)b;
-}
-
-/* An init may wait for long. What its caller had open (hull's own, and what others passed on to hull: the pipe whose
- * end somebody waits for) is not held for all that time: stdio, fds to be preserved, and what is still to be used. */
-static void close_the_rest(const struct init_container *c, const struct confine_child *child)
-{
-	int keep[] = { c->p.sync_fd, c->create->gate_listen_fd, child->attr_fd };
-
-	qsort(keep, ARRAY_LEN(keep), sizeof(*keep), compare_fds);
-	fd_close_from(3 + c->p.preserve_fds, keep, ARRAY_LEN(keep));
-	log_setup(-1, LOG_FORMAT_TEXT, LOG_LEVEL_ERROR);
-}
-
 /* What lies below our own frame of the stack, and free blocks of the heap, are pages that the caller has written to and
  * that are ours alone once it is gone. A container that waits for its start (a pod's, for its image volumes) does not
  * need them. */
@@ -359,7 +343,7 @@ static int run_stages(struct init_container *c, int *gate_fd, struct error *e)
 		r = process_find_program(c->p.process, c->root_tree, &program, e);
 	if (r < 0)
 		return r;
-	close_the_rest(c, &child);
+	process_close_rest(&c->p, (int[]){ c->p.sync_fd, c->create->gate_listen_fd, child.attr_fd });
 	sync_report(c->p.sync_fd, REPORT_READY, -1);
 	r = wait_at_gate(c, gate_fd, e);
 	if (r >= 0)

@@ -50,6 +50,11 @@ int process_begin(const struct init_process *p, struct error *e) MUST_USE; /* cg
 int process_become_root(const struct init_process *p,
 			struct error *e) MUST_USE; /* uid and gid 0 of the user ns, or process.user's */
 int process_enter_cwd(const struct init_process *p, int root_fd, bool makes_it, struct error *e) MUST_USE;
+/* An init may wait for long, and whoever enters a container is looked for there. What its caller had open (hull's own, the
+ * host's /proc among it, and what others passed on to hull: the pipe whose end somebody waits for) is closed: but for
+ * stdio, fds to be preserved, and what is still to be used (-1: none). keep gets sorted. */
+#define PROCESS_KEEPS 3
+void process_close_rest(const struct init_process *p, int keep[PROCESS_KEEPS]);
 int process_set_stdio(const int stdio[3], int preserve_fds, struct error *e) MUST_USE;
 /* The program's path: process.args[0] itself with a '/', else found in PATH of process.env, inside the root
  * of the calling process; and its environment, with HOME from the image's passwd when it is missing. Both

@@ -16,6 +16,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/fd.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/str.h"
@@ -134,6 +136,18 @@ int process_set_stdio(const int stdio[3], int preserve_fds, struct error *e)
 		close(moved[i]);
 	}
 	return 0;
+}
+
+static int compare_fds(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+void process_close_rest(const struct init_process *p, int keep[PROCESS_KEEPS])
+{
+	qsort(keep, PROCESS_KEEPS, sizeof(*keep), compare_fds);
+	fd_close_from(3 + p->preserve_fds, keep, PROCESS_KEEPS);
+	log_setup(-1, LOG_FORMAT_TEXT, LOG_LEVEL_ERROR);
 }
 
 /* ---- program ------------------------------------------------------------------------------------ */
