@@ -7,10 +7,78 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/file.h"
+#include "oci/criu_plan.h"
 #include "sys/mountapi.h"
+
+#define MOUNTINFO_MAX (16u << 20)
+#define HIDE_ROUNDS 16
+
+/* ---- without pivot_root -------------------------------------------------------------------------- */
+
+static bool is_in_tree(const struct criu_mounts *m, const struct criu_mount *mount, int top)
+{
+	for (size_t depth = 0; mount && mount->id != top; depth++)
+		mount = depth < m->n && mount->parent != mount->id ? criu_mounts_find(m, mount->parent)
+								   : NULL;
+	return mount;
+}
+
+static int hide_failed(const struct criu_mount *m, struct error *e)
+{
+	err_sysk(e, ERR_DENIED, errno, "hide the host's %s at \"%s\" from the container", m->type, m->point);
+	return err_hint(e,
+			"without pivot_root it would stay within reach of user namespaces; unmount it, or do "
+			"without --no-pivot");
+}
+
+/* One round over what is there. Returns whether something went, below which there may be another one. */
+static int hide_round(int root_id, bool *ret_went, struct error *e)
+{
+	CLEANUP(criu_mounts_done) struct criu_mounts m = CRIU_MOUNTS_INIT;
+	cleanup_buf struct buf text = BUF_INIT;
+	int r = file_read(AT_FDCWD, "/proc/self/mountinfo", MOUNTINFO_MAX, &text, e);
+
+	*ret_went = false;
+	if (r == -ERR_NOT_FOUND)
+		return 0; /* the last proc is gone */
+	if (r < 0)
+		return r;
+	criu_mounts_parse(&m, buf_str(&text));
+	for (size_t i = m.n; i-- > 0;) {
+		const struct criu_mount *one = &m.v[i];
+
+		if ((!str_eq(one->type, "proc") && !str_eq(one->type, "sysfs")) ||
+		    is_in_tree(&m, one, root_id))
+			continue;
+		if (umount2(one->point, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
+			*ret_went = true;
+		/* Of mounts that came with the user namespace none goes alone. */
+		else if (mount("tmpfs", one->point, "tmpfs", 0, NULL) < 0 && errno != ENOENT)
+			return hide_failed(one, e);
+	}
+	return 0;
+}
+
+/* A user namespace that a container makes gets a proc or sysfs of its own where one can be seen whole in its mount
+ * namespace (mount_too_revealing() of the kernel). The host's are, in the old tree, whatever is masked in the
+ * container's. */
+static int hide_host(int root_tree, struct error *e)
+{
+	struct statx sx;
+	bool went = true;
+	int r = 0;
+
+	if (statx(root_tree, "", AT_EMPTY_PATH, STATX_MNT_ID, &sx) < 0)
+		return err_sys(e, "look at the new root");
+	for (int round = 0; round < HIDE_ROUNDS && went && r >= 0; round++)
+		r = hide_round((int)sx.stx_mnt_id, &went, e);
+	return r;
+}
 
 /* Without pivot_root (the root of an initramfs cannot be left that way): the new root is moved onto "/", wherever it was
  * put together, and chroot(2) makes it the process's own. The old tree stays below it, out of reach: whoever climbs out
@@ -20,8 +88,13 @@ static int enter_by_chroot(int root_tree, struct error *e)
 	cleanup_close int old_root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	struct error why = ERROR_INIT;
 
+	int r;
+
 	if (old_root < 0)
 		return err_sys(e, "open the old root");
+	r = hide_host(root_tree, e);
+	if (r < 0)
+		return r;
 	/* ELOOP: it is there already. */
 	if (mount_attach(root_tree, old_root, &why) < 0 && why.sys != ELOOP) {
 		if (e)
@@ -32,6 +105,8 @@ static int enter_by_chroot(int root_tree, struct error *e)
 		return err_sys(e, "chroot into the new root");
 	return chdir("/") < 0 ? err_sys(e, "change to the new root") : 0;
 }
+
+/* ---- the root ------------------------------------------------------------------------------------ */
 
 int pivot_attach(int root_tree, const char *place, unsigned long propagation, struct error *e)
 {
