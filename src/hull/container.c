@@ -145,11 +145,24 @@ int container_give_listener(void *arg, pid_t pid, int fd, struct error *e)
 	return r < 0 ? r : seccomp_agent_send(spec, &state, pid ? pid : c->state.pid, fd, e);
 }
 
+/* The init did not hear us: another start came first, or it has ended. Nothing of it is ours to take back. */
+static int too_late(const struct container *c, struct error *e)
+{
+	struct pollfd p = { .fd = c->pid_fd, .events = POLLIN };
+
+	/* One that is just ending has closed its socket before it can be seen to have ended. */
+	if (poll(&p, 1, 50) > 0)
+		return err_new(e, ERR_STATE, "start container \"%s\": the container's init is gone",
+			       c->state.id);
+	return err_new(e, ERR_STATE, "cannot start an already running container");
+}
+
 int container_start(struct container *c, struct error *e)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	char dir[PATH_FD_SIZE];
 	const struct oci_listener listener = { container_give_listener, c };
+	struct error why = ERROR_INIT;
 	cleanup_close int sock = -1;
 	int r;
 
@@ -166,13 +179,20 @@ int container_start(struct container *c, struct error *e)
 	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/" STATE_SOCKET, path_of_fd(c->dfd, dir));
 	sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (sock < 0 || connect(sock, (struct sockaddr *)&addr, sizeof(addr)) < 0)
-		return err_sys(e, "reach the init of container \"%s\"", c->state.id);
-	r = oci_start(sock, &listener, e);
+		return errno == ECONNREFUSED || errno == ENOENT
+			       ? too_late(c, e)
+			       : err_sys(e, "reach the init of container \"%s\"", c->state.id);
+	r = oci_start(sock, &listener, &why);
+	if (r == -ERR_STATE && why.sys == ECONNRESET)
+		return too_late(c, e);
 	if (r < 0) {
 		c->has_failed_hook = has_start_hooks(c);
+		if (e)
+			*e = why;
 		return err_ctx(e, "start container \"%s\"", c->state.id);
 	}
-	if (unlinkat(c->dfd, STATE_SOCKET, 0) < 0)
+	/* Without it, the status would be found out each time. */
+	if (unlinkat(c->dfd, STATE_SOCKET, 0) < 0 && errno != ENOENT)
 		return err_sys(e, "note that container \"%s\" was started", c->state.id);
 	c->status = OCI_RUNNING;
 	r = poststart_hooks(c, e);
@@ -231,10 +251,15 @@ int container_end(struct hull *h, struct container *c, struct error *e)
 	return 0;
 }
 
+/* Who had to wait may find that it is done, and that what has this name now is another's. */
 int container_destroy(struct hull *h, struct container *c, struct error *e)
 {
-	int r = container_end(h, c, e);
+	bool is_gone = false;
+	int r = state_lock(c->dfd, &is_gone, e);
 
+	if (r < 0 || is_gone)
+		return r;
+	r = container_end(h, c, e);
 	return r < 0 ? r : state_remove_dir(h->root, c->state.id, e);
 }
 

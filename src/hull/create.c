@@ -169,7 +169,7 @@ static int create(struct creation *c, struct error *e)
 	if (r >= 0)
 		r = make_container(c, e);
 	if (r < 0)
-		creation_undo(c);
+		creation_undo(c, e);
 	return r;
 }
 
@@ -223,7 +223,7 @@ static int run_run(struct hull *h, void *options, char **args, struct error *e)
 		return r;
 	r = creation_made(&c, &made, e);
 	if (r < 0) {
-		creation_undo(&c);
+		creation_undo(&c, e);
 		return r;
 	}
 	if (notify_is_wanted())

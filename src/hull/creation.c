@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "codec/arena.h"
+#include "oci/intel_rdt.h"
 
 void creation_done(struct creation *c)
 {
@@ -113,11 +114,24 @@ static int write_record(struct creation *c, const char *name, struct oci_state *
 	return r < 0 ? r : state_write(c->dfd, name, s, c->h->state_sticky, e);
 }
 
+/* What cannot be known here is an error of the creation soon. */
+static void note_rdt(const struct creation *c, struct oci_state *s)
+{
+	const struct oci_intel_rdt *spec = c->spec->linux.intel_rdt;
+	CLEANUP(intel_rdt_done) struct intel_rdt plan = INTEL_RDT_INIT;
+	struct error ignored = ERROR_INIT;
+	cleanup_close int dfd = -1;
+
+	if (spec && intel_rdt_plan(spec, c->id, &plan, &ignored) >= 0 && intel_rdt_open(&dfd, &ignored) >= 0)
+		str_set(&s->rdt_made, intel_rdt_to_make(dfd, &plan));
+}
+
 int creation_save_intent(struct creation *c, struct error *e)
 {
 	CLEANUP(oci_state_done) struct oci_state s = OCI_STATE_INIT;
 
 	describe(c, &s);
+	note_rdt(c, &s);
 	if (c->cgroups) {
 		str_set(&s.cgroup_path, c->spec->linux.cgroups_path);
 		if (!s.cgroup_path)
@@ -131,7 +145,13 @@ int creation_save_intent(struct creation *c, struct error *e)
 int creation_save(struct creation *c, const struct oci_init *init, struct error *e)
 {
 	struct oci_state *s = &c->record;
+	bool is_gone = false;
+	int r = state_lock(c->dfd, &is_gone, e);
 
+	if (r < 0)
+		return r;
+	if (is_gone)
+		return err_new(e, ERR_CANCELED, "container \"%s\" was deleted while it was created", c->id);
 	oci_state_done(s);
 	describe(c, s);
 	if (init->cgroup) {
@@ -142,7 +162,9 @@ int creation_save(struct creation *c, const struct oci_init *init, struct error 
 	if (!c->spec->process.terminal)
 		state_note_stdio(s);
 	s->pid = init->pid;
-	return write_record(c, STATE_FILE, s, e);
+	r = write_record(c, STATE_FILE, s, e);
+	state_unlock(c->dfd);
+	return r;
 }
 
 int creation_made(struct creation *c, struct container *ret, struct error *e)
@@ -176,20 +198,25 @@ int creation_hand_over(struct creation *c, const struct oci_init *init, const ch
 }
 
 /* Our own word decides, not the record, which may not be there. */
-void creation_undo(struct creation *c)
+void creation_undo(struct creation *c, struct error *cause)
 {
 	CLEANUP(container_done) struct container made = CONTAINER_INIT;
 	struct error e = ERROR_INIT;
-	struct stat sb;
-	bool is_gone = fstat(c->dfd, &sb) == 0 && sb.st_nlink == 0;
-	int r = 0;
+	bool is_gone = false;
+	/* "delete --force" may be at it. */
+	int r = state_lock(c->dfd, &is_gone, &e);
 
-	if (c->init.pid_fd >= 0) {
+	if (is_gone)
+		err_hint(cause, "\"hull delete --force\" removed it meanwhile");
+
+	if (r >= 0 && c->init.pid_fd >= 0) {
 		describe(c, &made.state);
 		if (c->init.cgroup) {
 			str_set(&made.state.cgroup_path, cgroup_path(c->init.cgroup));
 			made.state.cgroup_parents = cgroup_made_parents(c->init.cgroup);
 		}
+		made.cgroups = c->cgroups;
+		made.cgroup = c->init.cgroup;
 		str_set(&made.state.rdt_made, c->init.rdt_made);
 		made.dfd = take_fd(c->dfd);
 		made.pid_fd = take_fd(c->init.pid_fd);

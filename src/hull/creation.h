@@ -55,7 +55,7 @@ int creation_made(struct creation *c, struct container *ret, struct error *e) MU
 /* Give away what was asked for: the pidfd, the terminal, the pid. */
 int creation_hand_over(struct creation *c, const struct oci_init *init, const char *pid_file,
 		       struct error *e) MUST_USE;
-/* Take all of it back, with the state directory. */
-void creation_undo(struct creation *c);
+/* Take all of it back, with the state directory. The error that it is for gets a hint when somebody deleted it. */
+void creation_undo(struct creation *c, struct error *cause);
 
 #endif

@@ -55,31 +55,34 @@ static const struct option_word delete_options[] = {
 
 /* What a create that was killed has left: no record, but what it was about to make. One that goes on is let alone,
  * unless by force; then it finds its directory gone, and takes all back itself. The container does not exist in any
- * case, which is what we say. */
+ * case, which is what we say. 1: it has come to its end meanwhile, and there is a container. */
 static int delete_remains(struct hull *h, const char *id, bool force, struct error *e)
 {
 	CLEANUP(container_done) struct container c = CONTAINER_INIT;
+	CLEANUP(oci_state_done) struct oci_state made = OCI_STATE_INIT;
 	struct error ignored = ERROR_INIT, why = ERROR_INIT;
-	enum oci_status creator;
+	enum oci_status creator = OCI_STOPPED;
+	bool has_intent, is_gone = false;
 	int r = state_open_dir(h->root, id, &c.dfd, &ignored);
 
 	if (r < 0)
 		return -ERR_NOT_FOUND;
-	r = state_read(c.dfd, STATE_INTENT, &c.state, &ignored);
-	if (r < 0) {
-		/* It died before it made anything, or while it wrote. */
-		if (force && state_remove_dir(h->root, id, &why) < 0)
-			goto failed;
-		return -ERR_NOT_FOUND;
-	}
-	r = state_status(c.dfd, &c.state, &creator, NULL, &why);
-	if (r >= 0 && creator != OCI_STOPPED && !force)
+	has_intent = state_read(c.dfd, STATE_INTENT, &c.state, &ignored) >= 0;
+	if (has_intent)
+		r = state_status(c.dfd, &c.state, &creator, NULL, &why);
+	if (r >= 0 && !force && (!has_intent || creator != OCI_STOPPED))
 		return -ERR_NOT_FOUND;
 	if (r >= 0)
-		r = container_destroy(h, &c, &why);
+		r = state_lock(c.dfd, &is_gone, &why);
+	if (r >= 0 && is_gone)
+		return -ERR_NOT_FOUND;
+	if (r >= 0 && state_read(c.dfd, STATE_FILE, &made, &ignored) >= 0)
+		return 1;
+	/* Without an intent it died before it made anything, or while it wrote. */
+	if (r >= 0)
+		r = has_intent ? container_destroy(h, &c, &why) : state_remove_dir(h->root, id, &why);
 	if (r >= 0)
 		return -ERR_NOT_FOUND;
-failed:
 	*e = why;
 	return -(int)why.kind;
 }
@@ -93,6 +96,8 @@ static int delete_run(struct hull *h, void *options, char **args, struct error *
 	/* A record that cannot be read is none; by force, what was noted before still says what there is. */
 	if (r == -ERR_NOT_FOUND || (r == -ERR_CORRUPT && o->force))
 		r = delete_remains(h, args[0], o->force, e);
+	if (r == 1)
+		r = container_load(h, args[0], &c, e);
 	if (r == -ERR_NOT_FOUND && o->force)
 		return 0;
 	if (r < 0 || !c.state.id)

@@ -83,7 +83,7 @@ static int restore(struct creation *c, const struct restore_opts *o, const struc
 	if (result >= 0)
 		result = criu_restore(&r, &c->init, e);
 	if (result < 0)
-		creation_undo(c);
+		creation_undo(c, e);
 	return result;
 }
 

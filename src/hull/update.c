@@ -7,7 +7,6 @@
  * the new config. */
 #include "hull/update.h"
 
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -134,17 +133,18 @@ static int set_rdt(const struct change *ch, struct error *e)
 
 /* ---- the whole --------------------------------------------------------------------------------------- */
 
-static int keep(const struct container *c, const struct change *ch, struct error *e)
+static int keep(const struct hull *h, const struct container *c, const struct change *ch, struct error *e)
 {
 	cleanup_buf struct buf text = BUF_INIT;
 	int r;
 
 	json_text(ch->config, false, &text);
-	r = file_write_atomic(c->dfd, STATE_CONFIG, text.data, text.len, 0600, false, e);
+	r = file_write_atomic(c->dfd, STATE_CONFIG, text.data, text.len, 0600 | h->state_sticky, false, e);
 	return r < 0 ? err_ctx(e, "keep the new limits") : 0;
 }
 
-static int change_all(const struct container *c, struct change *ch, struct cgroup *cgroup, struct error *e)
+static int change_all(const struct hull *h, const struct container *c, struct change *ch,
+		      struct cgroup *cgroup, struct error *e)
 {
 	struct error ignored = ERROR_INIT;
 	int r = apply(ch, ch->apply, cgroup, e);
@@ -153,7 +153,7 @@ static int change_all(const struct container *c, struct change *ch, struct cgrou
 		return r;
 	r = set_rdt(ch, e);
 	if (r >= 0)
-		r = keep(c, ch, e);
+		r = keep(h, c, ch, e);
 	if (r < 0 && apply(ch, ch->restore, cgroup, &ignored) < 0)
 		err_hint(e, "and the old limits could not be restored: %s", err_msg(&ignored));
 	return r;
@@ -164,17 +164,19 @@ static int change_container(struct hull *h, const struct update_opts *o, struct 
 {
 	CLEANUP(cgroup_host_free) struct cgroup_host *host = NULL;
 	CLEANUP(cgroup_free) struct cgroup *cgroup = NULL;
-	int r;
-
+	bool is_gone = false;
 	/* Two at a time would each keep a config without the other's change. */
-	if (flock(c->dfd, LOCK_EX) < 0)
-		return err_sys(e, "lock the container's state");
-	r = merge(c, ch, e);
+	int r = state_lock(c->dfd, &is_gone, e);
+
+	if (r >= 0 && is_gone)
+		return err_new(e, ERR_NOT_FOUND, "container does not exist: \"%s\"", c->state.id);
+	if (r >= 0)
+		r = merge(c, ch, e);
 	if (r >= 0)
 		r = plan_rdt(o, c, ch, e);
 	if (r >= 0)
 		r = container_cgroup(h, c, &host, &cgroup, e);
-	return r < 0 ? r : change_all(c, ch, cgroup, e);
+	return r < 0 ? r : change_all(h, c, ch, cgroup, e);
 }
 
 static void warn_of_ignored(struct json_object *wish)

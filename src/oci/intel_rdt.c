@@ -340,6 +340,13 @@ int intel_rdt_enter(int root_dfd, const struct intel_rdt *p, pid_t pid, struct e
 	return r < 0 ? err_ctx(e, "linux.intelRdt") : 0;
 }
 
+const char *intel_rdt_to_make(int root_dfd, const struct intel_rdt *p)
+{
+	if (!p->has_clos && !is_there(root_dfd, p->group))
+		return p->group;
+	return p->has_clos && p->monitor && !is_there(root_dfd, p->monitor) ? p->monitor : NULL;
+}
+
 /* A control group takes its monitoring groups along. */
 const char *intel_rdt_made(const struct intel_rdt *p)
 {

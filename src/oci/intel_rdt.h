@@ -46,6 +46,8 @@ int intel_rdt_enter(int root_dfd, const struct intel_rdt *p, pid_t pid, struct e
 /* Write lines to the schemata of a group that is there (`hull update`). Fails: as intel_rdt_make(). */
 int intel_rdt_set(int root_dfd, const char *group, const char *schemata, struct error *e) MUST_USE;
 
+/* Before intel_rdt_make(): what is not there yet and will be to be removed with the container. Borrowed; NULL. */
+const char *intel_rdt_to_make(int root_dfd, const struct intel_rdt *p);
 /* What is to be removed with the container, as a path below the root: NULL when there is nothing. */
 const char *intel_rdt_made(const struct intel_rdt *p);
 /* One that is gone already is fine. */

@@ -103,7 +103,9 @@ struct oci_listener {
 /* Open the gate. Returns 0 when execve(2) of the container's process succeeded. The fd stays open.
  * Fails: NOT_FOUND  the program does not exist (a shell's exit code 127)
  *        DENIED     it may not be executed (126)
- *        STATE      init is dead already, or the spec has no process to run (then init waits on)
+ *        STATE      init is dead already, or the spec has no process to run (then init waits on). With e->sys set
+ *                   to ECONNRESET it has never said a word to us: who comes by gate_listen_fd may be too late,
+ *                   because somebody else has started the container
  *        SYS, INVALID, and as listener.give */
 int oci_start(int start_fd, const struct oci_listener *listener, struct error *e) MUST_USE;
 

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <linux/sched.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -25,6 +26,14 @@
 #include "sys/ns.h"
 #include "sys/vchild.h"
 #include "userns/denied.h"
+
+/* Keeps errno when it has not. */
+static bool has_ended(int pid_fd)
+{
+	struct pollfd p = { .fd = pid_fd, .events = POLLIN };
+
+	return poll(&p, 1, 0) > 0;
+}
 
 /* On the stack of a vchild (see there). */
 __attribute__((no_sanitize_address)) static int clone_main(struct spawn *s, bool clone_parent,
@@ -45,6 +54,9 @@ __attribute__((no_sanitize_address)) static int clone_main(struct spawn *s, bool
 	pid = syscall(SYS_clone3, &args, sizeof(args));
 	if (pid == 0)
 		_exit(s->main(s->arg));
+	/* A pid namespace whose init has ended takes nobody any more. */
+	if (pid < 0 && errno == ENOMEM && s->join_pid_fd >= 0 && has_ended(s->join_pid_fd))
+		return err_new(e, ERR_STATE, "the container's process is gone");
 	if (pid < 0) {
 		int sys = errno;
 		int r = err_sysk(e, sys == ENOSPC || sys == EAGAIN ? ERR_LIMIT : ERR_SYS, sys,

@@ -9,16 +9,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/path.h"
 #include "base/proc.h"
 #include "codec/json.h"
 
 #define ID_MAX 1024
-#define STATE_BYTES_MAX (1u << 20)
+#define LOCK_MS 60000
+#define STATE_BYTES_MAX (32u << 20) /* the annotations of a config.json of OCI_SPEC_MAX_BYTES, indented */
 
 void oci_state_done(struct oci_state *s)
 {
@@ -48,6 +53,24 @@ int state_check_id(const char *id, struct error *e)
 	return 0;
 }
 
+/* What is in there is believed: whom to kill, which hooks to run. */
+static int check_owner(int fd, const char *root, const char *id, struct error *e)
+{
+	struct stat sb;
+
+	if (fstat(fd, &sb) < 0)
+		return err_sys(e, "look at \"%s/%s\"", root, id);
+	if ((sb.st_uid == geteuid() || sb.st_uid == 0) && !(sb.st_mode & 022))
+		return 0;
+	err_new(e, ERR_DENIED, "\"%s/%s\" belongs to uid %u and has mode 0%o", root, id, sb.st_uid,
+		sb.st_mode & 07777);
+	return err_hint(
+		e,
+		"others than uid %u could have written the state of the container, which says what to "
+		"kill and which hooks to run; run hull as its owner",
+		geteuid());
+}
+
 int state_make_dir(const char *root, const char *id, mode_t sticky, int *ret_dfd, struct error *e)
 {
 	cleanup_close int root_dfd = -1;
@@ -64,6 +87,12 @@ int state_make_dir(const char *root, const char *id, mode_t sticky, int *ret_dfd
 	fd = openat(root_dfd, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return err_sys(e, "open \"%s/%s\"", root, id);
+	/* Whose the root is could have put another one in its place. */
+	r = check_owner(fd, root, id, e);
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
 	*ret_dfd = fd;
 	return 0;
 }
@@ -87,8 +116,41 @@ int state_open_dir(const char *root, const char *id, int *ret_dfd, struct error 
 		return err_new(e, ERR_NOT_FOUND, "container does not exist: \"%s\"", id);
 	if (fd < 0)
 		return err_sys(e, "open \"%s/%s\"", root, id);
+	r = check_owner(fd, root, id, e);
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
 	*ret_dfd = fd;
 	return 0;
+}
+
+/* flock(2) of the directory. Not for ever: a hook may wait for somebody who waits for us. */
+int state_lock(int dfd, bool *ret_is_gone, struct error *e)
+{
+	int64_t deadline = deadline_in_ms(LOCK_MS);
+	struct stat sb;
+
+	for (unsigned pause_us = 500; flock(dfd, LOCK_EX | LOCK_NB) < 0;) {
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return err_sys(e, "lock the container's state");
+		if (deadline_left_ms(deadline) == 0)
+			return err_new(e, ERR_TIMEOUT,
+				       "another hull is changing or removing the container, and has not "
+				       "come to an end in %d s",
+				       LOCK_MS / 1000);
+		usleep(pause_us);
+		pause_us = pause_us < 20000 ? pause_us * 2 : pause_us;
+	}
+	if (fstat(dfd, &sb) < 0)
+		return err_sys(e, "look at the container's state");
+	*ret_is_gone = sb.st_nlink == 0;
+	return 0;
+}
+
+void state_unlock(int dfd)
+{
+	flock(dfd, LOCK_UN);
 }
 
 int state_remove_dir(const char *root, const char *id, struct error *e)
@@ -223,7 +285,7 @@ int state_read(int dfd, const char *name, struct oci_state *ret, struct error *e
 
 	if (r < 0)
 		return r == -ERR_LIMIT ? err_kind(e, ERR_CORRUPT) : r;
-	r = json_parse_object(buf_str(&text), text.len, 0, &o, e);
+	r = json_parse_object(buf_str(&text), text.len, STATE_BYTES_MAX, &o, e);
 	if (r >= 0)
 		r = read_record(o, &s, e);
 	if (r < 0) {
@@ -279,6 +341,19 @@ int state_process_start(pid_t pid, uint64_t *ret_start, bool *ret_is_dead, struc
 	return 0;
 }
 
+/* Of a start that was killed between the exec and its note the socket is left, and nobody listens at it. (To an init that
+ * still waits we are somebody who looks in and leaves. One that is frozen takes a few of those, and then no more.) */
+static bool is_waiting(int dfd)
+{
+	cleanup_close int sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	char dir[PATH_FD_SIZE];
+
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/" STATE_SOCKET, path_of_fd(dfd, dir));
+	return connect(sock, (struct sockaddr *)&addr, sizeof(addr)) == 0 ||
+	       (errno != ECONNREFUSED && errno != ENOENT);
+}
+
 int state_status(int dfd, const struct oci_state *s, enum oci_status *ret_status, int *ret_pid_fd,
 		 struct error *e)
 {
@@ -302,7 +377,7 @@ int state_status(int dfd, const struct oci_state *s, enum oci_status *ret_status
 		*ret_status = OCI_STOPPED;
 		return 0;
 	}
-	*ret_status = faccessat(dfd, STATE_SOCKET, F_OK, 0) == 0 ? OCI_CREATED : OCI_RUNNING;
+	*ret_status = is_waiting(dfd) ? OCI_CREATED : OCI_RUNNING;
 	if (ret_pid_fd)
 		*ret_pid_fd = take_fd(pid_fd);
 	return 0;

@@ -161,7 +161,9 @@ static void a_group_of_its_own_is_made_and_removed(void **state)
 	(void)state;
 	assert_int_equal(plan_of(RDT(""), &p, &e), 0);
 	assert_int_equal(intel_rdt_check(root_dfd, &p, &e), 0);
+	assert_string_equal(intel_rdt_to_make(root_dfd, &p), "the-id");
 	assert_int_equal(intel_rdt_make(root_dfd, &p, &e), 0);
+	assert_null(intel_rdt_to_make(root_dfd, &p));
 	assert_true(exists("the-id"));
 	assert_string_equal(intel_rdt_made(&p), "the-id");
 	assert_int_equal(intel_rdt_remove(root_dfd, "the-id", &e), 0);
@@ -192,7 +194,9 @@ static void a_class_that_is_there_is_entered_and_stays(void **state)
 	(void)state;
 	assert_int_equal(plan_of(RDT("\"closID\":\"there\",\"enableMonitoring\":true"), &p, &e), 0);
 	assert_int_equal(intel_rdt_check(root_dfd, &p, &e), 0);
+	assert_string_equal(intel_rdt_to_make(root_dfd, &p), "there/mon_groups/the-id");
 	assert_int_equal(intel_rdt_make(root_dfd, &p, &e), 0);
+	assert_null(intel_rdt_to_make(root_dfd, &p));
 	put("there/mon_groups/the-id/tasks", "");
 	assert_int_equal(intel_rdt_enter(root_dfd, &p, 4711, &e), 0);
 	expect_file("there/tasks", "4711");
