@@ -357,18 +357,35 @@ static bool kill_v2(int dfd)
 	return cgroupfs_write(dfd, "cgroup.kill", "1") == 0;
 }
 
+static int thaw_visited(const struct cgroupfs_visit *v, void *arg)
+{
+	(void)arg;
+	(void)!cgroupfs_write(v->dfd, "freezer.state", "THAWED");
+	return 0;
+}
+
+/* A container that may write to its v1 freezer can have frozen a cgroup of its own making, which thawing those above it
+ * leaves frozen. */
+static void thaw_below(int v1)
+{
+	if (v1 >= 0)
+		(void)!cgroupfs_walk(v1, CGROUPFS_PARENT_FIRST, thaw_visited, NULL);
+}
+
 /* What cgroup.kill does, by hand. */
 static int kill_round(struct cgroup *cg, struct error *e)
 {
 	int64_t deadline = deadline_in_ms(FREEZE_FOR_SIGNAL_MS);
-	int v1 = freezer_dfd(cg), v2 = cgroup_dfd_v2(cg);
+	int v1 = freezer_dfd(cg), v2 = cgroup_dfd_v2(cg), r;
 
 	/* Not frozen in time, it may still fork: there will be another round. */
 	if (v1 >= 0)
 		freeze_v1(v1, deadline);
 	else if (v2 >= 0)
 		freeze_v2(v2, deadline);
-	return thaw_after(cg, signal_all(cg, SIGKILL, e), e);
+	r = thaw_after(cg, signal_all(cg, SIGKILL, e), e);
+	thaw_below(v1);
+	return r;
 }
 
 static int still_there(const struct cgroup *cg, int timeout_ms, struct error *e)
@@ -390,7 +407,7 @@ int cgroup_kill(struct cgroup *cg, int timeout_ms, struct error *e)
 	cleanup_close int events = v2 < 0 ? -1 : openat(v2, "cgroup.events", O_RDONLY | O_CLOEXEC);
 	unsigned pause_us = 200;
 	char text[256];
-	bool empty = false;
+	bool empty = false, is_again = false;
 	int r;
 
 	/* A v1-frozen process cannot die. */
@@ -408,7 +425,10 @@ int cgroup_kill(struct cgroup *cg, int timeout_ms, struct error *e)
 			r = kill_round(cg, e);
 			if (r < 0)
 				return r;
+		} else if (is_again) {
+			thaw_below(freezer_dfd(cg));
 		}
+		is_again = true;
 		if (timeout_ms <= 0)
 			return 0;
 		if (deadline_left_ms(deadline) == 0)
