@@ -35,7 +35,8 @@ static int copy_owner(int dfd, const char *name, const struct stat *sb, struct e
 	return 0;
 }
 
-static int copy_file(int from_dfd, int to_dfd, const char *name, struct error *e)
+/* Who else has the directory may have put something else there since it was looked at: *sb is what is copied. */
+static int copy_file(int from_dfd, int to_dfd, const char *name, struct stat *sb, struct error *e)
 {
 	cleanup_close int from = openat(from_dfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	cleanup_close int to =
@@ -44,6 +45,8 @@ static int copy_file(int from_dfd, int to_dfd, const char *name, struct error *e
 
 	if (from < 0 || to < 0)
 		return err_sys(e, "open \"%s\"", name);
+	if (fstat(from, sb) < 0 || !S_ISREG(sb->st_mode))
+		return err_new(e, ERR_STATE, "\"%s\" changed under our hands", name);
 	while ((n = sendfile(to, from, NULL, 1 << 20)) > 0)
 		;
 	return n < 0 ? err_sys(e, "copy \"%s\"", name) : 0;
@@ -87,7 +90,7 @@ static int copy_one(struct copy *c, int from_dfd, int to_dfd, const char *name, 
 	if (S_ISDIR(sb.st_mode))
 		r = copy_below(c, from_dfd, to_dfd, name, e);
 	else if (S_ISREG(sb.st_mode))
-		r = copy_file(from_dfd, to_dfd, name, e);
+		r = copy_file(from_dfd, to_dfd, name, &sb, e);
 	else if (S_ISLNK(sb.st_mode))
 		r = copy_link(from_dfd, to_dfd, name, e);
 	else
