@@ -47,6 +47,8 @@ const struct option_word hull_options[] = {
 	{ "debug", 0, OPTION(struct hull, is_debug), NULL, "log more" },
 	{ "systemd-cgroup", 0, OPTION(struct hull, has_systemd_cgroup), NULL,
 	  "make cgroups through systemd: paths are slice:prefix:name" },
+	{ "cgroup-manager", 0, OPTION(struct hull, cgroup_manager), "cgroupfs|systemd|disabled",
+	  "how cgroups are made, if at all; systemd is --systemd-cgroup (cgroupfs)" },
 	{ "rootless", 0, OPTION(struct hull, rootless_text), "auto|true|false",
 	  "whether cgroups that cannot be made are passed over (auto)" },
 	{ "criu", 0, OPTION(struct hull, criu), "PROGRAM", "which criu makes checkpoints (criu)" },

@@ -49,8 +49,8 @@ int container_load(struct hull *h, const char *id, struct container *ret, struct
 
 int hull_cgroups(const struct hull *h, struct cgroup_host **ret, struct error *e)
 {
-	int r = cgroup_host_open(h->has_systemd_cgroup ? CGROUP_DRIVER_SYSTEMD : CGROUP_DRIVER_CGROUPFS, ret,
-				 e);
+	bool asks_systemd = h->has_systemd_cgroup && !h->without_cgroups;
+	int r = cgroup_host_open(asks_systemd ? CGROUP_DRIVER_SYSTEMD : CGROUP_DRIVER_CGROUPFS, ret, e);
 
 	if (r >= 0 && h->rootless.lacks_cgroups)
 		cgroup_host_may_lack_access(*ret);
@@ -66,6 +66,7 @@ int container_cgroup(const struct hull *h, const struct container *c, struct cgr
 	if (!c->state.cgroup_path)
 		return hull_no_cgroup(h, c->state.id, e);
 	as_created.has_systemd_cgroup = c->state.has_systemd_cgroup;
+	as_created.without_cgroups = false;
 	r = hull_cgroups(&as_created, ret_host, e);
 	return r < 0 ? r : cgroup_open(*ret_host, c->state.cgroup_path, ret_cgroup, e);
 }

@@ -96,6 +96,7 @@ static int make_container(struct creation *c, struct error *e)
 	for (int fd = 0; fd < 3; fd++)
 		o.stdio[fd] = fd;
 	o.cgroups = c->cgroups;
+	o.without_cgroup = c->h->without_cgroups;
 	o.needs_user_ns = c->h->rootless.needs_user_ns;
 	o.no_pivot = c->opts->no_pivot;
 	o.new_keyring = !c->opts->no_new_keyring;
@@ -125,7 +126,8 @@ static int check_cgroups_path(const struct creation *c, struct error *e)
 {
 	const char *path = c->spec->linux.cgroups_path;
 
-	if (!c->h->has_systemd_cgroup || !path || (path[0] != '/' && strchr(path, ':')))
+	if (!c->h->has_systemd_cgroup || c->h->without_cgroups || !path ||
+	    (path[0] != '/' && strchr(path, ':')))
 		return 0;
 	return err_new(
 		e, ERR_INVALID,

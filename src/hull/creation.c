@@ -132,7 +132,7 @@ int creation_save_intent(struct creation *c, struct error *e)
 
 	describe(c, &s);
 	note_rdt(c, &s);
-	if (c->cgroups) {
+	if (c->cgroups && !c->h->without_cgroups) {
 		str_set(&s.cgroup_path, c->spec->linux.cgroups_path);
 		if (!s.cgroup_path)
 			s.cgroup_path = cgroup_default_path(c->cgroups, c->id);

@@ -24,7 +24,8 @@ struct hull {
 	const char *log, *log_format;
 	const char *rootless_text;
 	const char *criu;
-	bool is_debug, has_systemd_cgroup, wants_version;
+	const char *cgroup_manager;
+	bool is_debug, has_systemd_cgroup, without_cgroups, wants_version;
 	mode_t state_sticky;	  /* S_ISVTX where cleaners are about, else 0 */
 	struct rootless rootless; /* what is so here, and of it what rootless_text decides */
 };

@@ -51,6 +51,24 @@ static int check_root(const struct hull *h, struct error *e)
 	return 0;
 }
 
+/* crun's option. "disabled" is what podman gives for --cgroups=disabled. */
+static int parse_cgroup_manager(struct hull *h, struct error *e)
+{
+	const char *word = h->cgroup_manager;
+
+	if (!word || str_eq(word, "cgroupfs"))
+		return 0;
+	if (str_eq(word, "systemd"))
+		h->has_systemd_cgroup = true;
+	else if (str_eq(word, "disabled"))
+		h->without_cgroups = true;
+	else
+		return err_new(e, ERR_INVALID,
+			       "option --cgroup-manager takes cgroupfs, systemd or disabled, not \"%s\"",
+			       word);
+	return 0;
+}
+
 static int parse_rootless(struct hull *h, struct error *e)
 {
 	static const struct {
@@ -165,6 +183,8 @@ int main(int argc, char **argv)
 		r = check_root(&h, &e);
 	if (r >= 0)
 		r = parse_rootless(&h, &e);
+	if (r >= 0)
+		r = parse_cgroup_manager(&h, &e);
 	if (r >= 0)
 		r = seal(argv[1], saved, &e);
 	if (r < 0)

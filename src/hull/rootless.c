@@ -40,7 +40,7 @@ int hull_no_cgroup(const struct hull *h, const char *id, struct error *e)
 		"measured and limited",
 		id);
 	if (!h->rootless.lacks_cgroups)
-		return err_hint(e, "it was created where hull could make none");
+		return err_hint(e, "it was created where hull could make none, or should not");
 	return err_hint(
 		e,
 		"an ordinary user can make one below a cgroup v2 directory that was delegated to it, and has "

@@ -49,7 +49,11 @@ int build_make_cgroup(struct build *b, struct error *e)
 	struct cgroup_resources res;
 	int r;
 
-	if (!b->o->cgroups)
+	if (b->o->without_cgroup && resources_limit(&l->resources))
+		return err_new(e, ERR_INVALID,
+			       "linux.resources: a limit for %s needs a cgroup, and none is to be made",
+			       resources_limit(&l->resources));
+	if (!b->o->cgroups || b->o->without_cgroup)
 		return 0;
 	b->cgroup_path = b->o->cgroup_path ? b->o->cgroup_path : l->cgroups_path;
 	if (!b->cgroup_path)

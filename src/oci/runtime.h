@@ -37,6 +37,7 @@ struct oci_create {
 	size_t mount_fd_count;
 	const struct cgroup_host *cgroups; /* NULL: the container stays in the caller's cgroups */
 	const char *cgroup_path;	   /* NULL: the spec's linux.cgroupsPath, and without that /hull/ID */
+	bool without_cgroup;	 /* all the same it stays in the caller's, and must ask for no limits */
 	bool clone_parent;	 /* init is a child of the caller's parent, who reaps it; so is a helper
 					 * that joins namespaces and has exited when oci_create() returns */
 	bool needs_user_ns;	 /* we may mount nothing where we are (userns/rootless.h): all is done in the

@@ -134,6 +134,7 @@ class Podman:
         # The two lines of the README; the rest is for a machine without systemd.
         self.conf.write_text(f"""engine.runtime = "hull"
 engine.runtimes.hull = ["{self.place.hull}"]
+engine.runtime_supports_nocgroup = ["hull"]
 engine.cgroup_manager = "cgroupfs"
 engine.events_logger = "file"
 engine.network_cmd_path = ""

@@ -2,6 +2,7 @@
 """The `hull` command as its callers use it: real bundles of a static busybox."""
 import array
 import errno
+import glob
 import json
 import os
 import pathlib
@@ -372,3 +373,43 @@ def test_many_at_once(bundle):
         assert p.returncode == 0, err
         assert "ok" in out
     assert os.listdir(bundle.root) == []
+
+
+def test_a_container_without_cgroups(bundle):
+    """It stays in its creator's, whatever cgroupsPath says, and what needs one of its own says so."""
+    bundle.edit(lambda c: c["linux"].update(cgroupsPath=f"/without-{os.getpid()}"))
+    here = pathlib.Path("/proc/self/cgroup").read_text()
+    namespaces = [n for n in json.loads((bundle.path / "config.json").read_text())["linux"]["namespaces"] if n["type"] != "cgroup"]
+    bundle.edit(lambda c: c["linux"].update(namespaces=namespaces))
+    bundle.sh("cat /proc/self/cgroup")
+    for options in (("--cgroup-manager", "disabled"), ("--systemd-cgroup", "--cgroup-manager=disabled")):
+        assert bundle.hull("run", "c1", options=options).stdout == here
+    bundle.args("sleep", "100")
+    subprocess.run([HULL, "--root", bundle.root, "--cgroup-manager=disabled", "run", "-d", "c1"], cwd=bundle.path, check=True,
+                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    assert bundle.hull("exec", "c1", "cat", "/proc/self/cgroup").stdout == here
+    for command in (("pause", "c1"), ("update", "--pids-limit", "5", "c1"), ("ps", "c1")):
+        done = bundle.hull(*command, check=False)
+        assert done.returncode == 1 and "has no cgroup of its own" in done.stderr
+    bundle.hull("kill", "c1", "KILL")
+    bundle.wait_for("c1", "stopped")
+    bundle.hull("delete", "c1")
+    assert not glob.glob(f"/sys/fs/cgroup/without-{os.getpid()}") + glob.glob(f"/sys/fs/cgroup/*/without-{os.getpid()}")
+
+
+def test_limits_without_cgroups_are_refused(bundle):
+    bundle.edit(lambda c: c["linux"]["resources"].update(pids={"limit": 5}))
+    bundle.args("true")
+    done = bundle.hull("run", "c1", options=("--cgroup-manager", "disabled"), check=False)
+    assert done.returncode == 1 and "a limit for pids needs a cgroup" in done.stderr and not (bundle.root / "c1").exists()
+
+
+def test_words_for_the_cgroup_manager(bundle):
+    bundle.args("true")
+    bundle.hull("run", "c1", options=("--cgroup-manager", "cgroupfs"))
+    done = bundle.hull("run", "c1", options=("--cgroup-manager", "nonsense"), check=False)
+    assert done.returncode == 1 and "cgroupfs, systemd or disabled" in done.stderr
+    # systemd's is asked for: its form of a path is then needed.
+    bundle.edit(lambda c: c["linux"].update(cgroupsPath="/not/systemds"))
+    done = bundle.hull("run", "c1", options=("--cgroup-manager=systemd",), check=False)
+    assert done.returncode == 1 and "slice:prefix:name" in done.stderr

@@ -307,3 +307,14 @@ def test_a_build_that_fails_leaves_nothing_running(podman, context):
     done = podman.done("build", "--isolation", "oci", "--network", "none", context)
     assert done.returncode != 0 and "exit status 2" in done.stderr
     assert subprocess.run(["pgrep", "-f", "^sleep 76543"], capture_output=True, check=False).stdout == b""
+
+
+def test_no_cgroups(podman):
+    before = set(CGROUPS.glob("*/libpod_parent/libpod-*"))
+    here = podman.box("--cgroups=disabled", "--cgroupns=host", "busy", "cat", "/proc/self/cgroup")
+    assert here and "libpod" not in here
+    name = podman("run", "-d", "--cgroups=disabled", "busy", "sleep", "1000").strip()
+    assert set(CGROUPS.glob("*/libpod_parent/libpod-*")) == before
+    assert podman("exec", name, "echo", "inside") == "inside\n"
+    podman("stop", "-t", "0", name)
+    podman("rm", name)
