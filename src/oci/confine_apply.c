@@ -22,6 +22,7 @@
 #include <grp.h>
 #include <linux/ioprio.h>
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -110,14 +111,37 @@ static int set_oom_score(struct confine *c, pid_t pid, int proc_dfd, struct erro
 	return done < 0 ? -(int)(e ? e->kind : ERR_SYS) : 0;
 }
 
+static const char *scheduler_hint(uint32_t policy, int sys)
+{
+	if (policy == SCHED_DEADLINE && sys == EINVAL)
+		return "1024 ns <= runtime <= deadline <= period is needed";
+	if (policy == SCHED_DEADLINE && sys == EPERM)
+		return "it needs CAP_SYS_NICE and all CPUs: linux.resources.cpu.cpus may leave none out";
+	if (policy == SCHED_DEADLINE && sys == EBUSY)
+		return "the CPUs have not that much time to promise";
+	if ((policy == SCHED_FIFO || policy == SCHED_RR) && sys == EPERM)
+		return "it needs CAP_SYS_NICE and, where the kernel has real-time groups, "
+		       "linux.resources.cpu.realtimeRuntime";
+	return NULL;
+}
+
+static int set_scheduler(const struct confine_sched *s, pid_t pid, struct error *e)
+{
+	const char *hint;
+
+	if (syscall(SYS_sched_setattr, pid, s, 0) == 0)
+		return 0;
+	hint = scheduler_hint(s->policy, errno);
+	err_sys(e, "set the scheduler to policy %u", s->policy);
+	return hint ? err_hint(e, "%s", hint) : -ERR_SYS;
+}
+
 static int set_priorities(const struct confine *c, pid_t pid, struct error *e)
 {
 	if (c->has_ioprio && syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, pid, c->ioprio) < 0)
 		return err_sys(e, "set the I/O priority to class %d, priority %d",
 			       IOPRIO_PRIO_CLASS(c->ioprio), (int)IOPRIO_PRIO_DATA(c->ioprio));
-	if (c->has_scheduler && syscall(SYS_sched_setattr, pid, &c->scheduler, 0) < 0)
-		return err_sys(e, "set the scheduler to policy %u", c->scheduler.policy);
-	return 0;
+	return c->has_scheduler ? set_scheduler(&c->scheduler, pid, e) : 0;
 }
 
 int confine_outside(struct confine *c, pid_t pid, int proc_dfd, struct error *e)

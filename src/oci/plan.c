@@ -105,7 +105,7 @@ static char *dotted_name(const char *key)
 
 static const bool none_shared[OCI_NS_COUNT];
 
-static int check_sysctl(const struct oci_plan *p, const struct sysctl_item *item,
+static int check_sysctl(const struct oci_plan *p, const struct sysctl_item *item, const char *domainname,
 			const bool is_shared[OCI_NS_COUNT], struct error *e)
 {
 	bool own[OCI_NS_COUNT];
@@ -121,6 +121,11 @@ static int check_sysctl(const struct oci_plan *p, const struct sysctl_item *item
 				 .uts = own[OCI_NS_UTS],
 			 },
 			 e);
+	/* Written behind the other, it would win, and nobody could have meant both. */
+	if (r >= 0 && domainname && str_eq(item->name, "kernel.domainname") &&
+	    !str_eq(item->value, domainname))
+		r = err_new(e, ERR_INVALID, "sysctl \"%s\": \"%s\", and domainname is \"%s\"", item->name,
+			    item->value, domainname);
 	return r < 0 ? err_ctx(e, "linux.sysctl") : 0;
 }
 
@@ -135,7 +140,7 @@ int oci_plan_check_shared(const struct oci_plan *p, const struct oci_spec *spec,
 			"the uts namespace of linux.namespaces is the host's, whose name %s would change",
 			spec->hostname ? "hostname" : "domainname");
 	for (size_t i = 0; i < p->sysctl_count && r >= 0; i++)
-		r = check_sysctl(p, &p->sysctls[i], is_shared, e);
+		r = check_sysctl(p, &p->sysctls[i], spec->domainname, is_shared, e);
 	return r;
 }
 
@@ -148,7 +153,7 @@ static int plan_sysctls(const struct oci_spec *s, struct oci_plan *p, struct err
 
 		*item = (struct sysctl_item){ dotted_name(s->linux.sysctl.v[i].key),
 					      s->linux.sysctl.v[i].value };
-		r = check_sysctl(p, item, none_shared, e);
+		r = check_sysctl(p, item, s->domainname, none_shared, e);
 		if (r < 0)
 			return r;
 	}

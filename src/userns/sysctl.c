@@ -110,9 +110,11 @@ static int check_scope(const char *name, const struct sysctl_scope *own, struct 
 		if (has_scope(own, groups[i].scope))
 			return 0;
 		return err_new(e, ERR_DENIED,
-			       "sysctl \"%s\" belongs to the %s namespace, and the pod has none of its own",
-			       name, scope_names[groups[i].scope]);
+			       "sysctl \"%s\" belongs to the %s namespace, which is the host's", name,
+			       scope_names[groups[i].scope]);
 	}
+	if (str_eq(name, "kernel.hostname"))
+		return err_new(e, ERR_DENIED, "sysctl \"%s\" is set by the configured hostname alone", name);
 	return err_new(e, ERR_DENIED, "sysctl \"%s\" belongs to no namespace: it would change the whole node",
 		       name);
 }

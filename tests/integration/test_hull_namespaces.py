@@ -251,11 +251,22 @@ def test_sysctls(bundle):
     assert [pathlib.Path(p).read_text() for p in paths] == host
 
 
+def test_a_domain_name_that_a_sysctl_contradicts(bundle):
+    bundle.edit(lambda c: c.update(domainname="one.example"))
+    bundle.edit(lambda c: c["linux"].update(sysctl={"kernel.domainname": "other.example"}))
+    refused(bundle, '"other.example", and domainname is "one.example"')
+    bundle.args("cat", "/proc/sys/kernel/domainname")
+    for domainname in ("other.example", None):
+        bundle.edit(lambda c, name=domainname: c.update(domainname=name) if name else c.pop("domainname"))
+        assert bundle.hull("run", C1).stdout == "other.example\n"
+
+
 @pytest.mark.parametrize("name,value,change,why", [
     ("kernel.panic", "1", {}, 'sysctl "kernel.panic"'),
     ("vm.swappiness", "1", {}, "vm.swappiness"),
     ("net.ipv4.ip_forward", "1", {"network": None}, "net.ipv4.ip_forward"),
     ("kernel.msgmax", "1", {"ipc": None}, "kernel.msgmax"),
+    ("kernel.hostname", "mine", {}, 'sysctl "kernel.hostname" is set by the configured hostname alone'),
     ("net.ipv4.no_such_thing", "1", {}, "net.ipv4.no_such_thing"),
     ("net.../../kernel.panic", "1", {}, "linux.sysctl"),
     ("net.ipv4.ip_forward", 1, {}, "linux.sysctl.net.ipv4.ip_forward: wanted a string"),

@@ -363,7 +363,15 @@ def test_deadline(bundle):
 
 def test_a_policy_that_the_kernel_refuses(bundle):
     process(bundle, scheduler={"policy": "SCHED_DEADLINE", "runtime": 10, "deadline": 5, "period": 1})
-    refused(bundle, "set the scheduler to policy 6: Invalid argument")
+    refused(bundle, "set the scheduler to policy 6: Invalid argument (1024 ns <= runtime <= deadline <= period is needed)")
+
+
+def test_deadline_needs_all_cpus(bundle):
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("one CPU is all")
+    bundle.edit(lambda c: c["linux"]["resources"].update(cpu={"cpus": str(min(os.sched_getaffinity(0)))}))
+    process(bundle, scheduler={"policy": "SCHED_DEADLINE", "runtime": 5000000, "deadline": 10000000, "period": 20000000})
+    refused(bundle, "linux.resources.cpu.cpus may leave none out")
 
 
 @pytest.mark.parametrize("name,value", [("IOPRIO_CLASS_RT", 1), ("IOPRIO_CLASS_BE", 2), ("IOPRIO_CLASS_IDLE", 3)])
