@@ -14,11 +14,12 @@ $(BUILD)/build.ninja:
 		{ tail -5 $(BUILD).log; echo "tests/install-packages build installs what building needs"; exit 1; }
 	@rm -f $(BUILD).log
 
-# The prefix is built in: hulld looks for its helpers below it.
+# The prefix is built in: hulld looks for its helpers below it. Installed programs have no symbols, which are a multiple of
+# their size; those of the same build id in $(BUILD) have. STRIP=no leaves that to a distribution's tools.
 install: $(BUILD)/build.ninja
 	@meson configure $(BUILD) -Dprefix=$(PREFIX)
 	@ninja -C $(BUILD) --quiet
-	DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild --quiet
+	DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild --quiet $(if $(filter no,$(STRIP)),,--strip)
 
 demo:
 	@$(CURDIR)/tests/demo/run
@@ -38,7 +39,7 @@ clean:
 
 help:
 	@echo "make [build]                          build into build/"
-	@echo "make install [PREFIX=/usr] [DESTDIR=] install it"
+	@echo "make install [PREFIX=/usr] [DESTDIR=] install it, stripped unless STRIP=no"
 	@echo "make demo                             a pod in its own user namespace, shown (root)"
 	@echo "make test                             all tests (root for most of them)"
 	@echo "make bench [BENCH=--only-oci]         how fast and how small (root)"
