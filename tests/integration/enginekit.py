@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 
-from bundles import HULL
+from bundles import CHECKOUT, HULL
 
 CGROUPS = pathlib.Path("/sys/fs/cgroup")
 UID = GID = 61234
@@ -21,6 +21,13 @@ FIRST = 600000
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 APPLETS = ("sh true id ls cat mount ps echo sleep readlink kill stat touch tty stty hostname head tail wc test grep seq ip "
            "ping env rm mkdir sort").split()
+
+def readme(word):
+    """The block of code in README.md that has this word in it."""
+    blocks = (CHECKOUT / "README.md").read_text().split("```")[1::2]
+    (block,) = [b.split("\n", 1)[1] for b in blocks if word in b]
+    return block
+
 
 # Process 1 of the place: all that lose their parent become its children, and it waits for none.
 KEEPER = """
@@ -33,13 +40,15 @@ while True:
 
 
 class Place:
-    def __init__(self, **etc):
-        """etc: files to have in /etc, by name: text that is added to the machine's file."""
+    def __init__(self, etc=None):
+        """etc: files to have in /etc, by name: text that is added to the machine's file. hull is installed."""
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="hull-engine-"))
         self.dir.chmod(0o755)
-        self.hull = self.dir / "hull"
-        shutil.copy(HULL, self.hull)
-        self.hull.chmod(0o755)
+        self.hull = pathlib.Path("/usr/bin/hull")
+        programs = self.dir / "usr-bin"
+        programs.mkdir()
+        shutil.copy(HULL, programs / "hull")
+        (programs / "hull").chmod(0o755)
         self.runtime_dir = self.dir / "xdg"
         self.home = self.dir / "home"
         for d in (self.runtime_dir, self.home):
@@ -47,11 +56,13 @@ class Place:
             os.chown(d, UID, GID)
         over = self.dir / "etc"
         (over / "docker").mkdir(parents=True)
-        for name, text in etc.items():
+        for name, text in (etc or {}).items():
             machine = pathlib.Path("/etc") / name
+            (over / name).parent.mkdir(parents=True, exist_ok=True)
             (over / name).write_text((machine.read_text() if machine.exists() else "") + text)
         script = f"""
 mount -t overlay -o lowerdir={over}:/etc overlay /etc
+mount -t overlay -o lowerdir={programs}:/usr/bin overlay /usr/bin
 for d in /run /dev/shm /var/lib/cni /var/tmp /etc/docker; do mkdir -p $d; mount -t tmpfs tmpfs $d; done
 mkdir -p /run/lock /run/netns
 if [ ! -e /sys/fs/cgroup/cgroup.controllers ]; then
@@ -120,25 +131,31 @@ def image_root(directory):
     return tar
 
 
+# For a machine without systemd, and for tests of containers without cgroups (hull(1)).
+MACHINE = """engine.cgroup_manager = "cgroupfs"
+engine.runtime_supports_nocgroup = ["hull"]
+engine.events_logger = "file"
+engine.network_cmd_path = ""
+"""
+
+
 class Podman:
     """podman with hull, by root or an ordinary user."""
 
     def __init__(self, as_user=False):
         self.as_user = as_user
         self.old_cgroups = set(CGROUPS.glob("*/libpod_parent"))
-        self.place = Place(passwd=f"{NAME}:x:{UID}:{GID}::/:/bin/sh\n", group=f"{NAME}:x:{GID}:\n",
-                           subuid=f"{NAME}:{FIRST}:65536\ncontainers:800000:1000000\n",
-                           subgid=f"{NAME}:{FIRST}:65536\ncontainers:800000:1000000\n")
+        etc = {"passwd": f"{NAME}:x:{UID}:{GID}::/:/bin/sh\n", "group": f"{NAME}:x:{GID}:\n",
+               "subuid": f"{NAME}:{FIRST}:65536\ncontainers:800000:1000000\n",
+               "subgid": f"{NAME}:{FIRST}:65536\ncontainers:800000:1000000\n", "containers/containers.conf": MACHINE}
+        dropin = "containers/containers.conf.d/hull.conf"
+        self.place = Place(etc if as_user else {**etc, dropin: readme("engine.runtime")})
         self.dir = self.place.dir
-        self.conf = self.dir / "containers.conf"
-        # The two lines of the README; the rest is for a machine without systemd.
-        self.conf.write_text(f"""engine.runtime = "hull"
-engine.runtimes.hull = ["{self.place.hull}"]
-engine.runtime_supports_nocgroup = ["hull"]
-engine.cgroup_manager = "cgroupfs"
-engine.events_logger = "file"
-engine.network_cmd_path = ""
-""")
+        if as_user:
+            config = self.place.home / ".config"
+            (config / dropin).parent.mkdir(parents=True)
+            (config / dropin).write_text(readme("engine.runtime"))
+            subprocess.run(["chown", "-R", f"{UID}:{GID}", config], check=True)
         self.storage = [] if as_user else ["--root", self.dir / "root", "--runroot", "/run/podman-run"]
         self.storage += ["--storage-driver", "vfs" if as_user else "overlay"]
         self.images = []
@@ -147,8 +164,7 @@ engine.network_cmd_path = ""
         self("import", "-c", 'ENTRYPOINT ["/bin/sleep", "100000"]', tar, "pause")
 
     def argv(self, *args, program="podman"):
-        return self.place.command(program, *self.storage, *args, as_user=self.as_user,
-                                  env={"CONTAINERS_CONF": str(self.conf)})
+        return self.place.command(program, *self.storage, *args, as_user=self.as_user)
 
     def __call__(self, *args, check=True, program="podman", **kwargs):
         """What it printed."""

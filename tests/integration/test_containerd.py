@@ -13,7 +13,7 @@ import pytest
 
 import harness
 from bundles import pytestmark  # noqa: F401
-from enginekit import CGROUPS, Place, cgroups_of, image_root
+from enginekit import CGROUPS, Place, cgroups_of, image_root, readme
 from terminals import TIMEOUT, Terminal
 
 IMAGE = "localhost/busy:latest"
@@ -38,7 +38,6 @@ class Containerd:
         self.dir = self.place.dir
         self.socket = self.dir / "sock"
         config = self.dir / "config.toml"
-        # The last two lines are those of the README.
         config.write_text(f"""version = 2
 root = "{self.dir}/root"
 state = "/run/containerd"
@@ -51,9 +50,7 @@ oom_score = 0
   sandbox_image = "{IMAGE}"
   restrict_oom_score_adj = true
   disable_tcp_service = true
-[plugins."io.containerd.grpc.v1.cri".containerd]
-  runtimes.runc = {{ runtime_type = "io.containerd.runc.v2", options = {{ BinaryName = "{self.place.hull}" }} }}
-""")
+""" + readme("BinaryName"))
         self.log = open(self.dir / "log", "wb")
         self.process = subprocess.Popen(self.place.command("containerd", "--config", config), stdin=subprocess.DEVNULL,
                                         stdout=self.log, stderr=self.log)

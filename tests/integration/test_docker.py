@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Docker's engine with hull as its default runtime (dockerd --add-runtime, --default-runtime)."""
+"""Docker's engine with hull as its default runtime, by the daemon.json of the README."""
 import json
 import os
 import re
@@ -11,7 +11,7 @@ import time
 import pytest
 
 from bundles import pytestmark as needs
-from enginekit import CGROUPS, PATH, Place, image_root
+from enginekit import CGROUPS, PATH, Place, image_root, readme
 from terminals import TIMEOUT, Terminal
 
 pytestmark = [*needs, pytest.mark.skipif(not shutil.which("dockerd"), reason="no docker.io")]
@@ -24,6 +24,7 @@ class Docker:
         self.old_cgroups = set(CGROUPS.glob("*/docker"))
         self.socket = f"unix://{self.dir}/docker.sock"
         self.log = open(self.dir / "log", "wb")
+        self.place.run("tee", "/etc/docker/daemon.json", stdin=None, input=readme("default-runtime"))
         # BuildKit takes "runc" from dockerd's PATH.
         runc = self.dir / "bin/runc"
         runc.parent.mkdir()
@@ -31,8 +32,8 @@ class Docker:
         runc.chmod(0o755)
         self.process = subprocess.Popen(self.place.command(
             "dockerd", "-H", self.socket, "--data-root", self.dir / "data", "--exec-root", "/run/docker", "--pidfile",
-            "/run/docker.pid", "--storage-driver", "vfs", "--add-runtime", f"hull={self.place.hull}", "--default-runtime",
-            "hull", "--init-path", shutil.which("catatonit"), env={"PATH": f"{runc.parent}:{PATH}"}), stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+            "/run/docker.pid", "--storage-driver", "vfs", "--init-path", shutil.which("catatonit"),
+            env={"PATH": f"{runc.parent}:{PATH}"}), stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         deadline = time.monotonic() + TIMEOUT
         while self.done("version").returncode:
             assert self.process.poll() is None and time.monotonic() < deadline, (self.dir / "log").read_text()[-3000:]

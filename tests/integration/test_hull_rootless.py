@@ -82,12 +82,13 @@ def test_a_terminal(user):
                           stderr=slave, start_new_session=True) as p:
         os.close(slave)
         output = b""
-        os.write(master, b"word\n")
+        while b"/dev/pts/0\r\n0\r\n" not in output:
+            output += os.read(master, 1024)
+        os.write(master, b"word\n")  # not before: its echo would be in between
         while b"typed: word" not in output:
             output += os.read(master, 1024)
         assert p.wait(timeout=60) == 0
     os.close(master)
-    assert b"/dev/pts/0\r\n0\r\n" in output, output
 
 
 def test_checkpoint_needs_root(user):

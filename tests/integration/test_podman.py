@@ -251,7 +251,7 @@ def test_cgroups_of_a_pod_go_with_its_last_container(podman):
 def test_two_containers_on_a_bridge(podman):
     podman("run", "-d", "--name", "c", "busy", "sleep", "1000")
     address = podman.inspect("c", ".NetworkSettings.IPAddress")
-    assert "0% packet loss" in podman.box("busy", "ping", "-c", "1", "-w", "30", address, network="podman")
+    assert "0% packet loss" in podman.box("--cap-add", "net_raw", "busy", "ping", "-c", "1", "-w", "30", address, network="podman")
     assert podman.box("busy", "ip", "link", network="host").count("lo:") == 1
 
 

@@ -3,11 +3,12 @@
 cgroups where the machine's are of version 1."""
 import json
 import os
+import shutil
 import time
 
 import pytest
 
-from bundles import pytestmark  # noqa: F401
+from bundles import CHECKOUT, pytestmark  # noqa: F401
 from enginekit import CGROUPS, FIRST, GID, GROUP, UID, Podman
 from terminals import TIMEOUT, Terminal
 
@@ -144,6 +145,31 @@ def test_pods(podman):
     podman("pod", "start", "p")
     podman("pod", "rm", "-f", "-t", "0", "p")
     assert podman("ps", "-aq") == ""
+
+
+@pytest.mark.parametrize("as_user", [False, True])
+def test_by_hand(podman, as_user):
+    """The README's commands, in a directory with image.tar."""
+    text = (CHECKOUT / "README.md").read_text().split("By hand:\n\n", 1)[1].split("\n\n", 1)[0]
+    commands = [line.split("#")[0].strip() for line in text.splitlines()]
+    assert [c.split()[:2] for c in commands] == [["mkdir", "-p"], ["hull", "spec"], ["hull", "run"], ["hull", "features"]]
+    if as_user:
+        commands[1] += " --rootless"
+    directory = podman.place.home / f"by-hand-{as_user}"
+    directory.mkdir()
+    os.chown(directory, *((UID, GID) if as_user else (0, 0)))
+    shutil.copy(podman.dir / "image.tar", directory)
+    for command in commands[:2]:
+        podman.place.run("sh", "-ec", f"cd {directory}; {command}", as_user=as_user)
+    t = Terminal()
+    t.run(podman.place.command("sh", "-ec", f"cd {directory}; exec {commands[2]}", as_user=as_user), "/")
+    t.until("# ")
+    t.type("id -u; exit 3\r")
+    shown, status = t.end()
+    assert status == 3 and "\n0\r" in shown and t.is_as_before()
+    t.close()
+    features = json.loads(podman.place.run(*commands[3].split(), as_user=as_user).stdout)
+    assert features["ociVersionMax"].startswith("1.")
 
 
 @pytest.mark.parametrize("isolation", ["oci", "rootless"])
