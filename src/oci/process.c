@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -100,20 +101,49 @@ int process_become_root(const struct init_process *p, struct error *e)
 	return 0;
 }
 
-/* The directory is walked to inside the root, and for an init made when it is missing; then the kernel's own word for where
- * we are must be a path that begins at our root, or we would stand outside of it (CVE-2024-21626). */
-int process_enter_cwd(const struct init_process *p, int root_fd, bool makes_it, struct error *e)
+static int enter_cwd(const char *cwd, int root_fd, bool makes_it, struct error *e)
 {
-	const char *cwd = p->process->cwd;
 	cleanup_close int fd = -1;
-	char real[PATH_MAX];
 	int r = makes_it ? mount_target(root_fd, cwd, true, &fd, e)
 			 : path_open_in_root(root_fd, cwd, O_PATH | O_DIRECTORY, 0, &fd, e);
 
 	if (r < 0)
 		return err_ctx(e, "working directory \"%s\"", cwd);
-	if (fchdir(fd) < 0)
-		return err_sys(e, "change to the working directory \"%s\"", cwd);
+	return fchdir(fd) < 0 ? err_sys(e, "change to the working directory \"%s\"", cwd) : 0;
+}
+
+/* With the ids that the process will have for access to files, and without the capabilities that go over those
+ * (setfsuid(2)). Its groups are set again with the rest of its rights. */
+static int enter_cwd_as_user(const struct init_process *p, int root_fd, struct error *e)
+{
+	const struct oci_user *user = &p->process->user;
+	int gid = setfsgid(user->gid), uid, r;
+
+	if (!p->keeps_groups && user->additional_gid_count)
+		(void)!setgroups(user->additional_gid_count, user->additional_gids);
+	uid = setfsuid(user->uid);
+	r = enter_cwd(p->process->cwd, root_fd, false, e);
+	setfsuid((uid_t)uid);
+	setfsgid((gid_t)gid);
+	/* Either of them makes us as dumpable as /proc/sys/fs/suid_dumpable says (prctl(2)). */
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	return r;
+}
+
+/* The directory is walked to inside the root, and for an init made when it is missing; then the kernel's own word for where
+ * we are must be a path that begins at our root, or we would stand outside of it (CVE-2024-21626). There are directories
+ * that root may not enter and their owner may: on NFS, or with a group that the user namespace does not know. */
+int process_enter_cwd(const struct init_process *p, int root_fd, bool makes_it, struct error *e)
+{
+	const char *cwd = p->process->cwd;
+	struct error why = ERROR_INIT;
+	char real[PATH_MAX];
+	int r = enter_cwd(cwd, root_fd, makes_it, &why);
+
+	if (r < 0 && (why.sys != EACCES || enter_cwd_as_user(p, root_fd, NULL) < 0)) {
+		*e = why;
+		return r;
+	}
 	if (syscall(SYS_getcwd, real, sizeof(real)) < 0 || real[0] != '/')
 		return err_new(e, ERR_DENIED,
 			       "the working directory \"%s\" is outside of the container's root", cwd);

@@ -142,6 +142,37 @@ def test_cwd_is_made_when_it_is_missing(bundle):
     assert bundle.hull("run", C1).stdout == "/tmp\n"
 
 
+@pytest.mark.parametrize("way_in", ["owner", "group"])
+def test_cwd_that_the_user_may_enter_and_root_may_not(bundle, way_in):
+    """A group that the user namespace does not know takes root's power over the directory away, as NFS does."""
+    place = bundle.path / "place"
+    place.mkdir()
+    (bundle.rootfs / "place").mkdir()
+    if way_in == "owner":
+        os.chown(place, 101234, 70007)
+        place.chmod(0o700)
+    else:
+        os.chown(place, 70007, 100007)
+        place.chmod(0o070)
+
+    def change(c):
+        c["linux"]["namespaces"].append({"type": "user"})
+        c["linux"].update({m: [{"containerID": 0, "hostID": 100000, "size": 65536}] for m in ("uidMappings", "gidMappings")})
+        c["mounts"].append({"destination": "/place", "type": "bind", "source": str(place), "options": ["bind"]})
+        c["process"].update(user={"uid": 1234, "gid": 567, "additionalGids": [7]}, cwd="/place")
+    bundle.edit(change)
+    bundle.sh("pwd; grep -E '^(Uid|Gid|Groups)' /proc/self/status; sleep 100")
+    bundle.create(C1)
+    bundle.hull("start", C1)
+    bundle.wait_for_log(C1, "Groups")
+    said_by = bundle.hull("exec", C1, "sh", "-c", "pwd; grep -E '^(Uid|Gid|Groups)' /proc/self/status").stdout
+    bundle.hull("delete", "--force", C1)
+    assert said_by == bundle.log(C1)
+    assert said_by.split() == ["/place", "Uid:", *["1234"] * 4, "Gid:", *["567"] * 4, "Groups:", "7"]
+    bundle.edit(lambda c: c["process"]["user"].update(uid=1235, additionalGids=[]))
+    refused(bundle, 'change to the working directory "/place": Permission denied')
+
+
 def test_cwd_that_is_a_file(bundle):
     (bundle.rootfs / "file").write_text("")
     process(bundle, cwd="/file")
