@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -100,6 +101,10 @@ CHILD_CODE static int child_main(void *p)
 		goto failed;
 	arg->step = "make a session";
 	if (o->new_session && setsid() < 0)
+		goto failed;
+	arg->step = "make a mount namespace";
+	if (o->own_mounts &&
+	    (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0))
 		goto failed;
 	arg->step = "change the directory";
 	if (o->cwd_dfd > 0 && fchdir(o->cwd_dfd) < 0)

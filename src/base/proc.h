@@ -26,8 +26,10 @@ struct proc_opts {
 	int fds[PROC_FDS_MAX];	 /* fds[i] becomes fd i of the child; -1 is /dev/null (i < 3) or closed */
 	int fd_count;		 /* at least 3 */
 	bool new_session;	 /* setsid(2): signals of our terminal do not reach it */
-	int cwd_dfd;		 /* fchdir first when > 0 */
-	int pdeathsig;		 /* prctl PR_SET_PDEATHSIG, or 0 */
+	bool own_mounts; /* a mount namespace of its own: what it mounts goes with it, and the host's mounts
+				  * still reach it */
+	int cwd_dfd;	 /* fchdir first when > 0 */
+	int pdeathsig;	 /* prctl PR_SET_PDEATHSIG, or 0 */
 };
 
 /* Start a program. Every fd but those given is closed in it; signal mask empty, dispositions default.

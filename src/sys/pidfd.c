@@ -74,6 +74,20 @@ bool pidfd_is_held(int pid_fd)
 	return pidfd_send(pid_fd, 0) == 0 || errno == EPERM;
 }
 
+int pidfd_get_fd(int pid_fd, int fd, int *ret_fd, struct error *e)
+{
+	int copy = (int)syscall(SYS_pidfd_getfd, pid_fd, fd, 0); /* close-on-exec as it is */
+
+	if (copy < 0)
+		return err_sysk(e,
+				errno == ESRCH || errno == EBADF ? ERR_NOT_FOUND
+				: errno == EPERM		 ? ERR_DENIED
+								 : ERR_SYS,
+				errno, "copy fd %d of a process", fd);
+	*ret_fd = copy;
+	return 0;
+}
+
 int pidfd_pid(int pid_fd, pid_t *ret_pid, struct error *e)
 {
 	char path[64], text[1024];

@@ -28,6 +28,10 @@ int pidfd_clone_failed(int sys, struct error *e);
 /* Whether the process has not been reaped yet: its pid is then still its own, also as a zombie. */
 bool pidfd_is_held(int pid_fd);
 
+/* A copy of a file descriptor of that process (pidfd_getfd(2), Linux 5.6). Needs the rights of ptrace(2)
+ * PTRACE_MODE_ATTACH_REALCREDS. Fails: NOT_FOUND (the process is gone, or has no such fd), DENIED, SYS. */
+int pidfd_get_fd(int pid_fd, int fd, int *ret_fd, struct error *e) MUST_USE;
+
 /* The pid, from /proc/self/fdinfo. Fails: NOT_FOUND (reaped, or not in our pid namespace), SYS. */
 int pidfd_pid(int pid_fd, pid_t *ret_pid, struct error *e) MUST_USE;
 

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "base/buf.h"
@@ -68,6 +69,30 @@ static void a_program_can_be_an_fd(void **state)
 	assert_int_equal(proc_wait(&p, 0, &status, &e), 0);
 	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 	assert_string_equal(buf_str(&out), "4\n"); /* the program's own fd is not among them */
+}
+
+static void mounts_of_its_own_go_with_it(void **state)
+{
+	const char *argv[] = { "sh", "-c", "mount -t tmpfs own /proc && ! test -e /proc/self", NULL };
+	const char *env[] = { "PATH=/usr/bin:/bin:/usr/sbin:/sbin", NULL };
+	struct proc p = PROC_INIT;
+	struct error e = ERROR_INIT;
+	int status;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(proc_spawn(&(struct proc_opts){ .path = "/bin/sh",
+							 .argv = argv,
+							 .env = env,
+							 .fds = { -1, -1, -1 },
+							 .fd_count = 3,
+							 .own_mounts = true },
+				    &p, &e),
+			 0);
+	assert_int_equal(proc_wait(&p, 0, &status, &e), 0);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	assert_int_equal(access("/proc/self", F_OK), 0);
 }
 
 static void a_missing_program_is_not_found(void **state)
@@ -136,6 +161,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(output_and_status_come_back),
 		cmocka_unit_test(a_program_can_be_an_fd),
+		cmocka_unit_test(mounts_of_its_own_go_with_it),
 		cmocka_unit_test(a_missing_program_is_not_found),
 		cmocka_unit_test(a_deadline_ends_the_wait_and_kill_reaps),
 		cmocka_unit_test(fds_pass_over_a_socket),

@@ -117,6 +117,30 @@ static void an_old_kernel_gets_the_fallback(void **state)
 	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
+static void an_fd_of_another_process_is_copied(void **state)
+{
+	struct proc child = PROC_INIT;
+	struct error e = ERROR_INIT;
+	cleanup_close int copy = -1;
+	int pipe_fds[2], none = -1;
+	char c = 0;
+
+	(void)state;
+	assert_int_equal(pipe2(pipe_fds, O_CLOEXEC), 0);
+	if (!start(&child))
+		skip();
+	assert_int_equal(pidfd_get_fd(child.pid_fd, pipe_fds[1], &copy, &e), 0);
+	assert_true(fcntl(copy, F_GETFD) & FD_CLOEXEC);
+	assert_int_equal(pidfd_get_fd(child.pid_fd, 1000, &none, &e), -ERR_NOT_FOUND);
+	proc_kill(&child);
+	assert_int_equal(none, -1);
+	close(pipe_fds[1]);
+	assert_int_equal(write(copy, "x", 1), 1);
+	assert_int_equal(read(pipe_fds[0], &c, 1), 1);
+	assert_int_equal(c, 'x');
+	close(pipe_fds[0]);
+}
+
 static void a_process_that_is_gone_is_not_found(void **state)
 {
 	struct proc child = PROC_INIT;
@@ -236,6 +260,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_ioctl_and_the_fallback_open_the_same),
 		cmocka_unit_test(an_old_kernel_gets_the_fallback),
+		cmocka_unit_test(an_fd_of_another_process_is_copied),
 		cmocka_unit_test(a_process_that_is_gone_is_not_found),
 		cmocka_unit_test(the_owner_of_a_namespace_is_told),
 		cmocka_unit_test(what_is_no_namespace_is_refused),
