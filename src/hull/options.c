@@ -107,8 +107,9 @@ static int take_one(const char *word, const char *next, const struct option_word
 	if (takes_value(w) && !value) {
 		value = next;
 		used = 2;
+		/* The words of Go's flag package, by which podman finds out which options are known. */
 		if (!value)
-			return err_new(e, ERR_INVALID, "option --%s needs a value", w->name);
+			return err_new(e, ERR_INVALID, "flag needs an argument: --%s", w->name);
 	}
 	r = set_value(w, value, fields, e);
 	return r < 0 ? r : used;
