@@ -104,6 +104,17 @@ static int check_status(struct hull *h, struct container *c, struct error *e)
 	return 0;
 }
 
+/* criu thaws what it froze, unless it was killed. */
+static void thaw(struct hull *h, struct container *c, struct cgroup *cgroup)
+{
+	struct error e = ERROR_INIT;
+
+	if (!cgroup || c->status == OCI_PAUSED || container_full_status(h, c) != OCI_PAUSED)
+		return;
+	if (cgroup_thaw(cgroup, &e) < 0)
+		log_warn("let container \"%s\" run on: %s", c->state.id, err_msg(&e));
+}
+
 static int dump(struct hull *h, struct container *c, struct criu_dump *d, struct error *e)
 {
 	CLEANUP(cgroup_host_free) struct cgroup_host *host = NULL;
@@ -125,7 +136,10 @@ static int dump(struct hull *h, struct container *c, struct criu_dump *d, struct
 	d->bundle_dfd = bundle_dfd;
 	d->freeze_cgroup = freezer;
 	d->stdio = &c->state.stdio;
-	return criu_dump(d, e);
+	r = criu_dump(d, e);
+	if (r < 0)
+		thaw(h, c, cgroup);
+	return r;
 }
 
 static int run(struct hull *h, void *fields, char **args, struct error *e)

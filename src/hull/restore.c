@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* hull restore. */
+#include <string.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -87,6 +88,16 @@ static int restore(struct creation *c, const struct restore_opts *o, const struc
 	return result;
 }
 
+static int check_label(const char *profile, struct error *e)
+{
+	const char *name = profile ? strchr(profile, ':') : NULL;
+
+	if (!profile || ((str_starts(profile, "apparmor:") || str_starts(profile, "selinux:")) && name[1]))
+		return 0;
+	return err_new(e, ERR_INVALID, "--lsm-profile \"%.200s\" is neither apparmor:NAME nor selinux:LABEL",
+		       profile);
+}
+
 /* The container is ours until it ended, then it is removed. */
 static int stay(struct hull *h, struct creation *c, struct error *e)
 {
@@ -107,6 +118,8 @@ static int run(struct hull *h, void *fields, char **args, struct error *e)
 	struct criu_common common;
 	int r = state_check_id(c.id, e);
 
+	if (r >= 0)
+		r = check_label(o->lsm_profile, e);
 	if (r >= 0)
 		r = criu_words_read(h, &o->common, &common, e);
 	if (r >= 0)

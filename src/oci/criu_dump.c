@@ -4,9 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/major.h>
+#include <linux/sockios.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -21,6 +24,7 @@
 #include "oci/criu_rpc.h"
 #include "oci/mount_late.h"
 #include "oci/plan.h"
+#include "sys/ns.h"
 #include "sys/pidfd.h"
 
 struct dump {
@@ -179,6 +183,38 @@ static char *key_of(const struct dump *x, int mount_id, const struct stat *sb)
 	return NULL;
 }
 
+/* criu knows the sockets of the container's network namespace only. With this key it does not look at the other end of a
+ * unix socket, which is outside; sockets of other families have none. */
+static int plan_socket(struct dump *x, int fd, const char *now, struct error *e)
+{
+	static const char *const names[] = { "input", "output", "error" };
+	cleanup_free char *key = str_fmt("unix%s", now + strlen("socket:"));
+	cleanup_close int theirs = -1, of_socket = -1, of_container = -1;
+	bool is_same;
+	int r = pidfd_get_fd(x->d->pid_fd, fd, &theirs, e);
+
+	if (r < 0)
+		return r;
+	of_socket = ioctl(theirs, SIOCGSKNS);
+	if (of_socket < 0)
+		return err_sys(e, "find the network namespace of standard %s", names[fd]);
+	r = pidfd_ns(x->d->pid_fd, CLONE_NEWNET, &of_container, e);
+	if (r >= 0)
+		r = ns_is_same(of_socket, of_container, &is_same, e);
+	if (r < 0)
+		return r;
+	if (!is_same)
+		return err_new(
+			e, ERR_UNSUPPORTED,
+			"standard %s of the container is a socket of another network namespace than its "
+			"own, and criu can write only sockets of that one",
+			names[fd]);
+	if (!strv_has(&x->objects, key))
+		strv_add(&x->objects, key);
+	strv_add(&x->stdio, now);
+	return 0;
+}
+
 static void plan_file(struct dump *x, int fd, const char *now)
 {
 	int mount_id = fd_mount(x, fd);
@@ -203,9 +239,11 @@ static void plan_file(struct dump *x, int fd, const char *now)
 }
 
 /* What the container's init was started with counts, not the pipes that it made itself since. */
-static void plan_stdio(struct dump *x)
+static int plan_stdio(struct dump *x, struct error *e)
 {
-	for (int fd = 0; fd < 3; fd++) {
+	int r = 0;
+
+	for (int fd = 0; fd < 3 && r >= 0; fd++) {
 		char path[16], now[512];
 		const char *at_create = x->d->stdio && (size_t)fd < x->d->stdio->n ? x->d->stdio->v[fd]
 										   : NULL;
@@ -214,11 +252,14 @@ static void plan_stdio(struct dump *x)
 		snprintf(path, sizeof(path), "fd/%d", fd);
 		n = readlinkat(x->proc_dfd, path, now, sizeof(now) - 1);
 		now[n > 0 ? n : 0] = '\0';
-		if (!at_create || str_eq(at_create, now))
-			plan_file(x, fd, now);
-		else
+		if (at_create && !str_eq(at_create, now))
 			strv_add(&x->stdio, at_create);
+		else if (str_starts(now, "socket:["))
+			r = plan_socket(x, fd, now, e);
+		else
+			plan_file(x, fd, now);
 	}
+	return r;
 }
 
 static int save_descriptors(struct dump *x, struct error *e)
@@ -308,6 +349,20 @@ static int on_notify(void *arg, const char *script, pid_t pid, int fd, struct er
 	return 0;
 }
 
+/* ---- the request -------------------------------------------------------------------------------------- */
+
+/* With this image criu makes a new time namespace at restore in any case, in which the clocks go on from where they
+ * were; a joined one has its clocks already. */
+static int forget_clocks(const struct dump *x, struct error *e)
+{
+	static const char name[] = "timens-0.img";
+
+	if (!x->d->spec->linux.namespaces[OCI_NS_TIME].path || unlinkat(x->job.images_dfd, name, 0) == 0 ||
+	    errno == ENOENT)
+		return 0;
+	return err_sys(e, "remove the image \"%s\"", name);
+}
+
 static int ask(struct dump *x, const char *program, struct error *e)
 {
 	CLEANUP(criu_worker_done) struct criu_worker w = CRIU_WORKER_INIT;
@@ -321,12 +376,12 @@ static int ask(struct dump *x, const char *program, struct error *e)
 	q.opts = criu_job_options(&x->d->common, &x->job, &x->arena);
 	r = fill(x, q.opts, e);
 	if (r >= 0)
-		r = criu_worker_start(program, &w, e);
+		r = criu_start_inside(program, x->d->spec, x->d->pid_fd, &w, e);
 	if (r >= 0)
 		r = criu_worker_call(&w, &q, on_notify, x, &x->arena, &answer, e);
 	if (r == 1 || r == -ERR_UNAVAILABLE)
 		return criu_failed(&w, x->job.work_dfd, x->job.log_name, x->job.log_path, e);
-	return r;
+	return r < 0 ? r : forget_clocks(x, e);
 }
 
 static int check_status_fd(int fd, struct error *e)
@@ -362,19 +417,21 @@ int criu_dump(const struct criu_dump *d, struct error *e)
 	if (r >= 0)
 		r = set_page_server(d, &checked, &x.arena, e);
 	if (r >= 0)
+		r = criu_ns_refuse(d->spec, e);
+	if (r >= 0)
 		r = criu_probe(&d->common, d->pre_dump || d->parent_path, &program, &version, e);
 	if (r >= 0)
 		r = open_process(&x, e);
-	if (r >= 0)
-		r = criu_job_open(&d->common, "dump.log", true, &x.job, e);
-	if (r >= 0)
-		r = check_parent(d, x.job.images_dfd, e);
 	if (r >= 0)
 		r = plan_mounts(&x, e);
 	if (r >= 0)
 		r = plan_namespaces(&x, e);
 	if (r >= 0)
-		plan_stdio(&x);
+		r = plan_stdio(&x, e);
+	if (r >= 0)
+		r = criu_job_open(&d->common, "dump.log", true, &x.job, e);
+	if (r >= 0)
+		r = check_parent(d, x.job.images_dfd, e);
 	if (r >= 0)
 		r = save_descriptors(&x, e);
 	if (r >= 0)

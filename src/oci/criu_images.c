@@ -4,12 +4,15 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/fd.h"
 #include "base/str.h"
+#include "oci/criu_pagemap.h"
 
 #define PARENTS_MAX 64
 #define PARENT "parent" /* criu's link to the images of the pre-dump before */
@@ -70,7 +73,53 @@ static int check_dir(int dfd, struct error *e)
 	return r;
 }
 
-int criu_images_check(int images_dfd, struct error *e)
+static int check_pages(int dfd, const char *name, struct error *e)
+{
+	cleanup_close int fd = openat(dfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	cleanup_buf struct buf text = BUF_INIT;
+	struct criu_pagemap map;
+	struct stat sb;
+	char pages[32];
+	int r = fd < 0 ? err_sys(e, "open") : fd_read_all(fd, CRIU_PAGEMAP_MAX_BYTES, &text, e);
+
+	if (r >= 0)
+		r = criu_pagemap_read(buf_str(&text), text.len, &map, e);
+	if (r < 0) {
+		err_ctx(e, "image \"%s\"", name);
+		return err_kind(e, ERR_CORRUPT);
+	}
+	snprintf(pages, sizeof(pages), "pages-%u.img", map.pages_id);
+	if (!map.pages)
+		return 0;
+	if (fstatat(dfd, pages, &sb, AT_SYMLINK_NOFOLLOW) < 0)
+		return err_sysk(e, ERR_CORRUPT, errno, "image \"%s\" (memory that \"%s\" names)", pages,
+				name);
+	if ((uint64_t)sb.st_size / (uint64_t)sysconf(_SC_PAGESIZE) < map.pages)
+		return err_new(
+			e, ERR_CORRUPT,
+			"image \"%s\" is cut short: it has %lld bytes, and \"%s\" names %llu pages in it",
+			pages, (long long)sb.st_size, name, (unsigned long long)map.pages);
+	return 0;
+}
+
+static int check_memory(int dfd, struct error *e)
+{
+	cleanup_close int again = openat(dfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = again < 0 ? NULL : fdopendir(again);
+	struct dirent *d;
+	int r = 0;
+
+	if (!dir)
+		return err_sys(e, "read the directory of the checkpoint");
+	again = -1;
+	while (r >= 0 && (d = readdir(dir)))
+		if (str_starts(d->d_name, "pagemap-"))
+			r = check_pages(dfd, d->d_name, e);
+	closedir(dir);
+	return r;
+}
+
+int criu_images_check(int images_dfd, bool has_memory, struct error *e)
 {
 	cleanup_close int dfd = -1;
 	int r = fd_dup(images_dfd, &dfd, e);
@@ -87,6 +136,8 @@ int criu_images_check(int images_dfd, struct error *e)
 		int next;
 
 		r = check_dir(dfd, e);
+		if (r >= 0 && has_memory)
+			r = check_memory(dfd, e);
 		if (r < 0)
 			return r;
 		next = openat(dfd, PARENT, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

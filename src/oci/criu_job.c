@@ -26,12 +26,42 @@ void criu_job_done(struct criu_job *j)
 	*j = CRIU_JOB_INIT;
 }
 
+/* criu opens files there by name, as root, and follows links: who else can make some would choose which files. */
+static int check_written(int dfd, const char *path, const char *what, struct error *e)
+{
+	struct stat sb;
+
+	if (fstat(dfd, &sb) < 0)
+		return err_sys(e, "look at the %s \"%s\"", what, path);
+	if (sb.st_uid != 0 && sb.st_uid != geteuid())
+		return err_new(e, ERR_DENIED,
+			       "the %s \"%s\" belongs to user %u, who could make links there to what root "
+			       "would then write",
+			       what, path, sb.st_uid);
+	if (sb.st_mode & (S_IWGRP | S_IWOTH))
+		return err_new(
+			e, ERR_DENIED,
+			"the %s \"%s\" can be written by others (mode %03o), who could make links there "
+			"to what root would then write",
+			what, path, sb.st_mode & 0777u);
+	return 0;
+}
+
 static int open_dir(const char *path, const char *what, bool makes, int *ret_dfd, struct error *e)
 {
+	cleanup_close int made = -1;
 	int fd = -1;
 
-	if (makes)
-		return path_mkdir_all(path, 0700, ret_dfd, e) < 0 ? err_ctx(e, "%s", what) : 0;
+	if (makes && path_mkdir_all(path, 0700, &made, e) < 0)
+		return err_ctx(e, "%s", what);
+	if (makes) {
+		int r = check_written(made, path, what, e);
+
+		if (r < 0)
+			return r;
+		*ret_dfd = take_fd(made);
+		return 0;
+	}
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return err_sysk(e, errno == ENOENT ? ERR_NOT_FOUND : ERR_INVALID, errno, "%s \"%s\"", what,
@@ -126,6 +156,23 @@ enum criu_origin criu_origin_of(const struct oci_plan *plan, const struct plan_m
 const char *criu_ns_key(enum oci_ns ns)
 {
 	return ns == OCI_NS_NETWORK ? "extRootNetNS" : ns == OCI_NS_PID ? "extRootPidNS" : NULL;
+}
+
+bool criu_ns_is_entered(enum oci_ns ns)
+{
+	return ns == OCI_NS_IPC || ns == OCI_NS_UTS || ns == OCI_NS_TIME;
+}
+
+int criu_ns_refuse(const struct oci_spec *spec, struct error *e)
+{
+	for (enum oci_ns ns = 0; ns < OCI_NS_COUNT; ns++)
+		if (spec->linux.namespaces[ns].path && !criu_ns_key(ns) && !criu_ns_is_entered(ns))
+			return err_new(
+				e, ERR_UNSUPPORTED,
+				"the container joins the %s namespace \"%.200s\", and criu cannot restore "
+				"into a %s namespace that exists already",
+				oci_ns_info[ns].name, spec->linux.namespaces[ns].path, oci_ns_info[ns].name);
+	return 0;
 }
 
 int criu_mounts_of(int proc_dfd, struct criu_mounts *ret, struct error *e)

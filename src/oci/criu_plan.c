@@ -201,13 +201,15 @@ static bool all(const char *s, size_t n, int (*is)(int))
 	return n > 0 && n <= 20;
 }
 
-/* "pipe:[DECIMAL]", "file[HEX:HEX]", "null[HEX:HEX]", "tty[HEX:HEX]" */
+/* "pipe:[DECIMAL]", "socket:[DECIMAL]", "file[HEX:HEX]", "null[HEX:HEX]", "tty[HEX:HEX]" */
 static bool is_key(const char *s)
 {
 	size_t n = strlen(s), open, colon;
 
 	if (str_starts(s, "pipe:[") && s[n - 1] == ']')
 		return all(s + 6, n - 7, isdigit);
+	if (str_starts(s, "socket:[") && s[n - 1] == ']')
+		return all(s + 8, n - 9, isdigit);
 	open = strcspn(s, "[");
 	colon = strcspn(s, ":");
 	if (!(str_starts(s, "file[") || str_starts(s, "null[") || str_starts(s, "tty[")) || s[n - 1] != ']')

@@ -66,8 +66,8 @@ void criu_plan_below(const struct criu_mounts *m, const char *staged, const char
 
 #define CRIU_DESCRIPTORS "descriptors.json"
 #define CRIU_DESCRIPTORS_MAX_BYTES 16384
-/* fds 0, 1, 2: for "pipe:[4026]", "file[1c:3ab]" and "tty[8801:1c]" the caller's is given at restore, for "null[1c:3]" the null device, as
- * it was; anything else is for people. */
+/* fds 0, 1, 2: for "pipe:[4026]", "socket:[4026]", "file[1c:3ab]" and "tty[8801:1c]" the caller's is given at restore, for
+ * "null[1c:3]" the null device, as it was; anything else is for people. */
 struct criu_descriptors {
 	char *key[3]; /* as criu has it; NULL: nothing is given */
 	bool is_null[3];

@@ -108,6 +108,10 @@ static int start_worker(struct restore *x, const char *program, struct error *e)
 	for (enum oci_ns ns = 0; ns < OCI_NS_COUNT; ns++)
 		if (x->ns_fd[ns] >= 0 && criu_ns_key(ns))
 			s->fds[s->fd_count++] = x->ns_fd[ns];
+	for (enum oci_ns ns = 0; ns < OCI_NS_COUNT; ns++)
+		s->enter_fd[ns] = criu_ns_is_entered(ns) ? x->ns_fd[ns] : -1;
+	/* criu makes a cgroup namespace only where it manages cgroups. */
+	s->makes_cgroup_ns = x->plan.makes[OCI_NS_CGROUP] && x->r->common.cgroups == CRIU_CGROUPS_IGNORE;
 	s->work_tree = x->work_tree;
 	s->images_tree = x->images_tree;
 	s->parent_tree = x->parent_tree;
@@ -136,34 +140,18 @@ static void inherit(Hull__Criu__Options *o, const char *key, size_t fd, struct a
 	o->inherit_fd[o->n_inherit_fd++] = i;
 }
 
-static void join(const struct restore *x, Hull__Criu__Options *o, enum oci_ns ns, struct arena *a)
-{
-	Hull__Criu__JoinNamespace *j = arena_alloc(a, sizeof(*j));
-
-	j->base.descriptor = &hull__criu__join_namespace__descriptor;
-	j->ns = arena_str(a, oci_ns_info[ns].proc_name);
-	j->ns_file = arena_fmt(a, "/proc/%d/fd/%d", getpid(), x->ns_fd[ns]);
-	o->join_ns[o->n_join_ns++] = j;
-}
-
 static void add_files(struct restore *x, Hull__Criu__Options *o)
 {
 	struct arena *a = &x->arena;
 	size_t fd = CRIU_STAGE_FDS + 3;
 
 	o->inherit_fd = arena_array(a, 3 + OCI_NS_COUNT, sizeof(Hull__Criu__InheritFd *));
-	o->join_ns = arena_array(a, OCI_NS_COUNT, sizeof(Hull__Criu__JoinNamespace *));
 	for (size_t i = 0; i < 3; i++)
 		if (x->descriptors.key[i])
 			inherit(o, x->descriptors.key[i], CRIU_STAGE_FDS + i, a);
-	for (enum oci_ns ns = 0; ns < OCI_NS_COUNT; ns++) {
-		if (x->ns_fd[ns] < 0)
-			continue;
-		if (criu_ns_key(ns))
+	for (enum oci_ns ns = 0; ns < OCI_NS_COUNT; ns++)
+		if (x->ns_fd[ns] >= 0 && criu_ns_key(ns))
 			inherit(o, criu_ns_key(ns), fd++, a);
-		else
-			join(x, o, ns, a);
-	}
 }
 
 /* Where criu is, the container's processes shall be: in each hierarchy, under each of its controllers' names. */
@@ -277,6 +265,11 @@ static int on_restored(struct restore *x, pid_t pid, struct error *e)
 	if (r < 0)
 		return r;
 	x->init.pid = pid;
+	r = restored_check_namespaces(x, e);
+	if (r >= 0)
+		r = restored_protect_root(x, e);
+	if (r < 0)
+		return r;
 	x->init.cgroup = x->cgroup;
 	r = x->r->restored ? x->r->restored(x->r->arg, &x->init, e) : 0;
 	x->init.cgroup = NULL;
@@ -352,7 +345,8 @@ static int look(struct restore *x, char **ret_program, struct error *e)
 	if (r >= 0)
 		r = criu_job_open(&x->r->common, "restore.log", false, &x->job, e);
 	if (r >= 0)
-		r = criu_images_check(x->job.images_dfd, e);
+		/* Lazy pages are elsewhere. */
+		r = criu_images_check(x->job.images_dfd, !x->r->common.lazy_pages, e);
 	if (r >= 0)
 		r = criu_images_descriptors(x->job.images_dfd, &x->descriptors, e);
 	return r < 0 ? err_ctx(e, "checkpoint \"%s\"", x->r->common.image_path) : 0;

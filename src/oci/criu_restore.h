@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside the restore: what the caller holds, and how that is opened. criu_restore.c tells the whole. */
+/* Inside the restore: what the caller holds, how that is opened, and what is looked at in the end. criu_restore.c
+ * tells the whole. */
 #ifndef HULL_OCI_CRIU_RESTORE_H
 #define HULL_OCI_CRIU_RESTORE_H
 
@@ -35,5 +36,12 @@ int restore_open_namespaces(struct restore *x, struct error *e) MUST_USE;
 int restore_find_maps(struct restore *x, struct error *e) MUST_USE;
 int restore_make_cgroup(struct restore *x, struct error *e) MUST_USE;
 int restore_open_trees(struct restore *x, struct error *e) MUST_USE;
+
+/* criu_restored.c: what criu has made, when all of it is there and nothing runs. x->init is its process.
+ * Fails: DENIED  the images put the processes into other namespaces than the bundle says
+ *        SYS */
+int restored_check_namespaces(const struct restore *x, struct error *e) MUST_USE;
+/* Make the root file system read-only if the bundle's is. */
+int restored_protect_root(const struct restore *x, struct error *e) MUST_USE;
 
 #endif

@@ -19,15 +19,15 @@
 
 int restore_open_namespaces(struct restore *x, struct error *e)
 {
+	int r = criu_ns_refuse(x->o->spec, e);
+
+	if (r < 0)
+		return r;
 	for (enum oci_ns ns = 0; ns < OCI_NS_COUNT; ns++) {
 		const char *path = x->o->spec->linux.namespaces[ns].path;
-		int r;
 
 		if (!x->plan.joins[ns])
 			continue;
-		if (ns == OCI_NS_CGROUP)
-			return err_new(e, ERR_UNSUPPORTED,
-				       "criu cannot restore into a cgroup namespace that exists already");
 		x->ns_fd[ns] = x->o->ns_fd[ns] >= 0
 				       ? fcntl(x->o->ns_fd[ns], F_DUPFD_CLOEXEC, 3)
 				       : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);

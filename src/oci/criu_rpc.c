@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -86,17 +88,27 @@ const char *const *criu_environment(void)
 
 /* ---- the process -------------------------------------------------------------------------------------- */
 
+static int wait_for_end(const struct criu_worker *w, int flags)
+{
+	siginfo_t info = { 0 };
+
+	while (waitid(P_PIDFD, (id_t)w->pid_fd, &info, WEXITED | __WALL | flags) < 0)
+		if (errno != EINTR)
+			return 0;
+	return info.si_code;
+}
+
 void criu_worker_done(struct criu_worker *w)
 {
-	siginfo_t info;
-
 	if (w->sock >= 0)
 		close(w->sock);
 	if (w->pid_fd >= 0) {
+		/* One that was killed leaves helpers, stopped ones among them. Until it is reaped, no other group
+		 * has its number. */
+		if (w->is_child && wait_for_end(w, WNOWAIT) != CLD_EXITED && w->leads_group)
+			kill(-w->pid, SIGKILL);
 		if (w->is_child)
-			while (waitid(P_PIDFD, (id_t)w->pid_fd, &info, WEXITED | __WALL) < 0 &&
-			       errno == EINTR)
-				;
+			wait_for_end(w, 0);
 		close(w->pid_fd);
 	}
 	if (w->output_fd >= 0)
@@ -114,9 +126,13 @@ int criu_worker_start(const char *path, struct criu_worker *ret, struct error *e
 {
 	CLEANUP(criu_worker_done) struct criu_worker w = CRIU_WORKER_INIT;
 	const char *const argv[] = { "criu", "swrk", "3", NULL };
-	struct proc_opts o = {
-		.path = path, .argv = argv, .env = criu_environment(), .fd_count = 4, .new_session = true
-	};
+	/* criu tries out what the kernel can, and mounts for that; it may be killed meanwhile. */
+	struct proc_opts o = { .path = path,
+			       .argv = argv,
+			       .env = criu_environment(),
+			       .fd_count = 4,
+			       .new_session = true,
+			       .own_mounts = true };
 	struct proc proc;
 	int pair[2], r = criu_output(&w, e);
 
@@ -134,7 +150,7 @@ int criu_worker_start(const char *path, struct criu_worker *ret, struct error *e
 		return err_ctx(e, "start \"%s\"", path);
 	w.pid = proc.pid;
 	w.pid_fd = proc.pid_fd;
-	w.is_child = true;
+	w.is_child = w.leads_group = true;
 	*ret = w;
 	w = CRIU_WORKER_INIT;
 	return 0;
@@ -158,14 +174,32 @@ static int send_request(struct criu_worker *w, const Hull__Criu__Request *q, str
 	return 0;
 }
 
+/* Its children have the socket, too, and outlive a criu that is killed: the end of the connection is not to be waited
+ * for alone. */
+static int wait_for_message(const struct criu_worker *w, struct error *e)
+{
+	struct pollfd p[] = { { .fd = w->sock, .events = POLLIN }, { .fd = w->pid_fd, .events = POLLIN } };
+
+	while (poll(p, ARRAY_LEN(p), -1) < 0)
+		if (errno != EINTR)
+			return err_sys(e, "wait for criu");
+	/* What it said at last comes first. */
+	return p[0].revents || poll(p, 1, 0) > 0
+		       ? 0
+		       : err_new(e, ERR_UNAVAILABLE, "criu has ended without an answer");
+}
+
 static int receive(struct criu_worker *w, struct arena *a, Hull__Criu__Response **ret, int *ret_fd,
 		   struct error *e)
 {
 	cleanup_free char *data = mem_alloc(MESSAGE_MAX);
 	size_t fd_count = 1;
-	int fd = -1, r;
-	ssize_t n = fd_recv(w->sock, data, MESSAGE_MAX, &fd, &fd_count);
+	int fd = -1, r = wait_for_message(w, e);
+	ssize_t n;
 
+	if (r < 0)
+		return r;
+	n = fd_recv(w->sock, data, MESSAGE_MAX, &fd, &fd_count);
 	if (n == 0 || (n < 0 && errno == ECONNRESET))
 		return err_new(e, ERR_UNAVAILABLE, "criu has ended without an answer");
 	if (n < 0)

@@ -14,9 +14,10 @@
 struct criu_worker {
 	pid_t pid;
 	int pid_fd;
-	int sock;      /* our end */
-	int output_fd; /* what it says before it has a log */
-	bool is_child; /* ours to reap */
+	int sock;	  /* our end */
+	int output_fd;	  /* what it says before it has a log */
+	bool is_child;	  /* ours to reap */
+	bool leads_group; /* its helpers are in its process group, and nothing else is */
 };
 #define CRIU_WORKER_INIT ((struct criu_worker){ .pid_fd = -1, .sock = -1, .output_fd = -1 })
 /* Close the socket, which ends a worker in whatever it does, and wait until it has put things in order. */

@@ -281,6 +281,16 @@ static int set_fds(struct staging *t, int *program_fd, struct error *e)
 	return 0;
 }
 
+static int enter_namespaces(const struct criu_stage *s, struct error *e)
+{
+	for (enum oci_ns ns = 0; ns < OCI_NS_COUNT; ns++)
+		if (s->enter_fd[ns] >= 0 && setns(s->enter_fd[ns], (int)oci_ns_info[ns].clone_flag) < 0)
+			return err_sys(e, "join the %s namespace", oci_ns_info[ns].name);
+	if (s->makes_cgroup_ns && unshare(CLONE_NEWCGROUP) < 0)
+		return err_sys(e, "make a cgroup namespace");
+	return 0;
+}
+
 static int become_criu(struct staging *t, struct error *e)
 {
 	static const char *const argv[] = { "criu", "swrk", "3", NULL };
@@ -291,7 +301,9 @@ static int become_criu(struct staging *t, struct error *e)
 		return err_sys(e, "open \"%s\"", t->s->program);
 	if (cgroup_enter(t->cgroup_fds, t->cgroup_fd_count) < 0)
 		return err_sys(e, "enter the container's cgroup");
-	r = set_stage(t, e);
+	r = enter_namespaces(t->s, e);
+	if (r >= 0)
+		r = set_stage(t, e);
 	if (r >= 0)
 		r = set_fds(t, &program, e);
 	if (r < 0)

@@ -34,6 +34,8 @@ struct criu_stage {
 	int images_tree;	     /* detached; -1: criu reads them where they are */
 	int parent_tree;	     /* the "parent" in there; -1 */
 	struct cgroup *cgroup;	     /* entered by criu; NULL */
+	int enter_fd[OCI_NS_COUNT];  /* namespaces that criu itself is in; borrowed; -1 */
+	bool makes_cgroup_ns;	     /* and a new cgroup namespace, once it is in its cgroup */
 	bool keeps_session;	     /* criu stays in ours, with our stdio: for shell jobs */
 	int fds[CRIU_STAGE_FDS_MAX]; /* passed to criu as CRIU_STAGE_FDS and on; borrowed */
 	size_t fd_count;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "oci/criu_pagemap.h"
 #include "oci/criu_plan.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -31,13 +32,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	CLEANUP(criu_descriptors_done) struct criu_descriptors d = CRIU_DESCRIPTORS_INIT;
 	cleanup_free char *text = str_ndup((const char *)data, size);
 	char quote[CRIU_QUOTE_SIZE];
+	struct criu_pagemap map;
 	struct error e = ERROR_INIT;
 
 	if (criu_descriptors_read(text, size, &d, &e) == 0)
 		for (size_t i = 0; i < 3; i++)
-			assert(!d.key[i] || str_starts(d.key[i], "pipe:[") || str_starts(d.key[i], "file["));
+			assert(!d.key[i] || str_starts(d.key[i], "pipe:[") || str_starts(d.key[i], "file[") ||
+			       str_starts(d.key[i], "tty[") || str_starts(d.key[i], "socket:["));
 	criu_log_quote((const char *)data, size, quote);
 	assert(strlen(quote) < sizeof(quote));
 	mounts(text);
+	(void)!criu_pagemap_read((const char *)data, size, &map, &e);
 	return 0;
 }

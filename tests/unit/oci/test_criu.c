@@ -11,6 +11,7 @@
 
 #include "base/str.h"
 #include "oci/criu.h"
+#include "oci/criu_pagemap.h"
 #include "oci/criu_plan.h"
 
 /* ---- mountinfo ---------------------------------------------------------------------------------------------- */
@@ -129,6 +130,60 @@ static void test_names_on_the_stage(void **state)
 	assert_string_equal(criu_pairs_get(&p, "/data/sub"), "/tmp/m1/sub");
 }
 
+/* ---- pagemap-*.img ------------------------------------------------------------------------------------------ */
+
+#define PAGEMAP_HEAD "\x19\x43\x56\x54\x25\x40\x08\x56\x02\0\0\0\x08\x07"
+
+static int pages(const char *entries, size_t len, struct criu_pagemap *ret)
+{
+	struct error e = ERROR_INIT;
+	char data[256];
+
+	memcpy(data, PAGEMAP_HEAD, sizeof(PAGEMAP_HEAD) - 1);
+	memcpy(data + sizeof(PAGEMAP_HEAD) - 1, entries, len);
+	return criu_pagemap_read(data, sizeof(PAGEMAP_HEAD) - 1 + len, ret, &e);
+}
+#define PAGES(entries, ret) pages(entries, sizeof(entries) - 1, ret)
+
+static void test_pagemap(void **state)
+{
+	struct criu_pagemap m = { 0 };
+
+	(void)state;
+	assert_int_equal(PAGES("", &m), 0);
+	assert_int_equal(m.pages_id, 7);
+	assert_int_equal(m.pages, 0);
+	/* 3 present; 5 of the parent; 9 by the new count, and the old one does not matter. */
+	assert_int_equal(PAGES("\x06\0\0\0\x08\x01\x10\x03\x20\x04"
+			       "\x06\0\0\0\x08\x01\x10\x05\x20\x01"
+			       "\x08\0\0\0\x08\x01\x10\x01\x20\x06\x28\x09",
+			       &m),
+			 0);
+	assert_int_equal(m.pages, 12);
+	/* Without flags: 2 of its own, 4 of the parent. */
+	assert_int_equal(PAGES("\x04\0\0\0\x08\x01\x10\x02\x06\0\0\0\x08\x01\x10\x04\x18\x01", &m), 0);
+	assert_int_equal(m.pages, 2);
+}
+
+static void test_wrong_pagemaps(void **state)
+{
+	struct criu_pagemap m = { 0 };
+	struct error e = ERROR_INIT;
+
+	(void)state;
+	assert_int_equal(criu_pagemap_read("", 0, &m, &e), -ERR_INVALID);
+	assert_int_equal(criu_pagemap_read(PAGEMAP_HEAD, 11, &m, &e), -ERR_INVALID);
+	assert_int_equal(criu_pagemap_read("0123456789abcdef", 16, &m, &e), -ERR_INVALID);
+	assert_int_equal(PAGES("\x04\0", &m), -ERR_INVALID);
+	assert_int_equal(PAGES("\x04\0\0\0\x08\x01\x10", &m), -ERR_INVALID);
+	assert_int_equal(PAGES("\xff\xff\xff\xff\x08\x01\x10\x01", &m), -ERR_INVALID);
+	assert_int_equal(PAGES("\x02\0\0\0\x08\x01", &m), -ERR_INVALID);
+	/* Counts that overflow. */
+	assert_int_equal(PAGES("\x0f\0\0\0\x08\x01\x10\x01\x28\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", &m),
+			 -ERR_INVALID);
+	assert_int_equal(m.pages, 0);
+}
+
 /* ---- descriptors.json --------------------------------------------------------------------------------------- */
 
 static void test_descriptors(void **state)
@@ -147,6 +202,9 @@ static void test_descriptors(void **state)
 	criu_descriptors_done(&d);
 	assert_int_equal(criu_descriptors_read("[\"tty[8801:1c]\"]", 16, &d, &e), 0);
 	assert_string_equal(d.key[0], "tty[8801:1c]");
+	criu_descriptors_done(&d);
+	assert_int_equal(criu_descriptors_read("[\"socket:[4026]\"]", 17, &d, &e), 0);
+	assert_string_equal(d.key[0], "socket:[4026]");
 }
 
 /* What runc writes for files, and what somebody else could. Only keys of criu's pass: "extRootNetNS" would hand our
@@ -155,7 +213,8 @@ static void test_other_descriptors_are_given_nothing(void **state)
 {
 	static const char *const texts[] = {
 		"[]",
-		"[\"/dev/null\",\"socket:[12]\",\"extRootNetNS\"]",
+		"[\"/dev/null\",\"socket:[12a]\",\"extRootNetNS\"]",
+		"[\"socket:[]\",\"socket:[\",\"unix[12]\"]",
 		"[\"pipe:[]\",\"pipe:[12a]\",\"pipe:[12\"]",
 		"[\"file[1]\",\"file[:]\",\"file[x:1]\"]",
 		"[\"file[1:2]x\",\"pipe:[1]]\",\"pipe:[123456789012345678901]\"]",
@@ -271,6 +330,8 @@ int main(void)
 		cmocka_unit_test(test_what_is_the_containers_own_has_none),
 		cmocka_unit_test(test_dev_alone_comes_from_outside),
 		cmocka_unit_test(test_names_on_the_stage),
+		cmocka_unit_test(test_pagemap),
+		cmocka_unit_test(test_wrong_pagemaps),
 		cmocka_unit_test(test_descriptors),
 		cmocka_unit_test(test_other_descriptors_are_given_nothing),
 		cmocka_unit_test(test_wrong_descriptors),
