@@ -84,7 +84,9 @@ exec {sys.executable} -c '{KEEPER}'
         self.pid = int(pathlib.Path(children).read_text())
 
     def command(self, *args, as_user=False, env=None):
-        env = {"PATH": PATH, "TERM": "xterm", "HOME": "/root", **(env or {})}
+        criu = os.environ.get("HULL_CRIU", "")
+        path = f"{os.path.dirname(criu)}:{PATH}" if criu.startswith("/") else PATH
+        env = {"PATH": path, "TERM": "xterm", "HOME": "/root", **(env or {})}
         for name in os.environ:
             if name.endswith("SAN_OPTIONS"):
                 env[name] = os.environ[name]
