@@ -88,9 +88,10 @@ def test_a_console_that_is_swapped_for_a_way_out(bundle, victim, to):
     with server, swapping(bundle.rootfs / "dev/console", bundle.rootfs / "dev/other"):
         for _ in range(ATTEMPTS):
             done = bundle.hull("create", "--console-socket", path, "c1", check=False)
-            if done.returncode:
-                continue
             connection = server.accept()[0]  # as long as it is open, the terminal is
+            if done.returncode:
+                connection.close()
+                continue
             text = pathlib.Path(f"/proc/{bundle.state('c1')['pid']}/mountinfo").read_text()
             connection.close()
             assert not any(m.at.startswith("/proc/sysrq") and m.type == "devpts" for m in mountinfo(text).values())

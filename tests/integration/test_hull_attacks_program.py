@@ -2,6 +2,7 @@
 """Attacks on hull's own program and on what it has open, performed from a container. docs/security.md has the table."""
 import os
 import pathlib
+import socket
 import subprocess
 import shutil
 
@@ -195,6 +196,30 @@ def test_a_container_that_lies_in_wait_for_what_enters(bundle, in_user_ns, stops
     assert "REACHED" not in text, text
     assert "MET" in text
     assert digest(HULL) == before
+
+
+@pytest.mark.skipif(socket.gethostname() != "hull-vm", reason="it is the whole machine's setting: in the guest")
+def test_a_kernel_that_makes_changed_ids_dumpable_gives_nothing_away(bundle):
+    """fs.suid_dumpable of 1 lets others of the new user look into a process that has changed its ids: an exec that has
+    become the container's user, and holds what is not the container's until its execve(2)."""
+    with_adversary(bundle)
+    setting = pathlib.Path("/proc/sys/fs/suid_dumpable")
+    bundle.edit(lambda c: c["process"].update(user={"uid": 1000, "gid": 1000}))
+    bundle.edit(lambda c: c["process"]["capabilities"].update({kind: [] for kind in c["process"]["capabilities"]}))
+    bundle.args("/bin/adversary", "watch")
+    bundle.create("c1")
+    bundle.hull("start", "c1")
+    bundle.wait_for_log("c1", "WATCHING")
+    before = setting.read_text()
+    setting.write_text("1")
+    try:
+        for _ in range(25):
+            bundle.hull("exec", "c1", "true")
+    finally:
+        setting.write_text(before)
+    bundle.hull("delete", "--force", "c1")
+    text = bundle.log("c1")
+    assert "MET" in text and "REACHED" not in text, text
 
 
 # ---- leaked fds and working directories (CVE-2024-21626) -----------------------------------------------------

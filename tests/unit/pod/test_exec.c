@@ -37,7 +37,11 @@ static void its_output_and_exit_code_come_back(void **state)
 static void it_runs_in_the_containers_namespaces(void **state)
 {
 	START_POD();
-	assert_int_equal(pod_exec(p, "c", "hostname; id -u; cat /proc/1/comm", 0, out, &code, &e), 0);
+	assert_int_equal(pod_exec(p, "c",
+				  "hostname; id -u; while [ $(cat /proc/1/comm) = sh ]; do sleep 0.02; done; "
+				  "cat /proc/1/comm",
+				  0, out, &code, &e),
+			 0);
 	assert_string_equal(out, "host-of-pod\n0\nsleep\n");
 }
 
