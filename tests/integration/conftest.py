@@ -17,7 +17,7 @@ import pathlib
 
 import pytest
 
-pytest.register_assert_rewrite("crikit", "harness")
+pytest.register_assert_rewrite("bundles", "crikit", "harness", "mountkit")
 
 import crikit  # pylint: disable=wrong-import-position
 import harness  # pylint: disable=wrong-import-position

@@ -15,7 +15,7 @@ import pytest
 
 from attackkit import climb, containers
 from bundles import HULL, bundle, host_mounts, pytestmark  # noqa: F401 pylint: disable=unused-import
-from test_hull_mounts import fails, output, own_cgroup  # noqa: F401
+from mountkit import fails, output, own_cgroup  # noqa: F401
 
 
 # ---- identities and capabilities (CVE-2022-29162, CVE-2026-30892, CVE-2024-40635) ----------------------------

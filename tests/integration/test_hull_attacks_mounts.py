@@ -12,7 +12,7 @@ import pytest
 
 from attackkit import ATTEMPTS, another_cgroup, attempts, capabilities, climb, quietly, swapping, victim, with_adversary  # noqa: F401
 from bundles import HULL, bundle, pytestmark  # noqa: F401 pylint: disable=unused-import
-from test_hull_mounts import Mounted, bind, fails, mountinfo, own_cgroup, tmpfs, user_namespace  # noqa: F401
+from mountkit import Mounted, bind, fails, mountinfo, own_cgroup, tmpfs, user_namespace  # noqa: F401
 
 
 # ---- symlink races on what is mounted (CVE-2021-30465, CVE-2025-31133, CVE-2025-52565, CVE-2026-41579) --------

@@ -10,7 +10,7 @@ import pytest
 
 from attackkit import another_cgroup, attempts, capabilities, climb, digest, quietly, swapping, victim, with_adversary  # noqa: F401
 from bundles import HULL, bundle, pytestmark, wait_until  # noqa: F401 pylint: disable=unused-import
-from test_hull_mounts import output, own_cgroup, user_namespace  # noqa: F401
+from mountkit import output, own_cgroup, user_namespace  # noqa: F401
 
 
 # ---- the runtime's own program (CVE-2019-5736) ---------------------------------------------------------------

@@ -13,7 +13,7 @@ import pytest
 
 from attackkit import capabilities
 from bundles import HULL, bundle, pytestmark  # noqa: F401 pylint: disable=unused-import
-from test_hull_mounts import own_cgroup, user_namespace  # noqa: F401
+from mountkit import own_cgroup, user_namespace  # noqa: F401
 
 SYS_ADD_KEY, SYS_KEYCTL = 248, 250
 KEYCTL_JOIN_SESSION_KEYRING, KEYCTL_SETPERM = 1, 5

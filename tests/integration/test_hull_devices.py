@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Device nodes and links of a container as it sees them (OCI config-linux.md, "Devices")."""
 import os
-import pty
 import stat
-import subprocess
 
 import pytest
 
 from bundles import HULL, bundle, pytestmark  # noqa: F401 pylint: disable=unused-import
-from test_hull_mounts import Mounted, add_mount, bind, fails, output, own_cgroup, tmpfs, user_namespace  # noqa: F401
+from mountkit import Mounted, add_mount, bind, fails, output, own_cgroup, tmpfs, user_namespace  # noqa: F401
+from terminals import Terminal
 
 DEFAULTS = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
 LINKS = {"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2",
@@ -217,22 +216,22 @@ def test_devices_that_the_cgroup_does_not_allow(bundle):
     assert "not permitted" in output(bundle, "head -c 1 /kmsg 2>&1; true")
 
 
-def test_the_console_is_the_terminal(bundle):
+def on_a_terminal(bundle, script):
+    """What it shows there."""
     bundle.edit(lambda c: c["process"].update(terminal=True))
-    bundle.sh("stat -c '%t %T' /dev/console; stat -c '%t %T' $(tty); tty; grep -c /dev/console /proc/self/mountinfo")
-    master, slave = pty.openpty()
-    with subprocess.Popen([HULL, "--root", bundle.root, "run", "c1"], cwd=bundle.path, stdin=slave, stdout=slave,
-                          stderr=slave) as p:
-        os.close(slave)
-        text = b""
-        try:
-            while chunk := os.read(master, 4096):
-                text += chunk
-        except OSError:
-            pass
-        assert p.wait(timeout=60) == 0
-    os.close(master)
-    console, terminal, name, count = text.decode().replace("\r", "").splitlines()[:4]
+    bundle.sh(script)
+    t = Terminal()
+    t.run([HULL, "--root", bundle.root, "run", "c1"], bundle.path)
+    shown, status = t.end()
+    t.close()
+    assert status == 0, shown
+    return shown.replace("\r", "")
+
+
+def test_the_console_is_the_terminal(bundle):
+    text = on_a_terminal(bundle, "stat -c '%t %T' /dev/console; stat -c '%t %T' $(tty); tty; "
+                                 "grep -c /dev/console /proc/self/mountinfo")
+    console, terminal, name, count = text.splitlines()[:4]
     assert console == terminal and name == "/dev/pts/0" and count == "1"
 
 
@@ -241,21 +240,7 @@ def test_the_console_is_not_reached_through_a_link_that_leaves(bundle):
     without_dev(bundle)
     add_mount(bundle, "/dev/pts", "devpts", "devpts", ["newinstance", "ptmxmode=0666", "mode=0620"])
     (bundle.rootfs / "dev/console").symlink_to("/../../../../../../../../etc/console-of-a-test")
-    bundle.edit(lambda c: c["process"].update(terminal=True))
-    bundle.sh("stat -c %F /etc/console-of-a-test")
-    master, slave = pty.openpty()
-    with subprocess.Popen([HULL, "--root", bundle.root, "run", "c1"], cwd=bundle.path, stdin=slave, stdout=slave,
-                          stderr=slave) as p:
-        os.close(slave)
-        text = b""
-        try:
-            while chunk := os.read(master, 4096):
-                text += chunk
-        except OSError:
-            pass
-        assert p.wait(timeout=60) == 0, text
-    os.close(master)
-    assert b"character special file" in text
+    assert "character special file" in on_a_terminal(bundle, "stat -c %F /etc/console-of-a-test")
     assert not os.path.exists("/etc/console-of-a-test")
 
 
