@@ -74,12 +74,12 @@ static void limits_move_up_and_down_while_it_lives(void **state)
 	unmake(cg);
 }
 
+static const struct cgroup_resources small = {
+	.has_memory_limit = true, .memory_limit = 16 * MIB, .has_memory_swap = true, .memory_swap = 16 * MIB
+};
+
 static void an_oom_kill_is_counted_where_it_happened(void **state)
 {
-	struct cgroup_resources res = { .has_memory_limit = true,
-					.memory_limit = 16 * MIB,
-					.has_memory_swap = true,
-					.memory_swap = 16 * MIB };
 	size_t much = 64 * MIB, little = MIB;
 	struct cgroup_oom oom;
 	struct cgroup *cg;
@@ -88,7 +88,7 @@ static void an_oom_kill_is_counted_where_it_happened(void **state)
 
 	(void)state;
 	need(CGROUP_MEMORY);
-	cg = make("oom", &res);
+	cg = make("oom", &small);
 	assert_int_equal(wait_for(start(cg, eat_memory, &little)), 0);
 	ok(cgroup_oom_kills(cgroup_oom_fd(cg), &kills, &err));
 	assert_int_equal(kills, 0);
@@ -106,10 +106,6 @@ static void an_oom_kill_is_counted_where_it_happened(void **state)
 
 static void a_kill_by_the_parents_limit_is_told_apart(void **state)
 {
-	struct cgroup_resources res = { .has_memory_limit = true,
-					.memory_limit = 16 * MIB,
-					.has_memory_swap = true,
-					.memory_swap = 16 * MIB };
 	struct cgroup *pod = NULL, *cg;
 	size_t much = 64 * MIB;
 	struct cgroup_oom oom;
@@ -120,7 +116,7 @@ static void a_kill_by_the_parents_limit_is_told_apart(void **state)
 		print_message("skipped: v1 counts allocation failures of the limit that is nearest only\n");
 		skip();
 	}
-	ok(cgroup_ensure(host, below("pod"), &res, &pod, &err));
+	ok(cgroup_ensure(host, below("pod"), &small, &pod, &err));
 	cg = make("pod/container", NULL);
 	assert_true(WIFSIGNALED(wait_for(start(cg, eat_memory, &much))));
 	ok(cgroup_oom(cg, &oom, &err));
