@@ -22,9 +22,9 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 APPLETS = ("sh true id ls cat mount ps echo sleep readlink kill stat touch tty stty hostname head tail wc test grep seq ip "
            "ping env rm mkdir sort").split()
 
-def readme(word):
-    """The block of code in README.md that has this word in it."""
-    blocks = (CHECKOUT / "README.md").read_text().split("```")[1::2]
+def readme(word, file="README.md"):
+    """The block of code in it that has this word in it."""
+    blocks = (CHECKOUT / file).read_text().split("```")[1::2]
     (block,) = [b.split("\n", 1)[1] for b in blocks if word in b]
     return block
 
@@ -94,7 +94,7 @@ exec {sys.executable} -c '{KEEPER}'
         if as_user:
             env.update(HOME=str(self.home), USER=NAME, XDG_RUNTIME_DIR=str(self.runtime_dir))
             who = ["setpriv", f"--reuid={UID}", f"--regid={GID}", f"--groups={GROUP}", "--"]
-        return ["nsenter", "-t", str(self.pid), "-m", "-n", "-p", "--wd=/", "--", *who, "env", "-i",
+        return ["nsenter", "-t", str(self.pid), "-m", "-n", "-p", "--wdns=/", "--", *who, "env", "-i",
                 *(f"{k}={v}" for k, v in env.items()), *map(str, args)]
 
     def run(self, *args, check=True, as_user=False, env=None, **kwargs):
@@ -147,7 +147,7 @@ class Podman:
     def __init__(self, as_user=False):
         self.as_user = as_user
         self.old_cgroups = set(CGROUPS.glob("*/libpod_parent"))
-        etc = {"passwd": f"{NAME}:x:{UID}:{GID}::/:/bin/sh\n", "group": f"{NAME}:x:{GID}:\n",
+        etc = {"passwd": f"{NAME}:x:{UID}:{GID}::/:/bin/sh\ncontainers:x:{UID + 1}:{GID}::/:/bin/sh\n", "group": f"{NAME}:x:{GID}:\n",
                "subuid": f"{NAME}:{FIRST}:65536\ncontainers:800000:1000000\n",
                "subgid": f"{NAME}:{FIRST}:65536\ncontainers:800000:1000000\n", "containers/containers.conf": MACHINE}
         dropin = "containers/containers.conf.d/hull.conf"
@@ -166,7 +166,8 @@ class Podman:
         self("import", "-c", 'ENTRYPOINT ["/bin/sleep", "100000"]', tar, "pause")
 
     def argv(self, *args, program="podman"):
-        return self.place.command(program, *self.storage, *args, as_user=self.as_user)
+        return self.place.command(program, *self.storage, *args, as_user=self.as_user,
+                                  env={"PODMAN_IGNORE_CGROUPSV1_WARNING": "1"})
 
     def __call__(self, *args, check=True, program="podman", **kwargs):
         """What it printed."""

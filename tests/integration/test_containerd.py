@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """containerd with hull as the runtime of io.containerd.runc.v2: by ctr, and by CRI as a kubelet does."""
+import functools
 import hashlib
 import io
 import json
 import os
 import pathlib
+import re
 import subprocess
 import tarfile
 import time
@@ -38,23 +40,35 @@ class Containerd:
         self.dir = self.place.dir
         self.socket = self.dir / "sock"
         config = self.dir / "config.toml"
-        config.write_text(f"""version = 2
-root = "{self.dir}/root"
+        text = f"""root = "{self.dir}/root"
 state = "/run/containerd"
 oom_score = 0
 [grpc]
   address = "{self.socket}"
 [plugins."io.containerd.internal.v1.opt"]
   path = "{self.dir}/opt"
+"""
+        if int(re.search(r" v?(\d+)\.", self.place.run("containerd", "--version").stdout).group(1)) < 2:
+            text = f"""version = 2
+{text}
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "{IMAGE}"
   restrict_oom_score_adj = true
   disable_tcp_service = true
-""" + readme("BinaryName"))
+""" + readme("BinaryName")
+        else:
+            text = f"""version = 3
+{text}
+[plugins."io.containerd.cri.v1.images".pinned_images]
+  sandbox = "{IMAGE}"
+[plugins."io.containerd.cri.v1.runtime"]
+  restrict_oom_score_adj = true
+""" + readme("io.containerd.cri.v1.runtime", "docs/callers.md")
+        config.write_text(text)
         self.log = open(self.dir / "log", "wb")
         self.process = subprocess.Popen(self.place.command("containerd", "--config", config), stdin=subprocess.DEVNULL,
                                         stdout=self.log, stderr=self.log)
-        self.client = harness.Client(api, self.socket)
+        self.api = api
         deadline = time.monotonic() + TIMEOUT
         while self.place.run("ctr", "-a", self.socket, "version", check=False).returncode:
             assert self.process.poll() is None and time.monotonic() < deadline, (self.dir / "log").read_text()
@@ -62,6 +76,11 @@ oom_score = 0
         docker_archive(image_root(self.dir), archive)
         self.ctr("images", "import", archive)
         self.ctr("-n", "k8s.io", "images", "import", archive)
+
+    @functools.cached_property
+    def client(self):
+        """Late: gRPC's threads and the fork of a terminal do not get on."""
+        return harness.Client(self.api, self.socket)
 
     def argv(self, *args):
         return self.place.command("ctr", "-a", self.socket, *args)
@@ -81,7 +100,8 @@ oom_score = 0
         return ["run", "--runc-binary", self.place.hull, *options, IMAGE, name, *args]
 
     def close(self):
-        self.client.close()
+        if "client" in self.__dict__:
+            self.client.close()
         self.process.terminate()
         try:
             self.process.wait(10)
