@@ -276,6 +276,11 @@ int cgroup_clone_fd(const struct cgroup *cg);
  * Fails: UNSUPPORTED (v1), DENIED, SYS. */
 int cgroup_narrow(struct cgroup *cg, const char *name, struct error *e) MUST_USE;
 
+/* v2: from now on cg means the cgroup below it that this process is in, which may have been moved by whoever lives in
+ * there: a cgroup with controllers for those below it takes no process itself ("no internal processes", cgroups(7)).
+ * Returns 1, or 0 when the process is in no other one below. Fails: SYS. */
+int cgroup_follow(struct cgroup *cg, pid_t pid, struct error *e) MUST_USE;
+
 /* From now on cg means what is at path below it, in the v1 hierarchy of one controller, or with NULL in all
  * hierarchies. It must be there.
  * Fails: NOT_FOUND, UNSUPPORTED (no such hierarchy), DENIED, SYS. */

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/path.h"
+#include "base/str.h"
 #include "cgroup/handle.h"
 #include "sys/cgroupfs.h"
 int cgroup_clone_fd(const struct cgroup *cg)
@@ -24,6 +25,30 @@ int cgroup_narrow(struct cgroup *cg, const char *name, struct error *e)
 	close(dfd);
 	cg->dfd[cg->host->v2] = child;
 	return 0;
+}
+
+int cgroup_follow(struct cgroup *cg, pid_t pid, struct error *e)
+{
+	char file[32], text[4096], *line;
+	size_t n = strlen(cg->path);
+	int dfd = cgroup_dfd_v2(cg), child = -1, r;
+
+	snprintf(file, sizeof(file), "/proc/%d/cgroup", (int)pid);
+	if (dfd < 0 || cgroupfs_read(AT_FDCWD, file, text, sizeof(text)) < 0)
+		return 0;
+	line = str_starts(text, "0::") ? text : strstr(text, "\n0::");
+	if (!line)
+		return 0;
+	line = strstr(line, "0::") + 3;
+	line[strcspn(line, "\n")] = '\0';
+	if (strncmp(line, cg->path, n) != 0 || line[n] != '/' || !line[n + 1])
+		return 0;
+	r = path_open_beneath(dfd, line + n + 1, O_RDONLY | O_DIRECTORY, 0, true, &child, e);
+	if (r < 0)
+		return err_ctx(e, "open the cgroup of process %d", (int)pid);
+	close(dfd);
+	cg->dfd[cg->host->v2] = child;
+	return 1;
 }
 
 static bool has_word(const char *list, const char *word)

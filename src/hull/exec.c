@@ -272,6 +272,10 @@ static int run_in(struct hull *h, struct container *c, const struct exec_opts *o
 		foreground_prepare(false);
 	if (r >= 0)
 		r = oci_exec(&x, &made, e);
+	/* The container rules over its cgroup and has controllers below it, as systemd and Docker inside do: then its init
+	 * has moved away from there, and so do we. */
+	if (r < 0 && e->sys == EBUSY && cgroup && !o->cgroups.n && cgroup_follow(cgroup, c->state.pid, e) > 0)
+		r = oci_exec(&x, &made, e);
 	if (r >= 0)
 		r = hand_over(o, console_sock, pidfd_sock, &made, e);
 	return r < 0 || o->detach ? r : foreground_wait(&made, -1, e);

@@ -173,3 +173,28 @@ def test_a_source_in_the_root_does_not_leave_it(bundle):
     (bundle.rootfs / "bin/only-here").write_text("")
     bundle.args("ls", "/tools/only-here")
     assert bundle.hull("run", C1).stdout == "/tools/only-here\n"
+
+
+@pytest.mark.skipif(not is_v2("pids"), reason="needs cgroup v2")
+def test_exec_goes_where_the_init_has_gone(bundle):
+    """Who rules over his cgroup, as systemd inside does, leaves it to give those below it controllers: it takes no process."""
+    def change(c):
+        kinds = {n["type"] for n in c["linux"]["namespaces"]} | {"cgroup"}
+        c["linux"]["namespaces"] = [{"type": kind} for kind in sorted(kinds)]
+        next(m for m in c["mounts"] if m["destination"] == "/sys/fs/cgroup")["options"] = ["nosuid", "noexec", "nodev", "rw"]
+    bundle.edit(change)
+    bundle.sh("read -r go; mkdir /sys/fs/cgroup/own; echo 1 > /sys/fs/cgroup/own/cgroup.procs; "
+              "echo +pids > /sys/fs/cgroup/cgroup.subtree_control && echo moved; exec sleep 100")
+    fifo = bundle.path / "fifo"
+    os.mkfifo(fifo)
+    with open(fifo, "r+b", buffering=0) as pipe, open(bundle.path / f"{C1}.log", "wb") as log:
+        subprocess.run([HULL, "--root", bundle.root, "run", "-d", C1], cwd=bundle.path, check=True, stdin=pipe, stdout=log,
+                       stderr=log)
+        assert bundle.hull("exec", C1, "cat", "/proc/self/cgroup").stdout == "0::/\n"
+        pipe.write(b"go\n")
+        bundle.wait_for_log(C1, "moved")
+    assert bundle.hull("exec", C1, "cat", "/proc/self/cgroup").stdout == "0::/own\n"
+    # What is asked for by name is not exchanged for something else.
+    done = bundle.hull("exec", "--cgroup", "/", C1, "true", check=False)
+    assert done.returncode == 255 and "Device or resource busy" in done.stderr
+    bundle.hull("delete", "--force", C1)
