@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Names of cgroups, which come from CRI requests and OCI specs, and mount points in a mountinfo text. */
+/* Names of cgroups, which come from CRI requests and OCI specs, mount points in a mountinfo text, and the values of a
+ * unit's properties in annotations. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include "base/str.h"
 #include "cgroup/host.h"
 #include "cgroup/path.h"
+#include "cgroup/systemd_value.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -50,6 +52,24 @@ static void fuzz_mountinfo(const char *text)
 	cgroup_host_free(host);
 }
 
+static void fuzz_value(const char *text)
+{
+	CLEANUP(systemd_value_done) struct systemd_value v = SYSTEMD_VALUE_INIT;
+	cleanup_buf struct buf wire = BUF_INIT;
+	struct error e = ERROR_INIT;
+
+	if (systemd_value_parse(text, &v, &e) < 0) {
+		if (!err_msg(&e)[0])
+			abort();
+		return;
+	}
+	systemd_value_put(&v, &wire);
+	if (!v.signature[0] || wire.len < 4)
+		abort();
+	if (systemd_value_to_usec(&v, &e) >= 0 && !str_eq(v.signature, "t"))
+		abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	cleanup_free char *text = str_ndup((const char *)data, size);
@@ -57,5 +77,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_names(text, CGROUP_DRIVER_CGROUPFS);
 	fuzz_names(text, CGROUP_DRIVER_SYSTEMD);
 	fuzz_mountinfo(text);
+	fuzz_value(text);
 	return 0;
 }
