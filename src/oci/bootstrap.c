@@ -290,8 +290,7 @@ static void take_net(struct build *b)
 	c->brings_lo_up = b->plan.in_user_ns || caps_have(CAP_NET_ADMIN);
 	if (!c->brings_lo_up)
 		log_warn("container \"%s\": without CAP_NET_ADMIN the loopback interface of its network "
-			 "namespace "
-			 "stays down",
+			 "namespace stays down",
 			 b->o->id);
 }
 

@@ -32,7 +32,7 @@ struct dump {
 	struct criu_job job;
 	struct arena arena;
 	int proc_dfd, root_fd;
-	struct criu_mounts mounts;
+	struct mountinfo mounts;
 	struct criu_pairs external;
 	struct strv objects; /* "file[1c:3ab]", "net[4026531840]:extRootNetNS" */
 	struct strv stdio;   /* for descriptors.json */
@@ -46,7 +46,7 @@ static void dump_done(struct dump *x)
 		close(x->proc_dfd);
 	if (x->root_fd >= 0)
 		close(x->root_fd);
-	criu_mounts_done(&x->mounts);
+	mountinfo_done(&x->mounts);
 	criu_pairs_done(&x->external);
 	strv_done(&x->objects);
 	strv_done(&x->stdio);
@@ -71,7 +71,7 @@ static int mount_of(int fd, bool must_be_root)
 static void look_at_devices(struct dump *x)
 {
 	for (size_t i = 0; i < x->mounts.n; i++) {
-		struct criu_mount *m = &x->mounts.v[i];
+		struct mountinfo_entry *m = &x->mounts.v[i];
 		struct error ignored = ERROR_INIT;
 		cleanup_close int fd = -1;
 		struct stat sb;
@@ -86,7 +86,7 @@ static void look_at_devices(struct dump *x)
 
 /* Or what stands in for a file system that the kernel would not give out. */
 static enum criu_origin origin_of(const struct oci_plan *plan, const struct plan_mount *pm,
-				  const struct criu_mount *m)
+				  const struct mountinfo_entry *m)
 {
 	struct stat sb;
 
@@ -118,14 +118,14 @@ static int plan_mounts(struct dump *x, struct error *e)
 	for (size_t i = 0; i < plan.mount_count; i++) {
 		const struct plan_mount *pm = &plan.mounts[i];
 		struct error ignored = ERROR_INIT;
-		const struct criu_mount *m;
+		const struct mountinfo_entry *m;
 		enum criu_origin origin;
 		cleanup_close int fd = -1;
 
 		/* What a process in there has unmounted is no more, and that is no error. */
 		if (path_open_in_root(x->root_fd, pm->destination, O_PATH, 0, &fd, &ignored) < 0)
 			continue;
-		m = criu_mounts_find(&x->mounts, mount_of(fd, true));
+		m = mountinfo_find(&x->mounts, mount_of(fd, true));
 		origin = m ? origin_of(&plan, pm, m) : CRIU_INSIDE;
 		if (origin != CRIU_INSIDE)
 			named[count++] =
@@ -223,7 +223,7 @@ static void plan_file(struct dump *x, int fd, const char *now)
 	struct stat sb;
 
 	snprintf(path, sizeof(path), "fd/%d", fd);
-	if (mount_id >= 0 && now[0] == '/' && !criu_mounts_find(&x->mounts, mount_id) &&
+	if (mount_id >= 0 && now[0] == '/' && !mountinfo_find(&x->mounts, mount_id) &&
 	    fstatat(x->proc_dfd, path, &sb, 0) == 0)
 		key = key_of(x, mount_id, &sb);
 	if (!key) {

@@ -14,7 +14,6 @@
 
 #define LOG_LEVEL_OF_CRIU 4
 #define MOUNTS_MAX 4096
-#define MOUNTINFO_MAX (8u << 20)
 
 void criu_job_done(struct criu_job *j)
 {
@@ -175,14 +174,14 @@ int criu_ns_refuse(const struct oci_spec *spec, struct error *e)
 	return 0;
 }
 
-int criu_mounts_of(int proc_dfd, struct criu_mounts *ret, struct error *e)
+int criu_mounts_of(int proc_dfd, struct mountinfo *ret, struct error *e)
 {
 	cleanup_buf struct buf text = BUF_INIT;
-	int r = file_read(proc_dfd, "mountinfo", MOUNTINFO_MAX, &text, e);
+	int r = file_read(proc_dfd, "mountinfo", MOUNTINFO_MAX_BYTES, &text, e);
 
 	if (r < 0)
 		return err_ctx(e, "mounts of the container");
-	criu_mounts_parse(ret, buf_str(&text));
+	mountinfo_parse(ret, buf_str(&text));
 	if (ret->n > MOUNTS_MAX)
 		return err_new(e, ERR_LIMIT, "the container has %zu mounts, and %d can be checkpointed",
 			       ret->n, MOUNTS_MAX);

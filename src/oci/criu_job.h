@@ -54,6 +54,6 @@ int criu_start_inside(const char *program, const struct oci_spec *spec, int pid_
 		      struct error *e) MUST_USE;
 
 /* The mounts of a process. is_null and is_device are not set. Fails: LIMIT, SYS. */
-int criu_mounts_of(int proc_dfd, struct criu_mounts *ret, struct error *e) MUST_USE;
+int criu_mounts_of(int proc_dfd, struct mountinfo *ret, struct error *e) MUST_USE;
 
 #endif

@@ -5,85 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/sysmacros.h>
 
 #include "base/mem.h"
 #include "codec/json.h"
-
-/* ---- /proc/PID/mountinfo ------------------------------------------------------------------------------ */
-
-void criu_mounts_done(struct criu_mounts *m)
-{
-	for (size_t i = 0; i < m->n; i++) {
-		free(m->v[i].point);
-		free(m->v[i].type);
-	}
-	free(m->v);
-	*m = CRIU_MOUNTS_INIT;
-}
-
-static bool is_octal(const char *s)
-{
-	return s[0] >= '0' && s[0] <= '3' && s[1] >= '0' && s[1] <= '7' && s[2] >= '0' && s[2] <= '7';
-}
-
-/* proc(5): space, tab, newline and backslash in a path are \040 and so on. In place. */
-static void unescape(char *s)
-{
-	char *to = s;
-
-	for (; *s; s++) {
-		if (*s == '\\' && is_octal(s + 1)) {
-			*to++ = (char)((s[1] - '0') * 64 + (s[2] - '0') * 8 + (s[3] - '0'));
-			s += 3;
-		} else {
-			*to++ = *s;
-		}
-	}
-	*to = '\0';
-}
-
-/* ID PARENT MAJOR:MINOR ROOT POINT OPTIONS [TAGS ...] - TYPE ... */
-static bool parse_line(const char *line, struct criu_mount *ret)
-{
-	cleanup_strv struct strv words = STRV_INIT;
-	unsigned int major, minor;
-	size_t dash = 6;
-
-	strv_split(&words, line, " ");
-	while (dash < words.n && !str_eq(words.v[dash], "-"))
-		dash++;
-	if (dash + 1 >= words.n || sscanf(words.v[2], "%u:%u", &major, &minor) != 2)
-		return false;
-	*ret = (struct criu_mount){
-		.id = atoi(words.v[0]),
-		.parent = atoi(words.v[1]),
-		.dev = makedev(major, minor),
-		.point = str_dup(words.v[4]),
-		.type = str_dup(words.v[dash + 1]),
-	};
-	unescape(ret->point);
-	return true;
-}
-
-void criu_mounts_parse(struct criu_mounts *m, const char *text)
-{
-	cleanup_strv struct strv lines = STRV_INIT;
-
-	strv_split(&lines, text, "\n");
-	m->v = mem_array(lines.n + 1, sizeof(*m->v));
-	for (size_t i = 0; i < lines.n; i++)
-		if (parse_line(lines.v[i], &m->v[m->n]))
-			m->n++;
-}
-
-const struct criu_mount *criu_mounts_find(const struct criu_mounts *m, int id)
-{
-	for (size_t i = 0; i < m->n; i++)
-		if (m->v[i].id == id)
-			return &m->v[i];
-	return NULL;
-}
 
 /* ---- external mounts ---------------------------------------------------------------------------------- */
 
@@ -111,7 +35,7 @@ const char *criu_pairs_get(const struct criu_pairs *p, const char *key)
 	return NULL;
 }
 
-static const char *own_name(const struct criu_mount *m, const struct criu_named *named, size_t count)
+static const char *own_name(const struct mountinfo_entry *m, const struct criu_named *named, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
 		if (named[i].mount_id == m->id)
@@ -141,7 +65,7 @@ static bool is_alone(int id, const struct criu_named *named, size_t count)
 	return false;
 }
 
-void criu_plan_dump(const struct criu_mounts *m, const struct criu_named *named, size_t count,
+void criu_plan_dump(const struct mountinfo *m, const struct criu_named *named, size_t count,
 		    struct criu_pairs *ret)
 {
 	bool grows = true;
@@ -156,7 +80,7 @@ void criu_plan_dump(const struct criu_mounts *m, const struct criu_named *named,
 	while (grows) {
 		grows = false;
 		for (size_t i = 0; i < m->n; i++) {
-			const struct criu_mount *up = criu_mounts_find(m, m->v[i].parent);
+			const struct mountinfo_entry *up = mountinfo_find(m, m->v[i].parent);
 			const char *up_name = up ? criu_pairs_get(ret, up->point) : NULL;
 			const char *rest = up_name && !is_alone(up->id, named, count)
 						   ? below(m->v[i].point, up->point)
@@ -172,8 +96,7 @@ void criu_plan_dump(const struct criu_mounts *m, const struct criu_named *named,
 	}
 }
 
-void criu_plan_below(const struct criu_mounts *m, const char *staged, const char *name,
-		     struct criu_pairs *ret)
+void criu_plan_below(const struct mountinfo *m, const char *staged, const char *name, struct criu_pairs *ret)
 {
 	for (size_t i = 0; i < m->n; i++) {
 		const char *rest = below(m->v[i].point, staged);

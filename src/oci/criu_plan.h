@@ -10,26 +10,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/str.h"
-
-/* ---- /proc/PID/mountinfo ------------------------------------------------------------------------------ */
-
-struct criu_mount {
-	int id, parent;
-	uint64_t dev;
-	char *point, *type; /* point as the process sees it */
-	bool is_null;	    /* the null device is mounted there */
-	bool is_device;	    /* a device node is */
-};
-struct criu_mounts {
-	struct criu_mount *v;
-	size_t n;
-};
-#define CRIU_MOUNTS_INIT ((struct criu_mounts){ 0 })
-void criu_mounts_done(struct criu_mounts *m);
-DEFINE_CLEANUP_VALUE(struct criu_mounts, criu_mounts_done)
-/* is_null and is_device are left to the caller. Lines that are none are passed over. */
-void criu_mounts_parse(struct criu_mounts *m, const char *text);
-const struct criu_mount *criu_mounts_find(const struct criu_mounts *m, int id); /* NULL */
+#include "sys/mountinfo.h"
 
 /* ---- external mounts ---------------------------------------------------------------------------------- */
 
@@ -56,11 +37,10 @@ struct criu_named {
 };
 /* For a dump: the mount points of all mounts that criu must not make itself, with their names. What is below one is
  * one too, under its name, unless that is alone. */
-void criu_plan_dump(const struct criu_mounts *m, const struct criu_named *named, size_t count,
+void criu_plan_dump(const struct mountinfo *m, const struct criu_named *named, size_t count,
 		    struct criu_pairs *ret);
 /* For a restore: add the mounts of `m` below the path `staged`, which is where `name` waits, if they have no name yet. */
-void criu_plan_below(const struct criu_mounts *m, const char *staged, const char *name,
-		     struct criu_pairs *ret);
+void criu_plan_below(const struct mountinfo *m, const char *staged, const char *name, struct criu_pairs *ret);
 
 /* ---- descriptors.json --------------------------------------------------------------------------------- */
 

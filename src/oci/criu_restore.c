@@ -120,7 +120,7 @@ static int start_worker(struct restore *x, const char *program, struct error *e)
 
 static int find_names(struct restore *x, int proc_dfd, struct error *e)
 {
-	CLEANUP(criu_mounts_done) struct criu_mounts mounts = CRIU_MOUNTS_INIT;
+	CLEANUP(mountinfo_done) struct mountinfo mounts = MOUNTINFO_INIT;
 	int r = criu_mounts_of(proc_dfd, &mounts, e);
 
 	if (r >= 0)

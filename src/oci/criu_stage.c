@@ -459,7 +459,7 @@ static bool is_staged(const struct criu_stage *s, size_t i)
 	       s->mounts->state[i].fallback_fd >= 0;
 }
 
-void criu_stage_names(const struct criu_stage *s, const struct criu_mounts *m, struct criu_pairs *ret)
+void criu_stage_names(const struct criu_stage *s, const struct mountinfo *m, struct criu_pairs *ret)
 {
 	/* What the spec names comes before what merely lies below something; of two at one place, the upper one. */
 	for (size_t i = s->plan->mount_count; i-- > 0;) {

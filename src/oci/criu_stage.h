@@ -47,6 +47,6 @@ int criu_stage_start(const struct criu_stage *s, struct criu_worker *ret, int re
 		     struct error *e) MUST_USE;
 
 /* By which names criu is to find what lies there. m are the worker's mounts. */
-void criu_stage_names(const struct criu_stage *s, const struct criu_mounts *m, struct criu_pairs *ret);
+void criu_stage_names(const struct criu_stage *s, const struct mountinfo *m, struct criu_pairs *ret);
 
 #endif

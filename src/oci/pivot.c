@@ -12,23 +12,22 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "oci/criu_plan.h"
+#include "base/str.h"
 #include "sys/mountapi.h"
+#include "sys/mountinfo.h"
 
-#define MOUNTINFO_MAX (16u << 20)
 #define HIDE_ROUNDS 16
 
 /* ---- without pivot_root -------------------------------------------------------------------------- */
 
-static bool is_in_tree(const struct criu_mounts *m, const struct criu_mount *mount, int top)
+static bool is_in_tree(const struct mountinfo *m, const struct mountinfo_entry *mount, int top)
 {
 	for (size_t depth = 0; mount && mount->id != top; depth++)
-		mount = depth < m->n && mount->parent != mount->id ? criu_mounts_find(m, mount->parent)
-								   : NULL;
+		mount = depth < m->n && mount->parent != mount->id ? mountinfo_find(m, mount->parent) : NULL;
 	return mount;
 }
 
-static int hide_failed(const struct criu_mount *m, struct error *e)
+static int hide_failed(const struct mountinfo_entry *m, struct error *e)
 {
 	err_sysk(e, ERR_DENIED, errno, "hide the host's %s at \"%s\" from the container", m->type, m->point);
 	return err_hint(e,
@@ -39,18 +38,18 @@ static int hide_failed(const struct criu_mount *m, struct error *e)
 /* One round over what is there. Returns whether something went, below which there may be another one. */
 static int hide_round(int root_id, bool *ret_went, struct error *e)
 {
-	CLEANUP(criu_mounts_done) struct criu_mounts m = CRIU_MOUNTS_INIT;
+	CLEANUP(mountinfo_done) struct mountinfo m = MOUNTINFO_INIT;
 	cleanup_buf struct buf text = BUF_INIT;
-	int r = file_read(AT_FDCWD, "/proc/self/mountinfo", MOUNTINFO_MAX, &text, e);
+	int r = file_read(AT_FDCWD, "/proc/self/mountinfo", MOUNTINFO_MAX_BYTES, &text, e);
 
 	*ret_went = false;
 	if (r == -ERR_NOT_FOUND)
 		return 0; /* the last proc is gone */
 	if (r < 0)
 		return r;
-	criu_mounts_parse(&m, buf_str(&text));
+	mountinfo_parse(&m, buf_str(&text));
 	for (size_t i = m.n; i-- > 0;) {
-		const struct criu_mount *one = &m.v[i];
+		const struct mountinfo_entry *one = &m.v[i];
 
 		if ((!str_eq(one->type, "proc") && !str_eq(one->type, "sysfs")) ||
 		    is_in_tree(&m, one, root_id))

@@ -14,11 +14,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void mounts(const char *text)
 {
-	CLEANUP(criu_mounts_done) struct criu_mounts m = CRIU_MOUNTS_INIT;
+	CLEANUP(mountinfo_done) struct mountinfo m = MOUNTINFO_INIT;
 	CLEANUP(criu_pairs_done) struct criu_pairs p = CRIU_PAIRS_INIT;
 	struct criu_named named = { -1, "/name", false };
 
-	criu_mounts_parse(&m, text);
+	mountinfo_parse(&m, text);
 	if (!m.n || m.n > 64)
 		return;
 	named.mount_id = m.v[0].id;

@@ -34,10 +34,10 @@ static const char container[] = "100 90 254:0 /bundle/rootfs / rw,relatime - ext
 				"not a line\n"
 				"115 100 0:1 / /broken rw\n";
 
-static void parse(struct criu_mounts *m)
+static void parse(struct mountinfo *m)
 {
-	*m = CRIU_MOUNTS_INIT;
-	criu_mounts_parse(m, container);
+	*m = MOUNTINFO_INIT;
+	mountinfo_parse(m, container);
 	for (size_t i = 0; i < m->n; i++) {
 		m->v[i].is_null = m->v[i].id == 103;
 		m->v[i].is_device = m->v[i].id == 103 || m->v[i].id == 106 || m->v[i].id == 107;
@@ -46,27 +46,27 @@ static void parse(struct criu_mounts *m)
 
 static void test_mountinfo(void **state)
 {
-	CLEANUP(criu_mounts_done) struct criu_mounts m;
-	const struct criu_mount *data;
+	CLEANUP(mountinfo_done) struct mountinfo m;
+	const struct mountinfo_entry *data;
 
 	(void)state;
 	parse(&m);
 	assert_int_equal(m.n, 15);
-	data = criu_mounts_find(&m, 108);
+	data = mountinfo_find(&m, 108);
 	assert_non_null(data);
 	assert_int_equal(data->parent, 100);
 	assert_int_equal(data->dev, makedev(254, 0));
 	assert_string_equal(data->type, "ext4");
-	assert_string_equal(criu_mounts_find(&m, 114)->point, "/with space\\");
-	assert_null(criu_mounts_find(&m, 115));
-	assert_null(criu_mounts_find(&m, -1));
+	assert_string_equal(mountinfo_find(&m, 114)->point, "/with space\\");
+	assert_null(mountinfo_find(&m, 115));
+	assert_null(mountinfo_find(&m, -1));
 }
 
 /* ---- names -------------------------------------------------------------------------------------------------- */
 
 static void test_what_comes_from_outside_has_a_name(void **state)
 {
-	CLEANUP(criu_mounts_done) struct criu_mounts m;
+	CLEANUP(mountinfo_done) struct mountinfo m;
 	CLEANUP(criu_pairs_done) struct criu_pairs p = CRIU_PAIRS_INIT;
 	const struct criu_named named[] = { { 108, "/link/to/data", false } };
 
@@ -87,7 +87,7 @@ static void test_what_is_the_containers_own_has_none(void **state)
 {
 	static const char *const own[] = { "/",	       "/proc",	       "/proc/bus", "/dev",
 					   "/dev/pts", "/dev/console", "/sys",	    "/sys/fs/cgroup" };
-	CLEANUP(criu_mounts_done) struct criu_mounts m;
+	CLEANUP(mountinfo_done) struct mountinfo m;
 	CLEANUP(criu_pairs_done) struct criu_pairs p = CRIU_PAIRS_INIT;
 
 	(void)state;
@@ -100,7 +100,7 @@ static void test_what_is_the_containers_own_has_none(void **state)
 
 static void test_dev_alone_comes_from_outside(void **state)
 {
-	CLEANUP(criu_mounts_done) struct criu_mounts m;
+	CLEANUP(mountinfo_done) struct mountinfo m;
 	CLEANUP(criu_pairs_done) struct criu_pairs p = CRIU_PAIRS_INIT;
 	const struct criu_named named[] = { { 104, "/dev", true } };
 
@@ -114,12 +114,12 @@ static void test_dev_alone_comes_from_outside(void **state)
 
 static void test_names_on_the_stage(void **state)
 {
-	CLEANUP(criu_mounts_done) struct criu_mounts m = CRIU_MOUNTS_INIT;
+	CLEANUP(mountinfo_done) struct mountinfo m = MOUNTINFO_INIT;
 	CLEANUP(criu_pairs_done) struct criu_pairs p = CRIU_PAIRS_INIT;
 
 	(void)state;
-	criu_mounts_parse(&m, "1 0 0:1 / /tmp/m1 rw - ext4 a rw\n2 1 0:2 / /tmp/m1/sub rw - tmpfs b rw\n"
-			      "3 0 0:3 / /tmp/m10 rw - ext4 c rw\n4 3 0:4 / /tmp/m10/sub rw - ext4 c rw\n");
+	mountinfo_parse(&m, "1 0 0:1 / /tmp/m1 rw - ext4 a rw\n2 1 0:2 / /tmp/m1/sub rw - tmpfs b rw\n"
+			    "3 0 0:3 / /tmp/m10 rw - ext4 c rw\n4 3 0:4 / /tmp/m10/sub rw - ext4 c rw\n");
 	criu_pairs_add(&p, "/data", "/tmp/m1");
 	criu_plan_below(&m, "/tmp/m1", "/data", &p);
 	assert_int_equal(p.n, 2);
