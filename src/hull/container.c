@@ -92,6 +92,9 @@ int container_spec(const struct container *c, struct oci_spec **ret, struct erro
 	cleanup_buf struct buf text = BUF_INIT;
 	int r = file_read(c->dfd, STATE_CONFIG, OCI_SPEC_MAX_BYTES, &text, e);
 
+	/* Its directory was there a moment ago: somebody deletes it. */
+	if (r == -ERR_NOT_FOUND)
+		return err_new(e, ERR_NOT_FOUND, "container does not exist: \"%s\"", c->state.id);
 	return r < 0 ? r : oci_spec_parse(buf_str(&text), text.len, ret, e);
 }
 
