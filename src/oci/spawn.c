@@ -27,12 +27,18 @@
 #include "sys/vchild.h"
 #include "userns/denied.h"
 
-/* Keeps errno when it has not. */
-static bool has_ended(int pid_fd)
+#define ENDING_MS 1000
+
+/* A pid namespace takes nobody any more from when its init begins to end: it can be seen to have ended only when it has
+ * waited for all others in there. Keeps errno. */
+static bool is_ending(int pid_fd)
 {
 	struct pollfd p = { .fd = pid_fd, .events = POLLIN };
+	int sys = errno;
+	bool is = poll(&p, 1, ENDING_MS) > 0;
 
-	return poll(&p, 1, 0) > 0;
+	errno = sys;
+	return is;
 }
 
 /* On the stack of a vchild (see there). */
@@ -54,8 +60,7 @@ __attribute__((no_sanitize_address)) static int clone_main(struct spawn *s, bool
 	pid = syscall(SYS_clone3, &args, sizeof(args));
 	if (pid == 0)
 		_exit(s->main(s->arg));
-	/* A pid namespace whose init has ended takes nobody any more. */
-	if (pid < 0 && errno == ENOMEM && s->join_pid_fd >= 0 && has_ended(s->join_pid_fd))
+	if (pid < 0 && errno == ENOMEM && s->join_pid_fd >= 0 && is_ending(s->join_pid_fd))
 		return err_new(e, ERR_STATE, "the container's process is gone");
 	if (pid < 0) {
 		int sys = errno;
