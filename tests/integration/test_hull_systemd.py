@@ -4,6 +4,7 @@ guest of tests/vm."""
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import time
 
@@ -181,7 +182,7 @@ USER_SCRIPT = """
 set -e
 cd {bundle}
 hull="{hull} --root {bundle}/state --systemd-cgroup"
-$hull run -d u1 </dev/null >/dev/null 2>&1
+$hull run -d u1 </dev/null >run.log 2>&1 || {{ cat run.log; exit 1; }}
 pid=$($hull state u1 | sed -n 's/.*"pid": *\\([0-9]*\\).*/\\1/p')
 cat /sys/fs/cgroup$(cut -d: -f3 /proc/$pid/cgroup)/pids.max
 systemctl --user show {unit} --property=TasksMax --property=Slice
@@ -219,8 +220,10 @@ def test_a_user_has_scopes_of_its_own_systemd(bundle):
         for directory in [bundle.path, *bundle.path.parents]:
             if directory.is_relative_to("/tmp") and directory != pathlib.Path("/tmp"):
                 directory.chmod(0o755)
+        program = bundle.path / "hull"   # the user may not be allowed to where it was built
+        shutil.copy(HULL, program)
         subprocess.run(["chown", "-R", f"{UID}:{UID}", bundle.path], check=True)
-        script = USER_SCRIPT.format(bundle=bundle.path, hull=HULL, unit="hull-user1.scope")
+        script = USER_SCRIPT.format(bundle=bundle.path, hull=program, unit="hull-user1.scope")
         (bundle.path / "script").write_text(script)
         done = subprocess.run(["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "env",
                                f"XDG_RUNTIME_DIR={runtime}", "HOME=/", "systemd-run", "--user", "--wait", "--pipe",
