@@ -11,8 +11,8 @@
  *   cgroup mounts, bound device nodes    "mnt[MOUNT POINT]"
  *   a joined network or pid namespace    "net[INODE]:extRootNetNS", given back as an inherited fd
  *   joined ipc, uts and time namespaces  nothing: criu runs inside of them, and what is its own is in no image
-   a pipe, a file, a socket as stdio    "pipe:[INODE]", "file[MOUNT:INODE]", "unix[INODE]"; which of fds 0 to 2 had which stands in
- *                                        descriptors.json of the images
+   a pipe, a file, a socket as stdio    "pipe:[INODE]", "file[MOUNT:INODE]", "unix[INODE]"; which of fds 0 to 2 had which
+ *                                        stands in descriptors.json of the images
  *
  * The names are runc's where it has one. Nothing that is read from the images by us leads to a path: a name that the
  * bundle does not have is criu's error. But the images say what the processes are, with which ids and capabilities:

@@ -47,13 +47,14 @@ DEFINE_CLEANUP_VALUE(struct oci_state, oci_state_done)
 /* Letters, digits and "_+-.", not "." or "..", at most 1024 bytes (runc's rule). Fails: INVALID. */
 int state_check_id(const char *id, struct error *e) MUST_USE;
 
-/* ROOT/ID, which belongs to us or root, and nobody else can write. sticky is 0, or S_ISVTX for what is made, files too: who cleans a $XDG_RUNTIME_DIR passes them over then.
+/* ROOT/ID, which belongs to us or root, and nobody else can write. sticky is 0, or S_ISVTX for what is made, files too:
+ * who cleans a $XDG_RUNTIME_DIR passes them over then.
  * Fails: INVALID (id), EXISTS, DENIED (another's), SYS. */
 int state_make_dir(const char *root, const char *id, mode_t sticky, int *ret_dfd, struct error *e) MUST_USE;
 /* Fails: INVALID, NOT_FOUND ("container does not exist"), DENIED, SYS. */
 int state_open_dir(const char *root, const char *id, int *ret_dfd, struct error *e) MUST_USE;
-/* Keep others who change or remove the container out, until dfd is closed or state_unlock(). Who waited for that may find it gone: then
- * there may be another one of its name, with the same cgroup. Fails: TIMEOUT, SYS. */
+/* Keep others who change or remove the container out, until dfd is closed or state_unlock(). Who waited for that may
+ * find it gone: then there may be another one of its name, with the same cgroup. Fails: TIMEOUT, SYS. */
 int state_lock(int dfd, bool *ret_is_gone, struct error *e) MUST_USE;
 void state_unlock(int dfd);
 int state_remove_dir(const char *root, const char *id, struct error *e) MUST_USE;

@@ -3,8 +3,8 @@
  *
  * A sealed program is executed twice, and what the C library does before main() would be paid for twice. On x86-64 that
  * is most of the time of a small program in a virtual machine, unless glibc_start.c spares it: glibc asks for the sizes of
- * caches by more than a hundred cpuid instructions, of which each is an exit to the hypervisor. So this is the ELF entry point (`-e`): it does the same as
- * exe_seal(), and goes on to _start.
+ * caches by some seventy cpuid instructions, of which each is an exit to the hypervisor. So this is the ELF entry point
+ * (`-e`): it does the same as exe_seal(), and goes on to _start.
  *
  * Nothing is relocated yet and there is no thread pointer: no C library, no pointers in tables, no stack protector
  * (meson.build compiles this file so). It never fails: where it could not do its work, or it was not asked to by one of

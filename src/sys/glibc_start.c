@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* glibc 2.36's __libc_start_main for a static-pie x86-64 program, without the questions to the processor.
  *
- * Before main() glibc asks for the processor's features and for the sizes of its caches by more than a hundred cpuid
+ * Before main() glibc asks for the processor's features and for the sizes of its caches by some seventy cpuid
  * instructions, to choose among its variants of memcpy() and the like. On a virtual machine each is an exit to the
  * hypervisor of 1 to 8 us, together more than everything else that a command such as `hull state` does. This function
  * takes the place of glibc's (the linker has it before it looks into libc.a), does the other steps in the same order,

@@ -80,7 +80,7 @@ def test_it_is_sealed_before_the_c_library_starts(bundle):  # noqa: F811
                     reason="glibc's own start is used")
 @pytest.mark.parametrize("program", ["hull/hull", "pod/hull-pod"])
 def test_the_c_library_starts_without_asking_the_processor(program):
-    """A hundred cpuid instructions are most of the time of a command in a virtual machine (sys/glibc_start.c)."""
+    """Seventy cpuid instructions are most of the time of a command in a virtual machine (sys/glibc_start.c)."""
     code = subprocess.run(["objdump", "-d", "--no-show-raw-insn", BUILD / "src" / program], capture_output=True,
                           text=True, check=True).stdout
     assert "main>:" in code and not re.search(r"\tcpuid", code)
