@@ -26,6 +26,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/str.h"
 
 enum cgroup_mode { CGROUP_V1, CGROUP_HYBRID, CGROUP_V2 };
 enum cgroup_driver { CGROUP_DRIVER_CGROUPFS, CGROUP_DRIVER_SYSTEMD };
@@ -314,6 +315,12 @@ int cgroup_signal(struct cgroup *cg, int sig, struct error *e) MUST_USE;
 int cgroup_freeze(struct cgroup *cg, int timeout_ms, struct error *e) MUST_USE;
 int cgroup_thaw(struct cgroup *cg, struct error *e) MUST_USE;
 bool cgroup_is_frozen(const struct cgroup *cg);
+/* For those who ask often and ask no more: the files that cgroup_is_frozen() reads, as paths. Whoever keeps them need not
+ * look for the hierarchies each time. */
+void cgroup_freezer_files(const struct cgroup *cg, struct strv *ret);
+/* 1: frozen; 0: not; -1: a file is not there, or not of a cgroup (others are mounted here): then only
+ * cgroup_is_frozen() knows. */
+int cgroup_is_frozen_at(const struct strv *files);
 /* No process in it nor below. A cgroup that was removed is empty. */
 int cgroup_is_empty(const struct cgroup *cg, bool *ret_empty, struct error *e) MUST_USE;
 /* Processes in it and below; *ret_pids is the caller's to free, NULL when there are none. */

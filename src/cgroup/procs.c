@@ -175,15 +175,47 @@ static int freezer_dfd(const struct cgroup *cg)
 	return cgroup_host_is_v2(cg->host, CGROUP_FREEZER) ? -1 : cgroup_dfd(cg, CGROUP_FREEZER);
 }
 
+#define V1_FREEZER "freezer.state"
+#define V2_FREEZER "cgroup.freeze"
+
 bool cgroup_is_frozen(const struct cgroup *cg)
 {
 	int v1 = freezer_dfd(cg), v2 = cgroup_dfd_v2(cg);
 	char text[64];
 	uint64_t n;
 
-	if (v1 >= 0 && cgroupfs_read(v1, "freezer.state", text, sizeof(text)) > 0 && !str_eq(text, "THAWED"))
+	if (v1 >= 0 && cgroupfs_read(v1, V1_FREEZER, text, sizeof(text)) > 0 && !str_eq(text, "THAWED"))
 		return true;
-	return v2 >= 0 && cgroupfs_read_u64(v2, "cgroup.freeze", &n) == 0 && n == 1;
+	return v2 >= 0 && cgroupfs_read_u64(v2, V2_FREEZER, &n) == 0 && n == 1;
+}
+
+void cgroup_freezer_files(const struct cgroup *cg, struct strv *ret)
+{
+	int v1 = freezer_dfd(cg), v2 = cgroup_dfd_v2(cg);
+
+	for (size_t i = 0; i < cg->host->hier_count; i++) {
+		cleanup_free char *path = NULL;
+
+		if (cg->dfd[i] < 0 || (cg->dfd[i] != v1 && cg->dfd[i] != v2))
+			continue;
+		path = str_fmt("%s%s/%s", cg->host->hier[i].mount_point, cg->path,
+			       cg->dfd[i] == v2 ? V2_FREEZER : V1_FREEZER);
+		strv_add(ret, path);
+	}
+}
+
+int cgroup_is_frozen_at(const struct strv *files)
+{
+	for (size_t i = 0; i < files->n; i++) {
+		cleanup_close int fd = open(files->v[i], O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+		char text[64];
+
+		if (fd < 0 || !cgroupfs_is(fd) || cgroupfs_read_fd(fd, text, sizeof(text)) <= 0)
+			return -1;
+		if (!str_eq(text, "THAWED") && !str_eq(text, "0"))
+			return 1;
+	}
+	return files->n ? 0 : -1;
 }
 
 /* freezer.state speaks of the cgroups above as well; on v2 that is in cgroup.events. */

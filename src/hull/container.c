@@ -26,10 +26,12 @@ void container_done(struct container *c)
 		close(c->dfd);
 	if (c->pid_fd >= 0)
 		close(c->pid_fd);
+	if (c->gate_fd >= 0)
+		close(c->gate_fd);
 	*c = CONTAINER_INIT;
 }
 
-int container_load(struct hull *h, const char *id, struct container *ret, struct error *e)
+static int load(struct hull *h, const char *id, bool to_start, struct container *ret, struct error *e)
 {
 	struct container c = CONTAINER_INIT;
 	int r = state_open_dir(h->root, id, &c.dfd, e);
@@ -39,12 +41,22 @@ int container_load(struct hull *h, const char *id, struct container *ret, struct
 	if (r == -ERR_NOT_FOUND)
 		err_new(e, ERR_NOT_FOUND, "container does not exist: \"%s\"", id);
 	if (r >= 0)
-		r = state_status(c.dfd, &c.state, &c.status, &c.pid_fd, e);
+		r = state_status(c.dfd, &c.state, &c.status, &c.pid_fd, to_start ? &c.gate_fd : NULL, e);
 	if (r < 0)
 		container_done(&c);
 	else
 		*ret = c;
 	return r;
+}
+
+int container_load(struct hull *h, const char *id, struct container *ret, struct error *e)
+{
+	return load(h, id, false, ret, e);
+}
+
+int container_load_to_start(struct hull *h, const char *id, struct container *ret, struct error *e)
+{
+	return load(h, id, true, ret, e);
 }
 
 int hull_cgroups(const struct hull *h, struct cgroup_host **ret, struct error *e)
@@ -79,10 +91,16 @@ enum oci_status container_full_status(struct hull *h, struct container *c)
 	enum cgroup_driver driver = c->state.has_systemd_cgroup ? CGROUP_DRIVER_SYSTEMD
 								: CGROUP_DRIVER_CGROUPFS;
 
+	int is_frozen;
+
 	(void)h;
-	if (c->status != OCI_STOPPED && c->state.cgroup_path &&
-	    cgroup_host_open_freezer(driver, &host, &ignored) >= 0 &&
-	    cgroup_open(host, c->state.cgroup_path, &cgroup, &ignored) >= 0 && cgroup_is_frozen(cgroup))
+	if (c->status == OCI_STOPPED || !c->state.cgroup_path)
+		return c->status;
+	is_frozen = cgroup_is_frozen_at(&c->state.freezer_files);
+	if (is_frozen < 0 && cgroup_host_open_freezer(driver, &host, &ignored) >= 0 &&
+	    cgroup_open(host, c->state.cgroup_path, &cgroup, &ignored) >= 0)
+		is_frozen = cgroup_is_frozen(cgroup);
+	if (is_frozen > 0)
 		c->status = OCI_PAUSED;
 	return c->status;
 }
@@ -163,11 +181,9 @@ static int too_late(const struct container *c, struct error *e)
 
 int container_start(struct container *c, struct error *e)
 {
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	char dir[PATH_FD_SIZE];
 	const struct oci_listener listener = { container_give_listener, c };
 	struct error why = ERROR_INIT;
-	cleanup_close int sock = -1;
+	cleanup_close int sock = take_fd(c->gate_fd);
 	int r;
 
 	switch (c->status) {
@@ -180,9 +196,9 @@ int container_start(struct container *c, struct error *e)
 	case OCI_CREATED:
 		break;
 	}
-	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/" STATE_SOCKET, path_of_fd(c->dfd, dir));
-	sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	if (sock < 0 || connect(sock, (struct sockaddr *)&addr, sizeof(addr)) < 0)
+	if (sock < 0)
+		sock = state_connect_gate(c->dfd, 0);
+	if (sock < 0 || fcntl(sock, F_SETFL, 0) < 0)
 		return errno == ECONNREFUSED || errno == ENOENT
 			       ? too_late(c, e)
 			       : err_sys(e, "reach the init of container \"%s\"", c->state.id);

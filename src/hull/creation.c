@@ -157,6 +157,7 @@ int creation_save(struct creation *c, const struct oci_init *init, struct error 
 	if (init->cgroup) {
 		str_set(&s->cgroup_path, cgroup_path(init->cgroup));
 		s->cgroup_parents = cgroup_made_parents(init->cgroup);
+		cgroup_freezer_files(init->cgroup, &s->freezer_files);
 	}
 	str_set(&s->rdt_made, init->rdt_made);
 	if (!c->spec->process.terminal)
@@ -178,6 +179,7 @@ int creation_made(struct creation *c, struct container *ret, struct error *e)
 		.dfd = dfd,
 		.status = OCI_CREATED,
 		.pid_fd = fd,
+		.gate_fd = -1,
 		.cgroups = c->cgroups,
 		.cgroup = c->init.cgroup,
 	};

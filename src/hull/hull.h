@@ -43,16 +43,19 @@ struct container {
 	struct oci_state state;
 	int dfd; /* of its state directory */
 	enum oci_status status;
-	int pid_fd;	      /* -1 when stopped */
+	int pid_fd;  /* -1 when stopped */
+	int gate_fd; /* for container_start(): a connection to the init that waits; -1: it connects itself */
 	bool has_failed_hook; /* in container_start(): the container has to go */
 	const struct cgroup_host
 		*cgroups; /* where they are open already; borrowed, as its cgroup. NULL: not */
 	struct cgroup *cgroup;
 };
-#define CONTAINER_INIT ((struct container){ .dfd = -1, .pid_fd = -1 })
+#define CONTAINER_INIT ((struct container){ .dfd = -1, .pid_fd = -1, .gate_fd = -1 })
 void container_done(struct container *c);
 DEFINE_CLEANUP_VALUE(struct container, container_done)
 int container_load(struct hull *h, const char *id, struct container *ret, struct error *e) MUST_USE;
+/* As container_load(), for a container_start() that follows at once: while it is there, no other start is heard. */
+int container_load_to_start(struct hull *h, const char *id, struct container *ret, struct error *e) MUST_USE;
 /* OCI_PAUSED in place of OCI_CREATED or OCI_RUNNING when its cgroup is frozen. */
 enum oci_status container_full_status(struct hull *h, struct container *c);
 int container_cgroup(const struct hull *h, const struct container *c, struct cgroup_host **ret_host,

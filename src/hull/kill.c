@@ -43,6 +43,8 @@ static void thaw(struct hull *h, struct container *c)
 	CLEANUP(cgroup_free) struct cgroup *cgroup = NULL;
 	struct error ignored = ERROR_INIT;
 
+	if (cgroup_is_frozen_at(&c->state.freezer_files) == 0)
+		return;
 	if (container_cgroup(h, c, &host, &cgroup, &ignored) >= 0 && cgroup_is_frozen(cgroup))
 		(void)!cgroup_thaw(cgroup, &ignored);
 }

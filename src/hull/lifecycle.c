@@ -12,7 +12,7 @@ static int start_run(struct hull *h, void *options, char **args, struct error *e
 {
 	CLEANUP(container_done) struct container c = CONTAINER_INIT;
 	cleanup_close int notify_sock = -1;
-	int r = container_load(h, args[0], &c, e);
+	int r = container_load_to_start(h, args[0], &c, e);
 
 	(void)options;
 	if (r < 0)
@@ -69,7 +69,7 @@ static int delete_remains(struct hull *h, const char *id, bool force, struct err
 		return -ERR_NOT_FOUND;
 	has_intent = state_read(c.dfd, STATE_INTENT, &c.state, &ignored) >= 0;
 	if (has_intent)
-		r = state_status(c.dfd, &c.state, &creator, NULL, &why);
+		r = state_status(c.dfd, &c.state, &creator, NULL, NULL, &why);
 	if (r >= 0 && !force && (!has_intent || creator != OCI_STOPPED))
 		return -ERR_NOT_FOUND;
 	if (r >= 0)

@@ -71,6 +71,7 @@ struct confine_child {
 	int attr_fd;   /* /proc/thread-self/attr/..., for the LSM label; -1 */
 	int report_fd; /* where the listener of a profile with SCMP_ACT_NOTIFY is reported (oci/sync.h) as soon
 			  * as there is one: from then on our own calls are the agent's to answer. -1: none */
+	bool is_bounded; /* the bounding set is cut already */
 };
 #define CONFINE_CHILD_INIT ((struct confine_child){ .attr_fd = -1, .report_fd = -1 })
 
@@ -78,6 +79,10 @@ struct confine_child {
  * are close-on-exec. Does nothing without an LSM label. */
 int confine_open_child(const struct confine *c, int proc_dfd, struct confine_child *child,
 		       struct error *e) MUST_USE;
+
+/* For a child that waits before confine_inside(): does of it what may as well be done before, the bounding set. Needs what
+ * that needs; what fails is left to it. */
+void confine_ahead(const struct confine *c, struct confine_child *child);
 
 /* In this order, each for a reason (confine_apply.c): LSM exec label, personality, memory policy, umask, [seccomp, when
  * no_new_privs is not asked for and CAP_SYS_ADMIN must therefore still be there], bounding set, groups, gid,

@@ -11,7 +11,7 @@
  *   personality, memory policy (no privilege needed, but a profile may forbid the call), umask
  *   seccomp          here only without no_new_privs: then it needs CAP_SYS_ADMIN, which goes next. The profile must
  *                    then allow the calls below
- *   bounding set     needs CAP_SETPCAP
+ *   bounding set     needs CAP_SETPCAP; nothing else depends on it, so a child that waits has it done before
  *   groups, gid, uid need CAP_SETGID and CAP_SETUID; PR_SET_KEEPCAPS lets the permitted set survive the uid
  *   capset           the uid change has cleared the effective set
  *   ambient set      is cleared by the uid change, and needs permitted and inheritable to be final
@@ -216,11 +216,15 @@ static int set_ids(const struct confine *c, struct error *e)
 	return 0;
 }
 
-static int set_ids_and_caps(const struct confine *c, struct error *e)
+void confine_ahead(const struct confine *c, struct confine_child *child)
 {
-	int r;
+	child->is_bounded = caps_drop_bounding(c->caps[OCI_CAP_BOUNDING], NULL) >= 0;
+}
 
-	r = caps_drop_bounding(c->caps[OCI_CAP_BOUNDING], e);
+static int set_ids_and_caps(const struct confine *c, const struct confine_child *child, struct error *e)
+{
+	int r = child->is_bounded ? 0 : caps_drop_bounding(c->caps[OCI_CAP_BOUNDING], e);
+
 	if (r < 0)
 		return r;
 	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
@@ -279,7 +283,7 @@ int confine_inside(const struct confine *c, struct confine_child *child, struct 
 		if (r < 0)
 			return r;
 	}
-	r = set_ids_and_caps(c, e);
+	r = set_ids_and_caps(c, child, e);
 	if (r < 0)
 		return r;
 	/* Behind the last change of credentials, which clears it. A profile that forbids it has its way. */

@@ -274,11 +274,13 @@ static void heed_signals(void)
 	}
 }
 
-/* With a listening socket, whoever may connect (its directory is the host root's) is the one who starts. */
-static int wait_at_gate(struct init_container *c, int *gate_fd, struct error *e)
+/* What can be done beforehand is done while the caller is busy with its record.
+ * With a listening socket, whoever may connect (its directory is the host root's) is the one who starts. */
+static int wait_at_gate(struct init_container *c, struct confine_child *child, int *gate_fd, struct error *e)
 {
 	int listen_fd = c->create->gate_listen_fd, fd;
 
+	confine_ahead(c->p.confine, child);
 	if (listen_fd < 0) {
 		do {
 			int r = sync_wait_byte(c->p.sync_fd, SYNC_START, e);
@@ -288,14 +290,13 @@ static int wait_at_gate(struct init_container *c, int *gate_fd, struct error *e)
 		} while (check_has_process(c, c->p.sync_fd) < 0);
 		return 0;
 	}
-	/* The caller is busy with its record now. */
+	heed_signals();
 	release_memory();
 	/* A caller that dies before it has noted that we exist must not leave us behind. */
 	if (sync_wait_byte(c->p.sync_fd, SYNC_GO, e) < 0)
 		_exit(127);
 	close(c->p.sync_fd);
 	*gate_fd = -1;
-	heed_signals();
 	for (;;) {
 		fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
 		if (fd < 0 && errno == EINTR)
@@ -345,7 +346,7 @@ static int run_stages(struct init_container *c, int *gate_fd, struct error *e)
 		return r;
 	process_close_rest(&c->p, (int[]){ c->p.sync_fd, c->create->gate_listen_fd, child.attr_fd });
 	sync_report(c->p.sync_fd, REPORT_READY, -1);
-	r = wait_at_gate(c, gate_fd, e);
+	r = wait_at_gate(c, &child, gate_fd, e);
 	if (r >= 0)
 		r = process_confine(&c->p, &child, *gate_fd, e);
 	if (r >= 0)

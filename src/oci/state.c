@@ -34,6 +34,7 @@ void oci_state_done(struct oci_state *s)
 	free(s->created);
 	free(s->cgroup_path);
 	free(s->rdt_made);
+	strv_done(&s->freezer_files);
 	strv_done(&s->annotations);
 	strv_done(&s->stdio);
 	*s = OCI_STATE_INIT;
@@ -213,6 +214,7 @@ int state_write(int dfd, const char *name, const struct oci_state *s, mode_t sti
 	json_put_str(o, "cgroupPath", s->cgroup_path);
 	json_put_str(o, "resctrlGroup", s->rdt_made);
 	json_put_u64(o, "cgroupParents", s->cgroup_parents);
+	json_put_strv(o, "freezerFiles", &s->freezer_files);
 	json_put_bool(o, "systemdCgroup", s->has_systemd_cgroup);
 	json_put_bool(o, "lateHooks", s->has_late_hooks);
 	json_put_bool(o, "sharesPids", s->shares_pids);
@@ -254,6 +256,8 @@ static int read_record(struct json_object *o, struct oci_state *s, struct error 
 		r = get_text(o, texts[i].key, texts[i].field, e);
 	if (r >= 0)
 		r = json_get_u32(o, "cgroupParents", &s->cgroup_parents, e);
+	if (r >= 0)
+		r = json_get_strv(o, "freezerFiles", 2, &s->freezer_files, e);
 	if (r >= 0)
 		r = json_get_bool(o, "systemdCgroup", &s->has_systemd_cgroup, e);
 	if (r >= 0)
@@ -343,21 +347,28 @@ int state_process_start(pid_t pid, uint64_t *ret_start, bool *ret_is_dead, struc
 
 /* Of a start that was killed between the exec and its note the socket is left, and nobody listens at it. (To an init that
  * still waits we are somebody who looks in and leaves. One that is frozen takes a few of those, and then no more.) */
-static bool is_waiting(int dfd)
+static bool is_waiting(int dfd, int *ret_gate_fd)
 {
-	cleanup_close int sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	*ret_gate_fd = state_connect_gate(dfd, SOCK_NONBLOCK);
+	return *ret_gate_fd >= 0 || (errno != ECONNREFUSED && errno != ENOENT);
+}
+
+int state_connect_gate(int dfd, int flags)
+{
+	cleanup_close int sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | flags, 0);
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	char dir[PATH_FD_SIZE];
 
 	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/" STATE_SOCKET, path_of_fd(dfd, dir));
-	return connect(sock, (struct sockaddr *)&addr, sizeof(addr)) == 0 ||
-	       (errno != ECONNREFUSED && errno != ENOENT);
+	if (sock < 0 || connect(sock, (struct sockaddr *)&addr, sizeof(addr)) < 0)
+		return -1;
+	return take_fd(sock);
 }
 
 int state_status(int dfd, const struct oci_state *s, enum oci_status *ret_status, int *ret_pid_fd,
-		 struct error *e)
+		 int *ret_gate_fd, struct error *e)
 {
-	cleanup_close int pid_fd = -1;
+	cleanup_close int pid_fd = -1, gate_fd = -1;
 	struct error why = ERROR_INIT;
 	uint64_t start = 0;
 	bool is_dead = true;
@@ -373,13 +384,17 @@ int state_status(int dfd, const struct oci_state *s, enum oci_status *ret_status
 	}
 	if (ret_pid_fd)
 		*ret_pid_fd = -1;
+	if (ret_gate_fd)
+		*ret_gate_fd = -1;
 	if (r < 0 || is_dead || start != s->start_time) {
 		*ret_status = OCI_STOPPED;
 		return 0;
 	}
-	*ret_status = is_waiting(dfd) ? OCI_CREATED : OCI_RUNNING;
+	*ret_status = is_waiting(dfd, &gate_fd) ? OCI_CREATED : OCI_RUNNING;
 	if (ret_pid_fd)
 		*ret_pid_fd = take_fd(pid_fd);
+	if (ret_gate_fd)
+		*ret_gate_fd = take_fd(gate_fd);
 	return 0;
 }
 

@@ -24,6 +24,7 @@ struct oci_state {
 	char *created;		     /* RFC 3339 */
 	char *cgroup_path;	     /* NULL: none of its own */
 	unsigned int cgroup_parents; /* made with it, to be removed with it */
+	struct strv freezer_files;   /* for cgroup_is_frozen_at(); empty: look for the cgroup */
 	char *rdt_made;		     /* a group of resctrl, to be removed with it; NULL */
 	bool has_systemd_cgroup;
 	bool has_late_hooks; /* poststart or poststop: config.json need not be read for nothing */
@@ -73,9 +74,13 @@ int state_read(int dfd, const char *name, struct oci_state *ret, struct error *e
 enum oci_status { OCI_CREATED, OCI_RUNNING, OCI_PAUSED, OCI_STOPPED };
 const char *state_status_name(enum oci_status status);
 /* Whether the process still lives (and is the same), and has been started; paused is the cgroup's word, not known
- * here. ret_pid_fd may be NULL; it is -1 when stopped. */
+ * here. ret_pid_fd may be NULL; it is -1 when stopped. ret_gate_fd may be NULL; otherwise it is a connection to the init,
+ * as of state_connect_gate(), when that waits to be started, and -1 when it does not or has too many others waiting. */
 int state_status(int dfd, const struct oci_state *s, enum oci_status *ret_status, int *ret_pid_fd,
-		 struct error *e) MUST_USE;
+		 int *ret_gate_fd, struct error *e) MUST_USE;
+/* Connect to the gate at which a created container's init waits; it hears one caller after the other, so do not keep it.
+ * flags: SOCK_NONBLOCK or 0. Returns the socket, or -1 and errno: ECONNREFUSED or ENOENT when nobody waits there. */
+int state_connect_gate(int dfd, int flags) MUST_USE;
 /* Note what our own fds 0 to 2 are, which the init was given. */
 void state_note_stdio(struct oci_state *s);
 /* Field 22 of /proc/PID/stat, and whether it is a zombie. Fails: NOT_FOUND, SYS. */

@@ -114,13 +114,20 @@ static const char *shown(unsigned int n, char *number)
 int caps_drop_bounding(uint64_t keep, struct error *e)
 {
 	char number[3];
-	int r;
 
-	for (unsigned int n = 0; n < 64 && (r = prctl(PR_CAPBSET_READ, n, 0, 0, 0)) >= 0; n++) {
-		if (!r || (keep & CAP_BIT(n)))
+	for (unsigned int n = 0; n < 64; n++) {
+		int sys, is_there;
+
+		if ((keep & CAP_BIT(n)) || prctl(PR_CAPBSET_DROP, n, 0, 0, 0) == 0)
 			continue;
-		if (prctl(PR_CAPBSET_DROP, n, 0, 0, 0) < 0)
-			return err_sys(e, "drop %s from the bounding set", shown(n, number));
+		sys = errno;
+		is_there = prctl(PR_CAPBSET_READ, n, 0, 0, 0);
+		if (is_there < 0) /* nor does the kernel have any behind it */
+			break;
+		if (!is_there) /* and we have no CAP_SETPCAP, but need none either */
+			continue;
+		errno = sys;
+		return err_sys(e, "drop %s from the bounding set", shown(n, number));
 	}
 	return 0;
 }

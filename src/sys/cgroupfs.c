@@ -3,9 +3,11 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -53,6 +55,13 @@ int cgroupfs_write(int dfd, const char *file, const char *value)
 	cleanup_close int fd = cgroupfs_open_file(dfd, file);
 
 	return fd < 0 ? -1 : cgroupfs_write_fd(fd, value);
+}
+
+bool cgroupfs_is(int fd)
+{
+	struct statfs fs;
+
+	return fstatfs(fd, &fs) == 0 && (fs.f_type == CGROUP2_SUPER_MAGIC || fs.f_type == CGROUP_SUPER_MAGIC);
 }
 
 ssize_t cgroupfs_read_fd(int fd, char *text, size_t size)

@@ -29,6 +29,9 @@ ssize_t cgroupfs_read(int dfd, const char *file, char *text, size_t size);
 /* The same from offset 0 of a file that is open already. */
 ssize_t cgroupfs_read_fd(int fd, char *text, size_t size);
 
+/* Is it on a cgroup file system, v1 or v2? */
+bool cgroupfs_is(int fd);
+
 /* One number; "max" is UINT64_MAX. Returns 0 or -1 (EINVAL: no number). */
 int cgroupfs_read_u64(int dfd, const char *file, uint64_t *ret);
 

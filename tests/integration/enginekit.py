@@ -4,6 +4,7 @@
 another controller's name, podman and Docker take it for one). Whatever an engine starts, mounts or connects in there ends
 with it."""
 import contextlib
+import glob
 import os
 import pathlib
 import shutil
@@ -202,5 +203,6 @@ class Podman:
 
 
 def cgroups_of(name):
-    """All cgroups with this in their name, in any hierarchy."""
-    return [d for top in CGROUPS.glob("*") for d in top.glob(f"*/*{name}*")] + list(CGROUPS.glob(f"*/*{name}*"))
+    """All cgroups with this in their name, in any hierarchy. (Others come and go meanwhile, which pathlib's glob does not
+    bear.)"""
+    return [d for level in ("*", "*/*") for d in glob.glob(f"{CGROUPS}/{level}/*{name}*")]

@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from bundles import HULL, bundle, host_mounts, pytestmark  # noqa: F401 pylint: disable=unused-import
+from bundles import HULL, bundle, host_mounts, pytestmark, wait_until  # noqa: F401 pylint: disable=unused-import
 
 
 # ---- run -----------------------------------------------------------------------------------------------------
@@ -152,6 +152,43 @@ def test_list(bundle):
     assert bundle.hull("list", "-q").stdout == "c1\nc2\n"
     lines = bundle.hull("list").stdout.splitlines()
     assert lines[0].split() == ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"] and len(lines) == 3
+
+
+def test_a_created_container_waits_with_little(bundle):
+    """What the program may not have, its init gives up before it is started, not after."""
+    bundle.edit(lambda c: c["process"]["capabilities"].update(bounding=["CAP_KILL", "CAP_NET_BIND_SERVICE"]))
+    bundle.sh("sleep 1000")
+    bundle.create("c1")
+    status = pathlib.Path(f"/proc/{bundle.state('c1')['pid']}/status")
+    few = f"CapBnd:\t{1 << 5 | 1 << 10:016x}\n"
+    wait_until(lambda: few in status.read_text())
+    assert bundle.status("c1") == "created"
+    bundle.hull("start", "c1")
+    assert few in status.read_text()
+
+
+def test_a_pause_is_seen_without_the_record_of_its_files(bundle):
+    """A container of an earlier hull, and one whose cgroups are mounted elsewhere now."""
+    bundle.sh("sleep 1000")
+    bundle.create("c1")
+    record = bundle.root / "c1/state.json"
+    state = json.loads(record.read_text())
+    assert state["freezerFiles"]
+    for files in (None, [], ["/nowhere/freezer.state"], ["/proc/self/cmdline"]):
+        state.pop("freezerFiles", None)
+        if files is not None:
+            state["freezerFiles"] = files
+        record.write_text(json.dumps(state))
+        assert bundle.status("c1") == "created"
+        bundle.hull("pause", "c1")
+        assert bundle.status("c1") == "paused"
+        refused = bundle.hull("start", "c1", check=False)
+        assert refused.returncode == 1 and "paused" in refused.stderr
+        bundle.hull("resume", "c1")
+    bundle.hull("start", "c1")
+    bundle.hull("pause", "c1")
+    bundle.hull("kill", "c1", "KILL")
+    bundle.wait_for("c1", "stopped")
 
 
 def test_pause_and_resume(bundle):

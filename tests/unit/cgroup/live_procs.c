@@ -20,6 +20,7 @@ static bool is_counting(const volatile unsigned *n)
 static void a_frozen_process_stands_still(void **state)
 {
 	volatile unsigned *n = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	CLEANUP(strv_done) struct strv files = STRV_INIT;
 	struct cgroup *cg;
 	unsigned before;
 
@@ -30,16 +31,36 @@ static void a_frozen_process_stands_still(void **state)
 	start(cg, count_up, (void *)n);
 	assert_true(is_counting(n));
 	assert_false(cgroup_is_frozen(cg));
+	cgroup_freezer_files(cg, &files);
+	assert_int_equal(cgroup_is_frozen_at(&files), 0);
 	ok(cgroup_freeze(cg, 5000, &err));
 	assert_true(cgroup_is_frozen(cg));
+	assert_int_equal(cgroup_is_frozen_at(&files), 1);
 	before = *n;
 	usleep(20000);
 	assert_int_equal(*n, before);
 	ok(cgroup_thaw(cg, &err));
+	assert_int_equal(cgroup_is_frozen_at(&files), 0);
 	assert_true(is_counting(n));
 	ok(cgroup_freeze(cg, 5000, &err));
 	unmake(cg); /* frozen */
+	assert_int_equal(cgroup_is_frozen_at(&files), -1);
 	munmap((void *)n, 4096);
+}
+
+static void only_files_of_a_cgroup_tell(void **state)
+{
+	CLEANUP(strv_done) struct strv files = STRV_INIT;
+	char path[] = "/tmp/ht-frozen-XXXXXX";
+	int fd = mkstemp(path);
+
+	(void)state;
+	assert_int_equal(cgroup_is_frozen_at(&files), -1); /* of no file */
+	assert_int_equal(write(fd, "FROZEN\n", 7), 7);
+	strv_add(&files, path);
+	assert_int_equal(cgroup_is_frozen_at(&files), -1);
+	close(fd);
+	unlink(path);
 }
 
 static void fork_deep(void *arg)
@@ -140,6 +161,7 @@ static void a_signal_reaches_all(void **state)
 
 static const struct CMUnitTest procs_tests[] = {
 	cmocka_unit_test_teardown(a_frozen_process_stands_still, sweep),
+	cmocka_unit_test(only_files_of_a_cgroup_tell),
 	cmocka_unit_test_teardown(a_kill_reaches_every_descendant, sweep),
 	cmocka_unit_test_teardown(a_kill_outruns_a_process_that_forks_away, sweep),
 	cmocka_unit_test_teardown(a_kill_reaches_cgroups_below, sweep),
