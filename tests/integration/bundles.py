@@ -129,3 +129,9 @@ def bundle(tmp_path):
     yield b
     for name in os.listdir(b.root) if b.root.exists() else []:
         b.hull("delete", "--force", name, check=False)
+
+
+@pytest.fixture(autouse=True)
+def own_cgroup(bundle):
+    """For modules that import it. Not the name of the container alone, which others on this machine may have as well."""
+    bundle.edit(lambda c: c["linux"].update(cgroupsPath=f"/hull-test-{os.getpid()}/c"))

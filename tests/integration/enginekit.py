@@ -12,7 +12,9 @@ import subprocess
 import sys
 import tempfile
 
-from bundles import CHECKOUT, HULL
+import pytest
+
+from bundles import CHECKOUT, HULL, wait_until
 
 CGROUPS = pathlib.Path("/sys/fs/cgroup")
 UID = GID = 61234
@@ -205,4 +207,33 @@ class Podman:
 def cgroups_of(name):
     """All cgroups with this in their name, in any hierarchy. (Others come and go meanwhile, which pathlib's glob does not
     bear.)"""
-    return [d for level in ("*", "*/*") for d in glob.glob(f"{CGROUPS}/{level}/*{name}*")]
+    return [pathlib.Path(d) for level in ("*", "*/*") for d in glob.glob(f"{CGROUPS}/{level}/*{name}*")]
+
+
+@pytest.fixture(scope="module")
+def podman():
+    p = Podman()
+    yield p
+    p.close()
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(podman):
+    """For modules that import it: each test begins without containers."""
+    yield
+    podman.remove_all()
+
+
+# A container that counts in a file and says so, to see after a restore whether it goes on.
+COUNT = "i=0; while :; do i=$((i+1)); echo $i >/count; echo line $i; sleep 0.1; done"
+
+
+def count_goes_on(read):
+    """Waits until what read() returns of its file has grown. Returns from what."""
+    def number():
+        text = read().split()  # it is empty for a moment each time
+        return int(text[-1]) if text else 0
+
+    at = wait_until(number)
+    wait_until(lambda: number() > at)
+    return at

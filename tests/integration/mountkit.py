@@ -4,13 +4,7 @@ on the host for as long as a test needs them."""
 import os
 import subprocess
 
-import pytest
-
-
-@pytest.fixture(autouse=True)
-def own_cgroup(bundle):
-    """Not the name of the container alone, which others on this machine may have as well."""
-    bundle.edit(lambda c: c["linux"].update(cgroupsPath=f"/hull-test-{os.getpid()}/c"))
+from bundles import own_cgroup  # noqa: F401
 
 
 class Mount:

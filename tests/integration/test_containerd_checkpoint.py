@@ -3,34 +3,17 @@
 import os
 import time
 
-import pytest
-
 from bundles import pytestmark  # noqa: F401
 from checkpoints import needs_criu
-from enginekit import cgroups_of
+from enginekit import COUNT, cgroups_of, count_goes_on
 from test_containerd import containerd, name, task  # noqa: F401
 
 pytestmark = [*pytestmark, needs_criu]  # noqa: F811
 
-COUNT = "i=0; while :; do i=$((i+1)); echo $i >/count; echo line $i; sleep 0.1; done"
-
-
-def number(containerd, name):  # noqa: F811
-    for _ in range(100):
-        done = containerd.done("tasks", "exec", "--exec-id", f"e{os.urandom(3).hex()}", name, "cat", "/count")
-        if done.returncode == 0 and done.stdout.strip():
-            return int(done.stdout)
-        time.sleep(0.05)
-    raise AssertionError(done.stderr)
-
 
 def goes_on(containerd, name):  # noqa: F811
-    at = number(containerd, name)
-    for _ in range(100):
-        if number(containerd, name) > at:
-            return at
-        time.sleep(0.05)
-    raise AssertionError(f"{name} stands still at {at}")
+    return count_goes_on(lambda: containerd.done("tasks", "exec", "--exec-id", f"e{os.urandom(3).hex()}", name,
+                                                 "cat", "/count").stdout)
 
 
 def test_checkpoint_and_restore(containerd, name):  # noqa: F811

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from bundles import bundle, pytestmark  # noqa: F401
-from checkpoints import (CRIU, cgroup_dirs, count, counting, cr, eventually, host_mounts, images_of,  # noqa: F401
+from checkpoints import (CRIU, cgroup_dirs, count, counting, cr, eventually, host_mounts,  # noqa: F401
                          needs_criu, refused)
 
 pytestmark = [*pytestmark, needs_criu]  # noqa: F811

@@ -2,7 +2,6 @@
 """What hull's commands do beyond a straight life: several at a time, killed ones, wrong files, fds handed over."""
 import array
 import concurrent.futures
-import glob
 import json
 import os
 import pathlib
@@ -10,60 +9,11 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 
 import pytest
 
-from bundles import HULL, bundle, pytestmark  # noqa: F401 pylint: disable=unused-import
-
-
-@pytest.fixture
-def box(bundle):  # noqa: F811
-    """The bundle, with cgroups of its own: another run of these tests may be under way."""
-    bundle.cgroups = f"/hull-commands-{os.getpid()}"
-    bundle.edit(lambda c: c["linux"].update(cgroupsPath=f"{bundle.cgroups}/c"))
-    bundle.args("sleep", "100")
-    yield bundle
-    for name in os.listdir(bundle.root) if bundle.root.exists() else []:
-        bundle.hull("delete", "--force", name, check=False)
-    assert not cgroups(bundle)
-
-
-def cgroups(bundle):  # noqa: F811
-    return glob.glob(f"/sys/fs/cgroup{bundle.cgroups}") + glob.glob(f"/sys/fs/cgroup/*{bundle.cgroups}")
-
-
-def processes(bundle):  # noqa: F811
-    """Of hull, for this bundle: an init that was not started still has its creator's command line."""
-    found = []
-    for path in glob.glob("/proc/[0-9]*/cmdline"):
-        try:
-            if str(bundle.root).encode() in pathlib.Path(path).read_bytes():
-                found.append(int(path.split("/")[2]))
-        except OSError:
-            pass
-    return found
-
-
-def eventually(true):
-    end = time.monotonic() + 60
-    while not true():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.01)
-    return True
-
-
-def nothing_is_left(bundle):  # noqa: F811
-    return (not bundle.root.exists() or os.listdir(bundle.root) == []) and not cgroups(bundle) and \
-        eventually(lambda: not processes(bundle))
-
-
-def hook(box, kind, script):
-    path = box.path / kind
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(0o755)
-    box.edit(lambda c: c.setdefault("hooks", {}).update({kind: [{"path": str(path)}]}))
+from bundles import HULL, bundle, pytestmark  # noqa: F401
+from commandkit import box, cgroups, eventually, hook, nothing_is_left, processes, start  # noqa: F401
 
 
 # ---- rollback -------------------------------------------------------------------------------------------------------
@@ -178,11 +128,6 @@ def test_the_last_container_below_takes_the_parents_along(box):
 
 
 # ---- several at a time --------------------------------------------------------------------------------------------------
-
-
-def start(box, *args):
-    return subprocess.Popen([HULL, "--root", box.root, *args], cwd=box.path, stdin=subprocess.DEVNULL,
-                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
 def test_one_of_many_creates_of_a_name_succeeds(box):
@@ -403,90 +348,6 @@ def test_run_keeps(box):
     assert box.status("c") == "stopped"
     box.hull("delete", "c")
     assert nothing_is_left(box)
-
-
-# ---- sd_notify --------------------------------------------------------------------------------------------------------
-
-
-class Manager:
-    """What systemd is for a unit with Type=notify."""
-
-    def __init__(self, address):
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.sock.settimeout(30)
-        self.sock.bind("\0" + address[1:] if address[0] == "@" else address)
-        self.env = {**os.environ, "NOTIFY_SOCKET": address}
-
-    def hears(self):
-        fds = array.array("i")
-        text, ancillary, _, _ = self.sock.recvmsg(4096, socket.CMSG_LEN(fds.itemsize))
-        for _, _, data in ancillary:
-            fds.frombytes(data)
-        return text.decode(), list(fds)
-
-
-SAY = """
-import os, socket, sys, time
-s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-for text in sys.argv[1:]:
-    s.sendto(text.encode().decode("unicode_escape").encode(), os.environ["NOTIFY_SOCKET"])
-time.sleep(100)
-"""
-
-
-@pytest.fixture
-def talking(box):
-    """A container that says things to its NOTIFY_SOCKET: with the host's python, read-only."""
-    for name in ("usr", "lib", "lib64"):
-        if os.path.exists(f"/{name}"):
-            box.edit(lambda c, n=name: c["mounts"].append({"destination": f"/{n}", "type": "bind", "source": f"/{n}",
-                                                           "options": ["rbind", "ro"]}))
-    box.args("/usr/bin/python3", "-c", SAY, "STATUS=not yet", "MAINPID=1\\nREADY=1\\nFDSTORE=1")
-    return box
-
-
-@pytest.mark.parametrize("address", ["socket", "@hull-test-notify"])
-def test_a_container_tells_the_manager_that_it_is_ready(talking, address):
-    manager = Manager(str(talking.path / "socket") if address == "socket" else f"{address}-{os.getpid()}")
-    with subprocess.Popen([HULL, "--root", talking.root, "run", "-d", "c"], cwd=talking.path, env=manager.env,
-                          stdin=subprocess.DEVNULL) as p:
-        text, _ = manager.hears()
-        assert text == f"READY=1\nMAINPID={talking.state('c')['pid']}"
-        text, fds = manager.hears()
-        assert text == "BARRIER=1" and len(fds) == 1
-        assert p.poll() is None, "it did not wait until the manager has read the message"
-        os.close(fds[0])
-        assert p.wait(timeout=60) == 0
-
-
-def test_create_and_start_of_a_container_that_notifies(talking):
-    manager = Manager(str(talking.path / "socket"))
-    log = open(talking.path / "c.log", "wb")
-    subprocess.run([HULL, "--root", talking.root, "create", "c"], cwd=talking.path, env=manager.env, check=True,
-                   stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=60)
-    log.close()
-    with subprocess.Popen([HULL, "--root", talking.root, "start", "c"], env=manager.env) as p:
-        text, _ = manager.hears()
-        assert text == f"READY=1\nMAINPID={talking.state('c')['pid']}"
-        os.close(manager.hears()[1][0])
-        assert p.wait(timeout=60) == 0
-
-
-def test_run_stays_the_main_process(talking):
-    manager = Manager(str(talking.path / "socket"))
-    with subprocess.Popen([HULL, "--root", talking.root, "run", "c"], cwd=talking.path, env=manager.env,
-                          stdin=subprocess.DEVNULL) as p:
-        assert manager.hears()[0] == f"READY=1\nMAINPID={p.pid}"
-        talking.hull("kill", "c", "KILL")
-        assert p.wait(timeout=60) == 137
-
-
-def test_a_container_that_ends_before_it_is_ready(box):
-    manager = Manager(str(box.path / "socket"))
-    box.sh("exit 3")
-    done = subprocess.run([HULL, "--root", box.root, "run", "-d", "c"], cwd=box.path, env=manager.env,
-                          stdin=subprocess.DEVNULL, timeout=60)
-    assert done.returncode == 0 and box.status("c") == "stopped"
 
 
 # ---- exec ------------------------------------------------------------------------------------------------------------

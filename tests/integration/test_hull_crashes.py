@@ -12,7 +12,7 @@ import subprocess
 import pytest
 
 from bundles import BUILD, HULL, bundle, host_mounts, pytestmark  # noqa: F401 pylint: disable=unused-import
-from test_hull_commands import box, cgroups, eventually, nothing_is_left, processes  # noqa: F401
+from commandkit import box, cgroups, eventually, nothing_is_left, processes  # noqa: F401
 
 KILLAT = BUILD / "tests/helper/killat"
 POINTS = os.environ.get("HULL_CRASH_POINTS", "12")

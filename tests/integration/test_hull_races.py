@@ -11,7 +11,7 @@ import time
 import pytest
 
 from bundles import HULL, bundle, host_mounts, pytestmark  # noqa: F401 pylint: disable=unused-import
-from test_hull_commands import box, cgroups, eventually, hook, nothing_is_left, processes, start  # noqa: F401
+from commandkit import box, cgroups, eventually, hook, nothing_is_left, processes, start  # noqa: F401
 
 
 def results(commands):

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Terminals and signals of `hull run` and `hull exec`: in the foreground and detached, on a terminal and without."""
+"""Terminals of `hull run` and `hull exec`: in the foreground and detached, on a terminal and without."""
 import fcntl
 import json
 import os
-import pathlib
 import shutil
 import signal
 import socket
@@ -12,56 +11,12 @@ import subprocess
 import sys
 import termios
 import time
-import uuid
 
 import pytest
 
-from bundles import HULL, bundle, pytestmark  # noqa: F401 (fixtures)
+from bundles import HULL, bundle, pytestmark  # noqa: F401
 from terminals import TIMEOUT, ConsoleSocket, Terminal
-
-
-@pytest.fixture(autouse=True)
-def own_cgroup(bundle):
-    """Not /hull/c1, which another run of tests may have at this time."""
-    bundle.edit(lambda c: c["linux"].update(cgroupsPath=f"/{uuid.uuid4().hex}"))
-
-
-@pytest.fixture
-def terminal():
-    t = Terminal()
-    yield t
-    t.close()
-
-
-@pytest.fixture
-def console(bundle):
-    c = ConsoleSocket(bundle.path / "console.sock")
-    yield c
-    c.close()
-
-
-def tty_bundle(bundle, script, **process):
-    bundle.edit(lambda c: c["process"].update(terminal=True, **process))
-    bundle.sh(script)
-
-
-def hull(bundle, *args):
-    return [HULL, "--root", bundle.root, *args]
-
-
-def process_state(pid):
-    return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-
-
-def wait_state(pid, states):
-    deadline = time.monotonic() + TIMEOUT
-    while process_state(pid) not in states:
-        assert time.monotonic() < deadline, f"state {process_state(pid)}, not of {states}"
-        time.sleep(0.01)
-
-
-def children_of(pid):
-    return pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+from terminalkit import children_of, console, hull, own_cgroup, process_state, terminal, tty_bundle, wait_state  # noqa: F401
 
 
 # ---- as runc does ----------------------------------------------------------------------------------------------
@@ -451,95 +406,6 @@ def test_in_the_background_the_terminal_is_left_alone(bundle, terminal):
     terminal.type("for the container\r")
     shown, status = terminal.end()
     assert status == 5 and "for the container" in shown
-
-
-# ---- signals ---------------------------------------------------------------------------------------------------
-
-
-PASSED = [s for s in signal.Signals if s not in (signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD, signal.SIGTSTP,
-                                                 signal.SIGWINCH)]
-TRAPS = "; ".join(f"trap 'echo {s.value}' {s.value}" for s in PASSED)
-
-
-@pytest.mark.parametrize("with_terminal", [False, True])
-def test_all_signals_go_to_the_container(bundle, with_terminal):
-    bundle.edit(lambda c: c["process"].update(terminal=with_terminal))
-    bundle.sh(f"{TRAPS}; echo ready; while :; do sleep 0.005; done")
-    with subprocess.Popen(hull(bundle, "run", "c1"), cwd=bundle.path, stdout=subprocess.PIPE, text=True,
-                          stdin=subprocess.DEVNULL, start_new_session=True) as p:
-        assert p.stdout.readline() == "ready\n"
-        for s in PASSED:
-            p.send_signal(s)
-            assert p.stdout.readline() == f"{s.value}\n"
-        bundle.hull("kill", "c1", "KILL")
-        assert p.wait(TIMEOUT) == 137
-
-
-def test_signals_go_to_the_process_of_exec(bundle):
-    bundle.args("sleep", "1000")
-    bundle.create("c1")
-    bundle.hull("start", "c1")
-    with subprocess.Popen(hull(bundle, "exec", "c1", "sh", "-c", "trap 'echo got; exit 3' TERM; echo ready; "
-                               "while :; do sleep 0.01; done"), stdout=subprocess.PIPE, text=True,
-                          stdin=subprocess.DEVNULL) as p:
-        assert p.stdout.readline() == "ready\n"
-        p.send_signal(signal.SIGTERM)
-        assert p.stdout.read() == "got\n" and p.wait(TIMEOUT) == 3
-    done = bundle.hull("exec", "c1", "sh", "-c", "kill -TERM $$", check=False)
-    assert done.returncode == 143
-
-
-def test_an_exec_stops_and_goes_on_with_its_process_told(bundle):
-    """The process leads a session that has no job control over it: the kernel stops it only by SIGSTOP."""
-    bundle.args("sleep", "1000")
-    bundle.create("c1")
-    bundle.hull("start", "c1")
-    script = "trap 'echo stop' TSTP; trap 'echo cont' CONT; trap exit TERM; echo ready; while :; do sleep 0.01; done"
-    with subprocess.Popen(hull(bundle, "exec", "c1", "sh", "-c", script), stdout=subprocess.PIPE, text=True,
-                          stdin=subprocess.DEVNULL, process_group=0) as p:
-        try:
-            assert p.stdout.readline() == "ready\n"
-            p.send_signal(signal.SIGTSTP)
-            wait_state(p.pid, "T")
-            assert p.stdout.readline() == "stop\n"
-            p.send_signal(signal.SIGCONT)
-            assert p.stdout.readline() == "cont\n"
-            p.send_signal(signal.SIGTERM)
-            assert p.wait(TIMEOUT) == 0
-        finally:
-            p.kill()
-
-
-# ---- orphans ----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("option", [None, "--no-subreaper"])
-def test_orphans_of_a_container_without_a_pid_namespace_are_reaped(bundle, option):
-    bundle.edit(lambda c: c["linux"].update(namespaces=[n for n in c["linux"]["namespaces"] if n["type"] != "pid"]))
-    bundle.sh("sh -c '(read x </tmp/fifo; exit 3) & echo $!'; exec cat")
-    os.mkfifo(bundle.rootfs / "tmp/fifo")
-    options = [option] if option else []
-    with subprocess.Popen(hull(bundle, "run", *options, "c1"), cwd=bundle.path, stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE, text=True) as p:
-        orphan = int(p.stdout.readline())
-        deadline = time.monotonic() + TIMEOUT
-
-        def parent():
-            return int(pathlib.Path(f"/proc/{orphan}/stat").read_text().rpartition(")")[2].split()[1])
-
-        if option:
-            while parent() not in (1, os.getppid()) and str(orphan) in children_of(p.pid):
-                assert time.monotonic() < deadline
-            assert parent() != p.pid
-        else:
-            while parent() != p.pid:
-                assert time.monotonic() < deadline
-        (bundle.rootfs / "tmp/fifo").write_text("now\n")
-        while os.path.exists(f"/proc/{orphan}") and not option:
-            assert time.monotonic() < deadline, "the orphan is a zombie"
-            time.sleep(0.01)
-        p.stdin.close()
-        assert p.wait(TIMEOUT) == 0
 
 
 # ---- detached -----------------------------------------------------------------------------------------------------

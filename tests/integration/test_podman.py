@@ -3,33 +3,12 @@
 import json
 import re
 import subprocess
-import time
 
 import pytest
 
-from bundles import pytestmark  # noqa: F401
-from enginekit import CGROUPS, Podman, cgroups_of
-from terminals import TIMEOUT, Terminal
-
-
-@pytest.fixture(scope="module")
-def podman():
-    p = Podman()
-    yield p
-    p.close()
-
-
-@pytest.fixture(autouse=True)
-def nothing_left(podman):
-    yield
-    podman.remove_all()
-
-
-def wait_for(condition):
-    deadline = time.monotonic() + TIMEOUT
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+from bundles import pytestmark, wait_until  # noqa: F401
+from enginekit import CGROUPS, cgroups_of, nothing_left, podman  # noqa: F401
+from terminals import Terminal
 
 
 # ---- run ---------------------------------------------------------------------------------------------------------
@@ -104,7 +83,7 @@ def test_limits(podman):
 def test_the_life_of_a_detached_container(podman):
     script = "trap 'echo got USR1' USR1; trap 'echo bye; exit 4' TERM; echo up; while :; do sleep 0.05; done"
     container = podman("run", "-d", "--name", "c", "--network", "none", "busy", "sh", "-c", script).strip()
-    wait_for(lambda: "up" in podman("logs", "c"))
+    wait_until(lambda: "up" in podman("logs", "c"))
     assert "c" in podman("ps", "--format", "{{.Names}}").split()
     assert "sh -c" in podman("top", "c", "args")
     assert podman("exec", "-u", "3", "-w", "/tmp", "-e", "A=b", "c", "sh", "-c", "id -u; pwd; echo $A").split() == [
@@ -113,13 +92,13 @@ def test_the_life_of_a_detached_container(podman):
     assert podman.done("exec", "c", "/none").returncode == 127
     assert podman("exec", "-i", "c", "cat", stdin=None, input="x" * 100000) == "x" * 100000
     assert podman.done("exec", "-d", "c", "touch", "/tmp/by-exec").returncode == 0
-    wait_for(lambda: podman.done("exec", "c", "ls", "/tmp/by-exec").returncode == 0)
+    wait_until(lambda: podman.done("exec", "c", "ls", "/tmp/by-exec").returncode == 0)
     podman("pause", "c")
     assert podman.inspect("c", ".State.Status") == "paused"
     assert podman.done("exec", "c", "true").returncode != 0
     podman("unpause", "c")
     podman("kill", "-s", "USR1", "c")
-    wait_for(lambda: "got USR1" in podman("logs", "c"))
+    wait_until(lambda: "got USR1" in podman("logs", "c"))
     podman("stop", "-t", "30", "c")
     assert podman.inspect("c", ".State.ExitCode") == "4"
     assert podman("logs", "c").splitlines() == ["up", "got USR1", "bye"]
@@ -148,16 +127,16 @@ def test_logs_are_complete_and_hold_nothing_else(podman):
 def test_an_init_forwards_signals_and_reaps(podman):
     podman("run", "-d", "--init", "--name", "c", "--network", "none", "busy", "sh", "-c",
            "sh -c 'sleep 0.2 &'; trap 'exit 3' TERM; echo up; while :; do sleep 0.05; done")
-    wait_for(lambda: "up" in podman("logs", "c"))
+    wait_until(lambda: "up" in podman("logs", "c"))
     assert "podman-init" in podman("exec", "c", "ps", "-o", "pid,args").splitlines()[1]
-    wait_for(lambda: "Z" not in podman("exec", "c", "ps", "-o", "stat"))
+    wait_until(lambda: "Z" not in podman("exec", "c", "ps", "-o", "stat"))
     podman("stop", "-t", "30", "c")
     assert podman.inspect("c", ".State.ExitCode") == "3"
 
 
 def test_a_signal_that_ends_the_container_is_128_and_its_number(podman):
     podman("run", "-d", "--name", "c", "--network", "none", "--init", "busy", "sleep", "1000")
-    wait_for(lambda: "\nsleep 1000" in podman("top", "c", "args"))  # the init heeds signals before it starts this
+    wait_until(lambda: "\nsleep 1000" in podman("top", "c", "args"))  # the init heeds signals before it starts this
     podman("kill", "-s", "TERM", "c")
     assert podman("wait", "c").strip() == "143"
 
@@ -240,7 +219,7 @@ def test_cgroups_of_a_pod_go_with_its_last_container(podman):
     made = [d for d in cgroups_of(pod) if d.name == pod]
     first = podman("pod", "inspect", "p", "--format", "{{.InfraContainerID}}").strip()
     podman("kill", first)
-    wait_for(lambda: not [d for pod in made for d in pod.glob(f"*{first}")])
+    wait_until(lambda: not [d for pod in made for d in pod.glob(f"*{first}")])
     assert made and all(d.exists() for d in made)
     podman("pod", "rm", "-f", "-t", "0", "p")
     assert not cgroups_of(pod)

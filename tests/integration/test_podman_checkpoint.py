@@ -3,48 +3,19 @@
 import json
 import pathlib
 import re
-import time
-
-import pytest
 
 from bundles import pytestmark  # noqa: F401
 from checkpoints import needs_criu
-from enginekit import Podman, cgroups_of
+import enginekit
+from enginekit import cgroups_of, count_goes_on, nothing_left, podman  # noqa: F401
 
 pytestmark = [*pytestmark, needs_criu]  # noqa: F811
 
-COUNT = "echo up; i=0; while :; do i=$((i+1)); echo $i >/count; echo line $i; sleep 0.1; done"
+COUNT = f"echo up; {enginekit.COUNT}"
 
 
-@pytest.fixture(scope="module")
-def podman():
-    p = Podman()
-    yield p
-    p.close()
-
-
-@pytest.fixture(autouse=True)
-def nothing_left(podman):
-    yield
-    podman.remove_all()
-
-
-def number(podman, name):
-    for _ in range(100):
-        text = podman("exec", name, "cat", "/count", check=False).split()
-        if text:
-            return int(text[-1])
-        time.sleep(0.05)
-    raise AssertionError(podman("logs", name))
-
-
-def goes_on(podman, name):
-    at = number(podman, name)
-    for _ in range(100):
-        if number(podman, name) > at:
-            return at
-        time.sleep(0.05)
-    raise AssertionError(f"{name} stands still at {at}")
+def goes_on(podman, name):  # noqa: F811
+    return count_goes_on(lambda: podman("exec", name, "cat", "/count", check=False))
 
 
 def pid(podman, name):

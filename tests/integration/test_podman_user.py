@@ -4,13 +4,12 @@ cgroups where the machine's are of version 1."""
 import json
 import os
 import shutil
-import time
 
 import pytest
 
-from bundles import CHECKOUT, pytestmark  # noqa: F401
-from enginekit import CGROUPS, FIRST, GID, GROUP, UID, Podman
-from terminals import TIMEOUT, Terminal
+from bundles import CHECKOUT, pytestmark, wait_until  # noqa: F401
+from enginekit import CGROUPS, FIRST, GID, GROUP, UID, Podman, nothing_left  # noqa: F401
+from terminals import Terminal
 
 
 @pytest.fixture(scope="module")
@@ -18,19 +17,6 @@ def podman():
     p = Podman(as_user=True)
     yield p
     p.close()
-
-
-@pytest.fixture(autouse=True)
-def nothing_left(podman):
-    yield
-    podman.remove_all()
-
-
-def wait_for(condition):
-    deadline = time.monotonic() + TIMEOUT
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_podman_is_the_users(podman):
@@ -100,7 +86,7 @@ def test_the_hosts_network_and_its_sysfs(podman):
 def test_the_life_of_a_detached_container(podman):
     script = "trap 'echo got USR1' USR1; trap 'exit 4' TERM; echo up; while :; do sleep 0.05; done"
     podman("run", "-d", "--name", "c", "--network", "none", "busy", "sh", "-c", script)
-    wait_for(lambda: "up" in podman("logs", "c"))
+    wait_until(lambda: "up" in podman("logs", "c"))
     assert "sh -c" in podman("top", "c", "args")
     assert podman("exec", "-u", "3", "-w", "/tmp", "-e", "A=b", "c", "sh", "-c", "id -u; pwd; echo $A").split() == [
         "3", "/tmp", "b"]
@@ -111,7 +97,7 @@ def test_the_life_of_a_detached_container(podman):
     else:
         assert "cgroup" in podman.done("pause", "c").stderr  # podman itself says so
     podman("kill", "-s", "USR1", "c")
-    wait_for(lambda: "got USR1" in podman("logs", "c"))
+    wait_until(lambda: "got USR1" in podman("logs", "c"))
     podman("stop", "-t", "30", "c")
     assert podman.inspect("c", ".State.ExitCode") == "4"
     podman("start", "c")
