@@ -80,6 +80,18 @@ def test_it_starts_again_after_being_killed(hulld):
     hulld.client().runtime.Version(hulld.api.VersionRequest())
 
 
+@pytest.mark.parametrize("milliseconds", [0, 5, 10, 20, 40, 80])
+def test_it_starts_again_after_being_killed_while_it_started(hulld, milliseconds):
+    for _ in range(3):
+        hulld.kill()
+        with open(hulld.log_path, "ab") as log:
+            hulld.process = subprocess.Popen(hulld.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=hulld.env)
+        time.sleep(milliseconds / 1000)
+    hulld.kill()
+    hulld.start()
+    hulld.client().runtime.Version(hulld.api.VersionRequest())
+
+
 def test_sigterm_removes_the_socket(hulld):
     assert hulld.stop() == 0
     assert not hulld.socket.exists()

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -360,6 +361,37 @@ static void one_holder_a_lock(void **state)
 	unlink(lock);
 }
 
+/* A holder that ends at once, and a child of it that has what it had for a moment longer. */
+static void a_killed_holders_children_are_waited_for(void **state)
+{
+	struct error e = ERROR_INIT;
+	char lock[128], other[128];
+	int status, fd, sock;
+	pid_t pid = fork();
+
+	(void)state;
+	snprintf(lock, sizeof(lock), "%s/lock", dir);
+	snprintf(other, sizeof(other), "%s/other", dir);
+	if (pid == 0) {
+		if (listen_lock(dir, "lock", &fd, &e) < 0 || listen_unix(other, &sock, &e) < 0)
+			_exit(1);
+		if (fork() == 0) {
+			usleep(100000);
+			close(fd);
+			usleep(100000);
+		}
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(listen_lock(dir, "lock", &fd, &e), 0);
+	assert_int_equal(listen_unix(other, &sock, &e), 0);
+	close(sock);
+	close(fd);
+	unlink(lock);
+	unlink(other);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -374,6 +406,7 @@ int main(void)
 		cmocka_unit_test(a_live_socket_is_not_replaced),
 		cmocka_unit_test(a_stale_socket_is_replaced_and_a_file_is_not),
 		cmocka_unit_test(one_holder_a_lock),
+		cmocka_unit_test(a_killed_holders_children_are_waited_for),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
