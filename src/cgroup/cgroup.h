@@ -219,7 +219,8 @@ char *cgroup_default_path(const struct cgroup_host *host, const char *name) MUST
  * properties; what it does not make is made as below.
  * Make the cgroup with its missing parents (v2: with the controllers enabled down the path; v1: with the
  * cpuset filled down the path), and apply res (may be NULL). When a step fails, what was made is removed.
- * Fails: EXISTS       the cgroup is there already and holds processes (an empty one is taken over)
+ * Fails: EXISTS       the cgroup is there already and holds processes (an empty one is taken over, unless another
+ *                     cgroup_create() made it whose handle is open still, in any process)
  *        STATE        it, or a cgroup above it, is frozen
  *        STATE        v2: a parent holds processes, so no controller can be enabled below it
  *        UNSUPPORTED  res needs a controller that is not there

@@ -10,9 +10,11 @@
  * it. What was made is remembered, and removed deepest first when a later step fails. Another process may remove an
  * empty parent between our open and our mkdir (a rollback of its own, or its last pod): then the walk starts
  * again from the root. */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #include "base/mem.h"
@@ -36,6 +38,7 @@ struct maker {
 	int v2_sys;			/* why others are not, and where */
 	char v2_where[CGROUP_PATH_MAX];
 	bool has_scope;	       /* of systemd */
+	bool is_claimed;       /* the lock is ours */
 	bool marks;	       /* parents that are made are marked */
 	uint32_t out_of_reach; /* controllers whose hierarchies were left out for lack of access; and why */
 	struct error why;
@@ -302,7 +305,21 @@ static int check_not_frozen(const struct cgroup *cg, struct error *e)
 		str_eq(file, "freezer.state") ? "THAWED" : "0", file);
 }
 
-static int make_hierarchies(struct maker *m, bool *ret_is_new, struct error *e)
+/* Two that make the same cgroup at once would both find it empty. It is whose lock is on the first of its directories, for as
+ * long as the handle is open; and as all come there first, nobody else has made any of the others. */
+static int claim(struct maker *m, size_t i, struct error *e)
+{
+	if (m->is_claimed || flock(m->cg->dfd[i], LOCK_EX | LOCK_NB) == 0) {
+		m->is_claimed = true;
+		return 0;
+	}
+	if (errno != EWOULDBLOCK)
+		return cgroup_fail(e, errno, "lock cgroup \"%s\"", m->cg->path);
+	return err_new(e, ERR_EXISTS, "container's cgroup is not empty: another one is being made in \"%s\"",
+		       m->cg->path);
+}
+
+static int make_hierarchies(struct maker *m, bool may_exist, bool *ret_is_new, struct error *e)
 {
 	bool is_new = true;
 
@@ -312,11 +329,16 @@ static int make_hierarchies(struct maker *m, bool *ret_is_new, struct error *e)
 
 		if (r >= 0 && m->host->may_lack_access)
 			r = check_owner(m, i, &why);
-		if (r == -ERR_DENIED && m->host->may_lack_access)
+		if (r == -ERR_DENIED && m->host->may_lack_access) {
 			leave_out(m, i, &why);
-		else if (r < 0)
+			continue;
+		}
+		if (r < 0)
 			return m->host->may_lack_access && e ? (*e = why, r) : r;
-		else if (m->made[i] == 0)
+		r = may_exist ? 0 : claim(m, i, e);
+		if (r < 0)
+			return r;
+		if (m->made[i] == 0)
 			is_new = false;
 	}
 	if (m->host->may_lack_access)
@@ -329,7 +351,7 @@ static int make_all(struct maker *m, const struct cgroup_resources *res, const s
 		    bool may_exist, struct error *e)
 {
 	bool is_new = true;
-	int r = make_hierarchies(m, &is_new, e);
+	int r = make_hierarchies(m, may_exist, &is_new, e);
 
 	if (r >= 0)
 		r = check_reach(m, plan->needs, e);

@@ -29,6 +29,26 @@ def running(box):  # noqa: F811
     box.hull("start", "c")
 
 
+# ---- create ------------------------------------------------------------------------------------------------------
+
+
+def test_one_of_several_creates_gets_the_cgroup_that_all_want(box):
+    """Each found it empty, and all were in it."""
+    for _ in range(10):
+        creates = [start(box, "create", f"c{n}") for n in range(4)]
+        codes = [p.wait(timeout=60) for p in creates]
+        for p, code in zip(creates, codes):
+            if code:
+                assert "container's cgroup is not empty" in p.stderr.read()
+            p.stderr.close()  # the init of the one that succeeded has it still
+        assert sorted(codes) == [0, 1, 1, 1]
+        winner = f"c{codes.index(0)}"
+        assert box.status(winner) == "created"
+        assert cgroups(box)
+        box.hull("delete", "--force", winner)
+        assert nothing_is_left(box)
+
+
 # ---- start -------------------------------------------------------------------------------------------------------
 
 

@@ -148,13 +148,38 @@ static void a_cgroup_in_use_is_neither_taken_over_nor_removed(void **state)
 	assert_int_equal(count_dirs(base), 0);
 }
 
+static void a_cgroup_that_is_being_made_is_not_taken_over(void **state)
+{
+	cleanup_free char *path = NULL;
+	struct cgroup *cg, *second = NULL;
+
+	(void)state;
+	skip_if_denied();
+	cg = make("claimed", NULL);
+	path = str_dup(cgroup_path(cg));
+	assert_int_equal(cgroup_create(host, path, NULL, &second, &err), -ERR_EXISTS);
+	assert_non_null(strstr(err_msg(&err), "is being made"));
+	assert_null(second);
+	assert_int_not_equal(count_dirs(base), 0);
+	err_clear(&err);
+	cgroup_free(cg);
+	ok(cgroup_create(host, path, NULL, &second, &err));
+	unmake(second);
+	assert_int_equal(count_dirs(base), 0);
+}
+
 static void an_empty_leftover_is_taken_over(void **state)
 {
+	cleanup_free char *path = NULL;
 	struct cgroup *cg, *second;
 
 	(void)state;
 	skip_if_denied();
 	cg = make("left", NULL);
+	path = str_dup(cgroup_path(cg));
+	/* Who made it is gone. */
+	cgroup_free(cg);
+	ok(cgroup_open(host, path, &cg, &err));
 	ok(cgroup_freeze(cg, 1000, &err));
 	/* Somebody has frozen it: what would be started there would hang. */
 	assert_int_equal(cgroup_create(host, cgroup_path(cg), NULL, &second, &err), -ERR_STATE);
@@ -176,6 +201,7 @@ static const struct CMUnitTest life_tests[] = {
 	cmocka_unit_test_teardown(a_rollback_keeps_parents_that_others_use, sweep),
 	cmocka_unit_test_teardown(children_are_removed_deepest_first, sweep),
 	cmocka_unit_test_teardown(a_cgroup_in_use_is_neither_taken_over_nor_removed, sweep),
+	cmocka_unit_test_teardown(a_cgroup_that_is_being_made_is_not_taken_over, sweep),
 	cmocka_unit_test_teardown(an_empty_leftover_is_taken_over, sweep),
 };
 LIVE_TESTS(life);
