@@ -134,4 +134,4 @@ def bundle(tmp_path):
 @pytest.fixture(autouse=True)
 def own_cgroup(bundle):
     """For modules that import it. Not the name of the container alone, which others on this machine may have as well."""
-    bundle.edit(lambda c: c["linux"].update(cgroupsPath=f"/hull-test-{os.getpid()}/c"))
+    bundle.edit(lambda c: c["linux"].update(cgroupsPath=f"/hull-test-{os.getpid()}-c"))
