@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The inside of struct images, shared by images.c (what is there), images_open.c (how it is found at the
- * start), images_snapshot.c, images_rows.c and pull.c (how it comes). */
+ * start), images_snapshot.c, images_rows.c, pull.c, pull_layers.c and import.c (how it comes). */
 #ifndef HULL_IMAGE_IMAGES_STORE_H
 #define HULL_IMAGE_IMAGES_STORE_H
 
