@@ -62,8 +62,17 @@ int container_remove(struct node *n, struct container *c, struct error *e) MUST_
 /* SIGKILL to all containers of a sandbox, and wait. */
 int container_kill_all(struct node *n, struct sandbox *s, struct error *e) MUST_USE;
 
-/* The log file, opened for appending below the pod's log directory, made when missing. */
+/* The log file, opened for appending below the pod's log directory, made when missing (container_files.c). */
 int container_open_log(const struct sandbox *s, const char *log_path, int *ret_fd, struct error *e) MUST_USE;
+/* Set c->rec->log_path, where the container has a log. */
+void container_set_log_path(struct container *c);
+/* The writable layer: upper and work belong to the container's root, mode 0755 as "/" is. Fails: SYS, and as
+ * idmap_to_host(). */
+int container_make_layer(struct node *n, const struct container *c, const struct container_plan *p,
+			 struct error *e) MUST_USE;
+/* pods/POD/CONTAINER/config.json, and a fd of its directory. Fails: SYS. */
+int container_write_bundle(const struct container *c, struct json_object *spec, int *ret_dfd,
+			   struct error *e) MUST_USE;
 
 /* CRI's signal numbers are its own (SIGKILL is 13): 0 for the default. */
 int signal_from_cri(unsigned cri_signal);
