@@ -315,6 +315,7 @@ static int claim(struct maker *m, size_t i, struct error *e)
 	}
 	if (errno != EWOULDBLOCK)
 		return cgroup_fail(e, errno, "lock cgroup \"%s\"", m->cg->path);
+	m->made[i] = 0; /* we may have made it, but it is theirs */
 	return err_new(e, ERR_EXISTS, "container's cgroup is not empty: another one is being made in \"%s\"",
 		       m->cg->path);
 }
