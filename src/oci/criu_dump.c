@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A dump. criu works on the host's mounts, and reaches the container's by its processes. Before it is asked, the
  * container's mounts are looked at, as they are now, to tell it which of them come from outside. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/major.h>
@@ -154,15 +155,15 @@ static int plan_namespaces(struct dump *x, struct error *e)
 	return 0;
 }
 
-static int fd_mount(const struct dump *x, int fd)
+static int fd_mount(int fd)
 {
 	struct error ignored = ERROR_INIT;
 	cleanup_buf struct buf text = BUF_INIT;
 	const char *line;
-	char path[32];
+	char path[40];
 
-	snprintf(path, sizeof(path), "fdinfo/%d", fd);
-	if (file_read(x->proc_dfd, path, 65536, &text, &ignored) < 0)
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	if (file_read(AT_FDCWD, path, 65536, &text, &ignored) < 0)
 		return -1;
 	line = strstr(buf_str(&text), "mnt_id:");
 	return line ? atoi(line + strlen("mnt_id:")) : -1;
@@ -185,16 +186,14 @@ static char *key_of(const struct dump *x, int mount_id, const struct stat *sb)
 
 /* criu knows the sockets of the container's network namespace only. With this key it does not look at the other end of a
  * unix socket, which is outside; sockets of other families have none. */
-static int plan_socket(struct dump *x, int fd, const char *now, struct error *e)
+static int plan_socket(struct dump *x, int fd, int theirs, const char *now, struct error *e)
 {
 	static const char *const names[] = { "input", "output", "error" };
 	cleanup_free char *key = str_fmt("unix%s", now + strlen("socket:"));
-	cleanup_close int theirs = -1, of_socket = -1, of_container = -1;
+	cleanup_close int of_socket = -1, of_container = -1;
 	bool is_same;
-	int r = pidfd_get_fd(x->d->pid_fd, fd, &theirs, e);
+	int r;
 
-	if (r < 0)
-		return r;
 	of_socket = ioctl(theirs, SIOCGSKNS);
 	if (of_socket < 0)
 		return err_sys(e, "find the network namespace of standard %s", names[fd]);
@@ -215,16 +214,14 @@ static int plan_socket(struct dump *x, int fd, const char *now, struct error *e)
 	return 0;
 }
 
-static void plan_file(struct dump *x, int fd, const char *now)
+static void plan_file(struct dump *x, int theirs, const char *now)
 {
-	int mount_id = fd_mount(x, fd);
+	int mount_id = fd_mount(theirs);
 	cleanup_free char *key = NULL;
-	char path[16];
 	struct stat sb;
 
-	snprintf(path, sizeof(path), "fd/%d", fd);
 	if (mount_id >= 0 && now[0] == '/' && !mountinfo_find(&x->mounts, mount_id) &&
-	    fstatat(x->proc_dfd, path, &sb, 0) == 0)
+	    fstat(theirs, &sb) == 0)
 		key = key_of(x, mount_id, &sb);
 	if (!key) {
 		strv_add(&x->stdio, now);
@@ -238,26 +235,67 @@ static void plan_file(struct dump *x, int fd, const char *now)
 		strv_add(&x->objects, key);
 }
 
+#define LOOKS 5
+#define NAME_BYTES 512
+
+/* A copy of their descriptor, and what it is; -1 when there is none, or it is not `wanted` (NULL: whatever it is). */
+static int copy_fd(const struct dump *x, int fd, const char *wanted, char ret_now[NAME_BYTES])
+{
+	struct error ignored = ERROR_INIT;
+	cleanup_close int copy = -1;
+	char link[PATH_FD_SIZE];
+	ssize_t n;
+
+	if (pidfd_get_fd(x->d->pid_fd, fd, &copy, &ignored) < 0)
+		return -1;
+	n = readlink(path_of_fd(copy, link), ret_now, NAME_BYTES - 1);
+	ret_now[n > 0 ? n : 0] = '\0';
+	return !wanted || str_eq(wanted, ret_now) ? take_fd(copy) : -1;
+}
+
+/* What was descriptor `fd` at the start: it is so still, or a shell has put it somewhere else for as long as a command is
+ * redirected. The process runs on and puts it back meanwhile, so look more than once. -1: it has been given up. */
+static int find_original(const struct dump *x, int fd, const char *at_create, char ret_now[NAME_BYTES])
+{
+	for (int look = 0; look < LOOKS; look++) {
+		int copy = copy_fd(x, fd, at_create, ret_now), dfd;
+		const struct dirent *entry;
+		DIR *dir;
+
+		if (copy >= 0 || !at_create)
+			return copy;
+		dfd = openat(x->proc_dfd, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		dir = dfd < 0 ? NULL : fdopendir(dfd);
+		while (dir && copy < 0 && (entry = readdir(dir)))
+			if (entry->d_name[0] != '.')
+				copy = copy_fd(x, atoi(entry->d_name), at_create, ret_now);
+		if (dir)
+			closedir(dir);
+		else if (dfd >= 0)
+			close(dfd);
+		if (copy >= 0)
+			return copy;
+	}
+	return -1;
+}
+
 /* What the container's init was started with counts, not the pipes that it made itself since. */
 static int plan_stdio(struct dump *x, struct error *e)
 {
 	int r = 0;
 
 	for (int fd = 0; fd < 3 && r >= 0; fd++) {
-		char path[16], now[512];
 		const char *at_create = x->d->stdio && (size_t)fd < x->d->stdio->n ? x->d->stdio->v[fd]
 										   : NULL;
-		ssize_t n;
+		char now[NAME_BYTES] = "";
+		cleanup_close int theirs = find_original(x, fd, at_create, now);
 
-		snprintf(path, sizeof(path), "fd/%d", fd);
-		n = readlinkat(x->proc_dfd, path, now, sizeof(now) - 1);
-		now[n > 0 ? n : 0] = '\0';
-		if (at_create && !str_eq(at_create, now))
-			strv_add(&x->stdio, at_create);
+		if (theirs < 0)
+			strv_add(&x->stdio, at_create ? at_create : "");
 		else if (str_starts(now, "socket:["))
-			r = plan_socket(x, fd, now, e);
+			r = plan_socket(x, fd, theirs, now, e);
 		else
-			plan_file(x, fd, now);
+			plan_file(x, theirs, now);
 	}
 	return r;
 }
