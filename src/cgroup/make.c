@@ -316,8 +316,9 @@ static int claim(struct maker *m, size_t i, struct error *e)
 	if (errno != EWOULDBLOCK)
 		return cgroup_fail(e, errno, "lock cgroup \"%s\"", m->cg->path);
 	m->made[i] = 0; /* we may have made it, but it is theirs */
-	return err_new(e, ERR_EXISTS, "container's cgroup is not empty: another one is being made in \"%s\"",
-		       m->cg->path);
+	err_new(e, ERR_EXISTS, "container's cgroup is not empty: another container is being made in \"%s\"",
+		m->cg->path);
+	return err_hint(e, "choose another cgroup (linux.cgroupsPath)");
 }
 
 static int make_hierarchies(struct maker *m, bool may_exist, bool *ret_is_new, struct error *e)

@@ -225,13 +225,13 @@ bool cgroup_stands_still(const struct cgroup *cg, const char **ret_file)
 	char text[256];
 	uint64_t n;
 
-	*ret_file = "freezer.state";
-	if (v1 >= 0 && cgroupfs_read(v1, "freezer.state", text, sizeof(text)) > 0 && !str_eq(text, "THAWED"))
+	*ret_file = V1_FREEZER;
+	if (v1 >= 0 && cgroupfs_read(v1, V1_FREEZER, text, sizeof(text)) > 0 && !str_eq(text, "THAWED"))
 		return true;
-	*ret_file = "cgroup.freeze";
+	*ret_file = V2_FREEZER;
 	if (v2 < 0)
 		return false;
-	return (cgroupfs_read_u64(v2, "cgroup.freeze", &n) == 0 && n == 1) ||
+	return (cgroupfs_read_u64(v2, V2_FREEZER, &n) == 0 && n == 1) ||
 	       (cgroupfs_read(v2, "cgroup.events", text, sizeof(text)) > 0 &&
 		cgroupfs_keyed(text, "frozen", &n) && n == 1);
 }
@@ -240,9 +240,9 @@ int cgroup_thaw(struct cgroup *cg, struct error *e)
 {
 	int v1 = freezer_dfd(cg), v2 = cgroup_dfd_v2(cg);
 
-	if (v1 >= 0 && cgroupfs_write(v1, "freezer.state", "THAWED") < 0 && !is_gone(errno))
+	if (v1 >= 0 && cgroupfs_write(v1, V1_FREEZER, "THAWED") < 0 && !is_gone(errno))
 		return cgroup_fail(e, errno, "thaw cgroup \"%s\"", cg->path);
-	if (v2 >= 0 && cgroupfs_write(v2, "cgroup.freeze", "0") < 0 && !is_gone(errno))
+	if (v2 >= 0 && cgroupfs_write(v2, V2_FREEZER, "0") < 0 && !is_gone(errno))
 		return cgroup_fail(e, errno, "thaw cgroup \"%s\"", cg->path);
 	return 0;
 }
@@ -270,7 +270,7 @@ static int freeze_v2(int dfd, int64_t deadline)
 	char text[256];
 	uint64_t n;
 
-	if (fd < 0 || cgroupfs_write(dfd, "cgroup.freeze", "1") < 0)
+	if (fd < 0 || cgroupfs_write(dfd, V2_FREEZER, "1") < 0)
 		return -1;
 	for (;;) {
 		if (cgroupfs_read_fd(fd, text, sizeof(text)) < 0)
@@ -289,8 +289,8 @@ static int freeze_v1(int dfd, int64_t deadline)
 	for (unsigned pause_us = 100;; pause_us = pause_us < 10000 ? pause_us * 2 : pause_us) {
 		char text[64];
 
-		if (cgroupfs_write(dfd, "freezer.state", "FROZEN") < 0 ||
-		    cgroupfs_read(dfd, "freezer.state", text, sizeof(text)) < 0)
+		if (cgroupfs_write(dfd, V1_FREEZER, "FROZEN") < 0 ||
+		    cgroupfs_read(dfd, V1_FREEZER, text, sizeof(text)) < 0)
 			return -1;
 		if (str_eq(text, "FROZEN"))
 			return 1;
@@ -392,7 +392,7 @@ static bool kill_v2(int dfd)
 static int thaw_visited(const struct cgroupfs_visit *v, void *arg)
 {
 	(void)arg;
-	(void)!cgroupfs_write(v->dfd, "freezer.state", "THAWED");
+	(void)!cgroupfs_write(v->dfd, V1_FREEZER, "THAWED");
 	return 0;
 }
 

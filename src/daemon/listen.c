@@ -134,9 +134,14 @@ int listen_lock(const char *dir, const char *name, int *ret_fd, struct error *e)
 	for (int tries = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; tries++) {
 		if (errno != EWOULDBLOCK)
 			return err_sys(e, "lock \"%s/%s\"", dir, name);
-		if (is_held_by_the_living(fd, pid) || tries == LOCK_TRIES)
+		if (is_held_by_the_living(fd, pid))
 			return err_new(e, ERR_STATE, "\"%s\" is in use by another hulld (pid %s)", dir,
 				       *pid ? pid : "unknown");
+		if (tries == LOCK_TRIES)
+			return err_new(e, ERR_STATE,
+				       "\"%s/%s\" is still held by a child of a hulld that is gone (pid %s): "
+				       "fuser(1) finds it",
+				       dir, name, pid);
 		usleep(TRY_US);
 	}
 	snprintf(pid, sizeof(pid), "%d\n", (int)getpid());

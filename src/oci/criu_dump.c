@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/major.h>
 #include <linux/sockios.h>
 #include <sched.h>
@@ -155,20 +156,6 @@ static int plan_namespaces(struct dump *x, struct error *e)
 	return 0;
 }
 
-static int fd_mount(int fd)
-{
-	struct error ignored = ERROR_INIT;
-	cleanup_buf struct buf text = BUF_INIT;
-	const char *line;
-	char path[40];
-
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-	if (file_read(AT_FDCWD, path, 65536, &text, &ignored) < 0)
-		return -1;
-	line = strstr(buf_str(&text), "mnt_id:");
-	return line ? atoi(line + strlen("mnt_id:")) : -1;
-}
-
 /* What criu calls a file that it finds on none of the container's mounts, and that must be given back by whoever
  * restores. A terminal of the host's is one only for shell jobs. NULL: none. */
 static char *key_of(const struct dump *x, int mount_id, const struct stat *sb)
@@ -216,7 +203,7 @@ static int plan_socket(struct dump *x, int fd, int theirs, const char *now, stru
 
 static void plan_file(struct dump *x, int theirs, const char *now)
 {
-	int mount_id = fd_mount(theirs);
+	int mount_id = mount_of(theirs, false);
 	cleanup_free char *key = NULL;
 	struct stat sb;
 
@@ -236,47 +223,74 @@ static void plan_file(struct dump *x, int theirs, const char *now)
 }
 
 #define LOOKS 5
-#define NAME_BYTES 512
 
-/* A copy of their descriptor, and what it is; -1 when there is none, or it is not `wanted` (NULL: whatever it is). */
-static int copy_fd(const struct dump *x, int fd, const char *wanted, char ret_now[NAME_BYTES])
+/* What their descriptor is called now, as state_note_stdio() wrote it at the start. */
+static const char *name_at(int dfd, const char *path, char name[PATH_MAX])
 {
-	struct error ignored = ERROR_INIT;
-	cleanup_close int copy = -1;
-	char link[PATH_FD_SIZE];
-	ssize_t n;
+	ssize_t n = readlinkat(dfd, path, name, PATH_MAX - 1);
 
-	if (pidfd_get_fd(x->d->pid_fd, fd, &copy, &ignored) < 0)
-		return -1;
-	n = readlink(path_of_fd(copy, link), ret_now, NAME_BYTES - 1);
-	ret_now[n > 0 ? n : 0] = '\0';
-	return !wanted || str_eq(wanted, ret_now) ? take_fd(copy) : -1;
+	name[n > 0 ? n : 0] = '\0';
+	return name;
+}
+
+/* 1: a copy of their descriptor, which is the `wanted` one (NULL: whatever it is); 0: there is none, or it is another. Only
+ * what has the right name is copied, and it is looked at once more, since the process runs on. */
+static int copy_fd(const struct dump *x, int fd, const char *wanted, char ret_now[PATH_MAX], int *ret,
+		   struct error *e)
+{
+	struct error why = ERROR_INIT;
+	cleanup_close int copy = -1;
+	char path[PATH_FD_SIZE];
+	int r;
+
+	snprintf(path, sizeof(path), "fd/%d", fd);
+	if (wanted && !str_eq(wanted, name_at(x->proc_dfd, path, ret_now)))
+		return 0;
+	r = pidfd_get_fd(x->d->pid_fd, fd, &copy, &why);
+	if (r == -ERR_NOT_FOUND)
+		return 0;
+	if (r < 0) {
+		if (e)
+			*e = why;
+		return r;
+	}
+	name_at(AT_FDCWD, path_of_fd(copy, path), ret_now);
+	if (wanted && !str_eq(wanted, ret_now))
+		return 0;
+	*ret = take_fd(copy);
+	return 1;
+}
+
+static int search_fds(const struct dump *x, const char *wanted, char ret_now[PATH_MAX], int *ret,
+		      struct error *e)
+{
+	int dfd = openat(x->proc_dfd, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
+	DIR *dir = dfd < 0 ? NULL : fdopendir(dfd);
+	const struct dirent *entry;
+
+	if (!dir) {
+		err_sys(e, "list the descriptors of the container's process");
+		if (dfd >= 0)
+			close(dfd);
+		return -ERR_SYS;
+	}
+	while (r == 0 && (entry = readdir(dir)))
+		if (entry->d_name[0] != '.')
+			r = copy_fd(x, atoi(entry->d_name), wanted, ret_now, ret, e);
+	closedir(dir);
+	return r;
 }
 
 /* What was descriptor `fd` at the start: it is so still, or a shell has put it somewhere else for as long as a command is
- * redirected. The process runs on and puts it back meanwhile, so look more than once. -1: it has been given up. */
-static int find_original(const struct dump *x, int fd, const char *at_create, char ret_now[NAME_BYTES])
+ * redirected, and puts it back while we look, so look more than once. 1, or 0 when it has been given up. */
+static int find_original(const struct dump *x, int fd, const char *at_create, char ret_now[PATH_MAX],
+			 int *ret, struct error *e)
 {
-	for (int look = 0; look < LOOKS; look++) {
-		int copy = copy_fd(x, fd, at_create, ret_now), dfd;
-		const struct dirent *entry;
-		DIR *dir;
+	int r = copy_fd(x, fd, at_create, ret_now, ret, e);
 
-		if (copy >= 0 || !at_create)
-			return copy;
-		dfd = openat(x->proc_dfd, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		dir = dfd < 0 ? NULL : fdopendir(dfd);
-		while (dir && copy < 0 && (entry = readdir(dir)))
-			if (entry->d_name[0] != '.')
-				copy = copy_fd(x, atoi(entry->d_name), at_create, ret_now);
-		if (dir)
-			closedir(dir);
-		else if (dfd >= 0)
-			close(dfd);
-		if (copy >= 0)
-			return copy;
-	}
-	return -1;
+	for (int look = 0; look < LOOKS && r == 0 && at_create; look++)
+		r = search_fds(x, at_create, ret_now, ret, e);
+	return r;
 }
 
 /* What the container's init was started with counts, not the pipes that it made itself since. */
@@ -287,17 +301,18 @@ static int plan_stdio(struct dump *x, struct error *e)
 	for (int fd = 0; fd < 3 && r >= 0; fd++) {
 		const char *at_create = x->d->stdio && (size_t)fd < x->d->stdio->n ? x->d->stdio->v[fd]
 										   : NULL;
-		char now[NAME_BYTES] = "";
-		cleanup_close int theirs = find_original(x, fd, at_create, now);
+		cleanup_close int theirs = -1;
+		char now[PATH_MAX] = "";
 
-		if (theirs < 0)
+		r = find_original(x, fd, at_create, now, &theirs, e);
+		if (r == 0)
 			strv_add(&x->stdio, at_create ? at_create : "");
-		else if (str_starts(now, "socket:["))
+		else if (r > 0 && str_starts(now, "socket:["))
 			r = plan_socket(x, fd, theirs, now, e);
-		else
+		else if (r > 0)
 			plan_file(x, theirs, now);
 	}
-	return r;
+	return r < 0 ? err_ctx(e, "look at the container's standard files") : 0;
 }
 
 static int save_descriptors(struct dump *x, struct error *e)

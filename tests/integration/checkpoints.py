@@ -97,6 +97,14 @@ class Checkpoints:
         mount = {"destination": destination, "type": "bind", "source": str(source), "options": list(options) or ["bind"]}
         self.b.edit(lambda c: c["mounts"].append(mount))
 
+    def waiting_hook(self):
+        """A prestart hook that waits for as long as the file is there which it makes. Returns its path."""
+        inside, hook = self.b.path / "in-hook", self.b.path / "hook"
+        hook.write_text(f"#!/bin/sh\ntouch {inside}\nwhile [ -e {inside} ]; do sleep 0.05; done\n")
+        hook.chmod(0o755)
+        self.b.edit(lambda c: c.update(hooks={"prestart": [{"path": str(hook)}]}))
+        return inside
+
     def said(self, word, timeout=60):
         end = time.monotonic() + timeout
         while time.monotonic() < end:

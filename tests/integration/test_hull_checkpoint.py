@@ -68,6 +68,15 @@ def test_a_shell_that_redirects_its_output_all_the_time(cr):
 
 
 @needs_criu
+def test_a_standard_file_may_have_a_long_path(cr):
+    deep = cr.b.path.joinpath(*["d" * 200] * 3)
+    deep.mkdir(parents=True)
+    cr.b.args("sleep", "1000")
+    cr.run("c1", out=open(deep / "out", "ab"))
+    cr.checkpoint("c1", "--leave-running")
+
+
+@needs_criu
 def test_what_is_there_already_is_not_restored_over(cr):
     counting(cr)
     cr.checkpoint("c1", "--leave-running")

@@ -74,18 +74,15 @@ def test_a_restore_that_fails_leaves_nothing(cr):
 def test_a_killed_restore_leaves_nothing_that_delete_does_not_find(cr):
     counting(cr)
     cr.checkpoint("c1")
-    hook = cr.b.path / "hook"
-    hook.write_text(f"#!/bin/sh\ntouch {cr.b.path}/in-hook\nsleep 1000\n")
-    hook.chmod(0o755)
-    cr.b.edit(lambda c: c.update(hooks={"prestart": [{"path": str(hook)}]}))
+    inside = cr.waiting_hook()
     mounts = host_mounts(cr)
     restore = subprocess.Popen(
         [cr.b.hull_program, "--root", cr.b.root, "--criu", CRIU, "restore", "-d", "--image-path", cr.images, "c2"],
         cwd=cr.b.path, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    assert eventually((cr.b.path / "in-hook").exists)
+    assert eventually(inside.exists)
     restore.kill()
     restore.wait()
-    subprocess.run(["pkill", "-KILL", "-f", f"^/bin/sh {hook}$"], check=False)
+    inside.unlink()
     assert host_mounts(cr) == mounts
     cr.hull("delete", "--force", "c2")
     assert eventually(lambda: not cgroup_dirs("c2"))

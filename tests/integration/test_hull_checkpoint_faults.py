@@ -186,19 +186,16 @@ def test_memory_that_is_cut_short_is_named(cr):
 def test_a_restore_whose_criu_is_killed_leaves_nothing(cr):
     counting(cr)
     cr.checkpoint("c1")
-    hook = cr.b.path / "hook"
-    hook.write_text(f"#!/bin/sh\ntouch {cr.b.path}/in-hook\nwhile [ -e {cr.b.path}/in-hook ]; do sleep 0.05; done\n")
-    hook.chmod(0o755)
-    cr.b.edit(lambda c: c.update(hooks={"prestart": [{"path": str(hook)}]}))
+    inside = cr.waiting_hook()
     mounts = host_mounts(cr)
     with open(cr.b.path / "killed", "wb") as log:
         hull = subprocess.Popen([cr.b.hull_program, "--root", cr.b.root, "--criu", CRIU, "restore", "-d", "--image-path",
                                  cr.images, "c2"], cwd=cr.b.path, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
-        assert eventually((cr.b.path / "in-hook").exists)
+        assert eventually(inside.exists)
         os.kill(child_of(hull.pid, b"criu"), signal.SIGKILL)
     finally:
-        (cr.b.path / "in-hook").unlink(missing_ok=True)
+        inside.unlink(missing_ok=True)
     assert hull.wait(30) == 1
     assert "criu" in (cr.b.path / "killed").read_text()
     assert not (cr.b.root / "c2").exists() and not cgroup_dirs("c2")
